@@ -1,0 +1,25 @@
+module latchkey/authserver
+
+go 1.26.0
+
+require (
+	github.com/alecthomas/kong v1.17.0
+	github.com/coreos/go-oidc/v3 v3.21.0
+	github.com/go-jose/go-jose/v3 v3.0.5
+	github.com/go-jose/go-jose/v4 v4.1.9
+	github.com/google/uuid v1.6.0
+	github.com/jackc/pgx/v5 v5.12.0
+	github.com/ory/fosite v0.49.0
+	github.com/tink-crypto/tink-go/v2 v2.9.0
+	golang.org/x/oauth2 v0.37.0
+	golang.org/x/sync v0.24.0
+	latchkey/deploy/dev v0.0.0
+	latchkey/migrations v0.0.0
+	latchkey/pkg v0.0.0
+)
+
+replace (
+	latchkey/deploy/dev => ../deploy/dev
+	latchkey/migrations => ../migrations
+	latchkey/pkg => ../pkg
+)

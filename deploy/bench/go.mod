@@ -1,0 +1,3 @@
+module latchkey/deploy/bench
+
+go 1.26.0

@@ -1,0 +1,3 @@
+module latchkey/deploy/dev
+
+go 1.26.0

@@ -1,0 +1,3 @@
+module latchkey/migrations
+
+go 1.26.0

@@ -1,0 +1,116 @@
+package exchange
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/jwt"
+
+	"latchkey/pkg/oauth"
+)
+
+// AssertionLifetime is how long a client assertion lives: one request.
+const AssertionLifetime = 60 * time.Second
+
+// Client calls the exchange. It authenticates with private_key_jwt
+// (RFC 7523 §2.2): a fresh assertion per request, its jti used once.
+type Client struct {
+	endpoint string
+	clientID string
+	http     *http.Client
+	signer   jose.Signer
+	now      func() time.Time
+}
+
+// ClientConfig configures a Client; every field is required but HTTP and Now.
+type ClientConfig struct {
+	Endpoint string          // URL of the exchange, also the assertion's audience
+	ClientID string          // the resource server's client id
+	Key      jose.JSONWebKey // private key with kid and alg (ES256 or EdDSA)
+	HTTP     *http.Client    // default: a client with a 15 s timeout
+	Now      func() time.Time
+}
+
+// NewClient validates the configuration.
+func NewClient(c ClientConfig) (*Client, error) {
+	if c.Endpoint == "" || c.ClientID == "" {
+		return nil, errors.New("exchange client needs an endpoint and a client id")
+	}
+	if c.Key.IsPublic() || !c.Key.Valid() || c.Key.KeyID == "" {
+		return nil, errors.New("exchange client needs a private key with a key id")
+	}
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.SignatureAlgorithm(c.Key.Algorithm), Key: c.Key}, (&jose.SignerOptions{}).WithType("JWT"))
+	if err != nil {
+		return nil, fmt.Errorf("exchange client key: %w", err)
+	}
+	if c.HTTP == nil {
+		c.HTTP = &http.Client{Timeout: 15 * time.Second}
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return &Client{endpoint: c.Endpoint, clientID: c.ClientID, http: c.HTTP, signer: signer, now: c.Now}, nil
+}
+
+// Exchange returns a Google access token or an *Error. A transport failure or
+// an answer that is none of ours becomes temporarily_unavailable, never a
+// reason to sign in again.
+func (c *Client) Exchange(ctx context.Context, r Request) (*Response, error) {
+	assertion, err := c.assertion()
+	if err != nil {
+		return nil, fmt.Errorf("signing client assertion: %w", err)
+	}
+	form := r.Form()
+	form.Set("client_assertion_type", oauth.ClientAssertionJWTBearer)
+	form.Set("client_assertion", assertion)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.endpoint, strings.NewReader(form.Encode()))
+	if err != nil {
+		return nil, fmt.Errorf("building exchange request: %w", err)
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.Header.Set("Accept", "application/json")
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, MaxBodyBytes))
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	if resp.StatusCode == http.StatusOK {
+		var out Response
+		if err := json.Unmarshal(body, &out); err != nil || out.AccessToken == "" {
+			return nil, unavailable(errors.New("exchange answered 200 without a token"))
+		}
+		return &out, nil
+	}
+	e := &Error{Status: resp.StatusCode}
+	if err := json.Unmarshal(body, e); err != nil || e.Code == "" {
+		return nil, unavailable(fmt.Errorf("exchange answered status %d without an OAuth error", resp.StatusCode))
+	}
+	return nil, e
+}
+
+func unavailable(cause error) *Error {
+	return &Error{
+		Code: oauth.TemporarilyUnavailable, Status: http.StatusServiceUnavailable, RetryAfter: 2,
+		Description: "The authorization server cannot be reached right now.", Cause: cause,
+	}
+}
+
+func (c *Client) assertion() (string, error) {
+	now := c.now()
+	return jwt.Signed(c.signer).Claims(jwt.Claims{
+		Issuer: c.clientID, Subject: c.clientID, Audience: jwt.Audience{c.endpoint}, ID: rand.Text(),
+		IssuedAt: jwt.NewNumericDate(now), Expiry: jwt.NewNumericDate(now.Add(AssertionLifetime)),
+	}).Serialize()
+}

@@ -1,0 +1,3 @@
+module latchkey/resourceserver
+
+go 1.26.0
