@@ -1,0 +1,178 @@
+package tenant
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"latchkey/pkg/oauth"
+)
+
+// ID names a tenant in every store method. The zero ID is no tenant.
+type ID struct{ id uuid.UUID }
+
+// DefaultID is the tenant that every deployment has, created by the first
+// migration.
+var DefaultID = ID{uuid.MustParse("00000000-0000-7000-8000-000000000001")}
+
+// ParseID parses the canonical text form.
+func ParseID(s string) (ID, error) {
+	if len(s) != 36 {
+		return ID{}, errors.New("tenant id is not in canonical form")
+	}
+	u, err := uuid.Parse(s)
+	if err != nil || u == uuid.Nil || u.String() != s {
+		return ID{}, errors.New("tenant id is not in canonical form")
+	}
+	return ID{u}, nil
+}
+
+// FromUUID wraps an id read from the database or a sealed value.
+func FromUUID(u uuid.UUID) ID { return ID{u} }
+
+// UUID is the id as the database has it.
+func (i ID) UUID() uuid.UUID { return i.id }
+
+// IsZero reports whether this is no tenant.
+func (i ID) IsZero() bool { return i.id == uuid.Nil }
+
+func (i ID) String() string { return i.id.String() }
+
+// Resource is a protected resource of a tenant.
+type Resource struct {
+	Canonical oauth.Resource
+	Aliases   []string // other spellings that clients send (PROTOCOL 3.6 no. 2); exact strings
+}
+
+// Lifetimes are a tenant's token lifetimes.
+type Lifetimes struct {
+	Code            time.Duration // at most 60 s
+	AccessToken     time.Duration
+	RefreshIdle     time.Duration // a refresh token unused for so long is dead
+	RefreshAbsolute time.Duration // the grant's end, whatever its use
+	RefreshGrace    time.Duration // a repeated refresh is answered alike for so long
+	RefreshReplays  int           // how many repeats per generation
+}
+
+// DefaultLifetimes are those of DESIGN §4. RefreshReplays is 16 and not 5:
+// docs/decisions/0003 says why.
+func DefaultLifetimes() Lifetimes {
+	return Lifetimes{
+		Code: time.Minute, AccessToken: 10 * time.Minute,
+		RefreshIdle: 30 * 24 * time.Hour, RefreshAbsolute: 180 * 24 * time.Hour,
+		RefreshGrace: time.Minute, RefreshReplays: 16,
+	}
+}
+
+// Tenant is one customer of the deployment. It is immutable once in a
+// Directory.
+type Tenant struct {
+	ID            ID
+	Slug          string
+	Issuer        oauth.IssuerURL
+	Resources     []Resource
+	DefaultScopes oauth.Scopes // granted when a client names none (RFC 6749 §3.3)
+	Lifetimes     Lifetimes
+}
+
+// ErrUnknownResource says that a resource parameter names nothing of this
+// tenant: invalid_target (RFC 8707 §2).
+var ErrUnknownResource = errors.New("unknown resource")
+
+// Resource maps a request's resource parameter to the canonical identifier.
+// An empty parameter means the tenant's only resource; with several it is
+// ErrUnknownResource.
+func (t *Tenant) Resource(requested string) (oauth.Resource, error) {
+	if requested == "" {
+		if len(t.Resources) == 1 {
+			return t.Resources[0].Canonical, nil
+		}
+		return oauth.Resource{}, ErrUnknownResource
+	}
+	if len(requested) > oauth.MaxURLBytes {
+		return oauth.Resource{}, ErrUnknownResource
+	}
+	spelled := normalHost(requested)
+	for _, r := range t.Resources {
+		if spelled == r.Canonical.String() || slices.Contains(r.Aliases, spelled) {
+			return r.Canonical, nil
+		}
+	}
+	return oauth.Resource{}, ErrUnknownResource
+}
+
+// normalHost lowers scheme and authority, nothing else: clients may send them
+// in upper case (MCP 2025-11-25, canonical server URI).
+func normalHost(s string) string {
+	scheme, rest, ok := strings.Cut(s, "://")
+	if !ok {
+		return s
+	}
+	end := strings.IndexAny(rest, "/?#")
+	if end < 0 {
+		end = len(rest)
+	}
+	return strings.ToLower(scheme) + "://" + strings.ToLower(rest[:end]) + rest[end:]
+}
+
+// DefaultAliases are the spellings of a canonical resource that real clients
+// send: with a trailing slash, and the bare origin where the host has only
+// this resource (PROTOCOL 3.6 nos. 1-3).
+func DefaultAliases(r oauth.Resource, onlyOnHost bool) []string {
+	aliases := []string{r.String() + "/"}
+	if onlyOnHost && r.Path() != "" {
+		aliases = append(aliases, r.Origin(), r.Origin()+"/")
+	}
+	return aliases
+}
+
+// Directory finds tenants. It is immutable; the owner replaces the whole.
+type Directory struct {
+	byID   map[ID]*Tenant
+	bySlug map[string]*Tenant
+}
+
+// NewDirectory checks that ids, slugs and issuers are unique and that there is
+// a default tenant.
+func NewDirectory(tenants ...*Tenant) (*Directory, error) {
+	d := &Directory{byID: map[ID]*Tenant{}, bySlug: map[string]*Tenant{}}
+	issuers := map[string]bool{}
+	for _, t := range tenants {
+		if t.ID.IsZero() || t.Issuer.IsZero() || d.byID[t.ID] != nil || d.bySlug[t.Slug] != nil || issuers[t.Issuer.String()] {
+			return nil, fmt.Errorf("tenant %q: id, slug and issuer must be set and unique", t.Slug)
+		}
+		d.byID[t.ID], d.bySlug[t.Slug], issuers[t.Issuer.String()] = t, t, true
+	}
+	if d.byID[DefaultID] == nil {
+		return nil, errors.New("the directory has no default tenant")
+	}
+	return d, nil
+}
+
+// ByID returns the tenant with an id.
+func (d *Directory) ByID(id ID) (*Tenant, bool) {
+	t, ok := d.byID[id]
+	return t, ok
+}
+
+// Default returns the default tenant.
+func (d *Directory) Default() *Tenant { return d.byID[DefaultID] }
+
+// ByPath resolves a request path (DESIGN §3): /t/<slug>/rest is that tenant's
+// /rest, anything else the default tenant's.
+func (d *Directory) ByPath(path string) (t *Tenant, rest string, ok bool) {
+	after, scoped := strings.CutPrefix(path, "/t/")
+	if !scoped {
+		return d.Default(), path, true
+	}
+	slug, rest, _ := strings.Cut(after, "/")
+	t, ok = d.bySlug[slug]
+	if !ok || t.ID == DefaultID {
+		return nil, "", false
+	}
+	return t, "/" + rest, true
+}
