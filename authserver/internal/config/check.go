@@ -1,0 +1,160 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"latchkey/pkg/oauth"
+	"latchkey/pkg/secret"
+)
+
+const maxSecretFile = 64 << 10
+
+// problems collects what is wrong, so that one start reports everything.
+type problems struct{ list []string }
+
+func (p *problems) addf(format string, args ...any) {
+	p.list = append(p.list, fmt.Sprintf(format, args...))
+}
+
+func (p *problems) err() error {
+	switch len(p.list) {
+	case 0:
+		return nil
+	case 1:
+		return errors.New(p.list[0])
+	}
+	return errors.New("the settings have these problems:\n  - " + strings.Join(p.list, "\n  - "))
+}
+
+// secretOf reads a secret from its setting or from the file its _FILE setting
+// names.
+func (p *problems) secretOf(name, value, file string, required bool) secret.Text {
+	switch {
+	case value != "" && file != "":
+		p.addf("%s and %s_FILE are both set: keep one", name, name)
+	case file != "":
+		b, err := readSmall(file)
+		if err != nil {
+			p.addf("cannot read the file that %s_FILE names: %v", name, err)
+			break
+		}
+		if value = strings.TrimRight(string(b), "\r\n"); value == "" {
+			p.addf("the file that %s_FILE names is empty", name)
+		}
+	case value == "" && required:
+		p.addf("%s is not set: set it or %s_FILE", name, name)
+	}
+	return secret.NewText(value)
+}
+
+func readSmall(file string) ([]byte, error) {
+	info, err := os.Stat(file)
+	if err != nil {
+		return nil, err
+	}
+	if info.Size() > maxSecretFile {
+		return nil, fmt.Errorf("%s is larger than %d bytes", file, maxSecretFile)
+	}
+	return os.ReadFile(file)
+}
+
+// Check returns the database URL of the servers' login user.
+func (d Database) check(p *problems) secret.Text {
+	return p.secretOf("DATABASE_URL", d.DatabaseURL, d.DatabaseURLFile, true)
+}
+
+// MigrateURL returns the URL of the schema's owner.
+func (d Database) MigrateURL() (secret.Text, error) {
+	var p problems
+	owner := p.secretOf("DATABASE_MIGRATE_URL", d.DatabaseMigrateURL, d.DatabaseMigrateURLFile, false)
+	if owner.Empty() && len(p.list) == 0 {
+		owner = d.check(&p)
+	}
+	return owner, p.err()
+}
+
+// Check validates every setting and returns the typed configuration, or one
+// error that lists every problem.
+func (s Serve) Check() (*Server, error) {
+	var p problems
+	out := &Server{
+		DatabaseURL: s.check(&p), Listen: s.Listen, InternalListen: s.InternalListen, AdminListen: s.AdminListen,
+		InternalURL: strings.TrimSuffix(s.InternalURL, "/"), KEKFile: s.KEKFile, RSClientID: s.RSClientID, RSJWKSFile: s.RSJWKSFile,
+		AccessTokenTTL: s.AccessTokenTTL, RefreshGrace: s.RefreshGrace,
+	}
+	var err error
+	if s.Issuer == "" {
+		p.addf("ISSUER is not set: give the origin at which clients reach this server, e.g. https://auth.example.com")
+	} else if out.Issuer, err = oauth.ParseIssuerURL(s.Issuer); err != nil {
+		p.addf("ISSUER: %v", err)
+	} else if out.Issuer.Path() != "" {
+		p.addf("ISSUER %q must be a bare origin: tenants have their issuers below it (/t/<slug>)", s.Issuer)
+	}
+	if s.ResourceURL == "" {
+		p.addf("RESOURCE_URL is not set: give the MCP URL of the resource server, e.g. https://mcp.example.com/mcp")
+	} else if out.Resource, err = oauth.ParseResource(s.ResourceURL); err != nil {
+		p.addf("RESOURCE_URL: %v", err)
+	}
+	for name, addr := range map[string]string{"AS_LISTEN": s.Listen, "AS_INTERNAL_LISTEN": s.InternalListen, "AS_ADMIN_LISTEN": s.AdminListen} {
+		if _, _, err := net.SplitHostPort(addr); err != nil {
+			p.addf("%s %q is not host:port", name, addr)
+		}
+	}
+	p.required("KEK_FILE", s.KEKFile, "make a key with: authserver keys init --kek-file FILE")
+	p.required("RS_CLIENT_ID", s.RSClientID, "name the resource server's client id")
+	p.required("RS_JWKS_FILE", s.RSJWKSFile, "make the resource server's keys with: resourceserver keys init")
+	p.required("GOOGLE_CLIENT_ID", s.GoogleClientID, "make an OAuth client (type web application) in the Google Cloud console")
+	out.Google = Google{
+		ClientID:     s.GoogleClientID,
+		ClientSecret: p.secretOf("GOOGLE_CLIENT_SECRET", s.GoogleSecret, s.GoogleSecretFile, true),
+		Issuer:       s.GoogleIssuer, AuthURL: s.GoogleAuthURL, TokenURL: s.GoogleTokenURL, JWKSURL: s.GoogleJWKSURL, RevokeURL: s.GoogleRevokeURL,
+	}
+	for name, v := range map[string]string{
+		"GOOGLE_ISSUER": s.GoogleIssuer, "GOOGLE_AUTH_URL": s.GoogleAuthURL, "GOOGLE_TOKEN_URL": s.GoogleTokenURL,
+		"GOOGLE_JWKS_URL": s.GoogleJWKSURL, "GOOGLE_REVOKE_URL": s.GoogleRevokeURL,
+	} {
+		p.endpoint(name, v, false)
+	}
+	if out.InternalURL == "" {
+		out.InternalURL = "http://" + s.InternalListen
+	} else {
+		p.endpoint("AS_INTERNAL_URL", s.InternalURL, true)
+	}
+	p.within("ACCESS_TOKEN_TTL", s.AccessTokenTTL, time.Minute, 24*time.Hour)
+	p.within("REFRESH_GRACE", s.RefreshGrace, 0, 10*time.Minute)
+	if err := p.err(); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (p *problems) required(name, value, advice string) {
+	if value == "" {
+		p.addf("%s is not set: %s", name, advice)
+	}
+}
+
+// endpoint checks a URL this server calls: https, or http on loopback. The
+// internal listener lives on a private network and may be http.
+func (p *problems) endpoint(name, value string, private bool) {
+	u, err := url.Parse(value)
+	if err != nil || u.Host == "" || u.User != nil || (u.Scheme != "https" && u.Scheme != "http") {
+		p.addf("%s %q is not an absolute URL", name, value)
+		return
+	}
+	if u.Scheme == "http" && !private && !oauth.LoopbackHost(u.Hostname()) {
+		p.addf("%s %q must be https: plain http is accepted on loopback only", name, value)
+	}
+}
+
+func (p *problems) within(name string, d, least, most time.Duration) {
+	if d < least || d > most {
+		p.addf("%s %v is outside %v to %v", name, d, least, most)
+	}
+}

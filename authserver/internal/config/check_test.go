@@ -1,0 +1,81 @@
+package config_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"latchkey/authserver/internal/config"
+)
+
+func valid() config.Serve {
+	return config.Serve{
+		Database: config.Database{DatabaseURL: "postgres://u@/db?host=/run/pg"},
+		Issuer:   "https://auth.example.com", ResourceURL: "https://mcp.example.com/mcp",
+		Listen: "127.0.0.1:1", InternalListen: "127.0.0.1:2", AdminListen: "127.0.0.1:3",
+		KEKFile: "kek.json", RSClientID: "rs", RSJWKSFile: "rs.json", GoogleClientID: "id", GoogleSecret: "s",
+		GoogleIssuer: "https://accounts.google.com", GoogleAuthURL: "https://a.example/auth", GoogleTokenURL: "https://a.example/token",
+		GoogleJWKSURL: "https://a.example/certs", GoogleRevokeURL: "https://a.example/revoke",
+		AccessTokenTTL: 10 * time.Minute, RefreshGrace: time.Minute,
+	}
+}
+
+// TestEveryProblemAtOnce: one start names everything that has to be mended.
+func TestEveryProblemAtOnce(t *testing.T) {
+	t.Parallel()
+	_, err := config.Serve{Listen: "nonsense", InternalListen: "127.0.0.1:2", AdminListen: "127.0.0.1:3"}.Check()
+	if err == nil {
+		t.Fatal("empty settings accepted")
+	}
+	for _, name := range []string{"DATABASE_URL", "ISSUER", "RESOURCE_URL", "AS_LISTEN", "KEK_FILE", "RS_JWKS_FILE", "GOOGLE_CLIENT_ID", "GOOGLE_CLIENT_SECRET", "ACCESS_TOKEN_TTL"} {
+		if !strings.Contains(err.Error(), name) {
+			t.Errorf("%s is not reported in: %v", name, err)
+		}
+	}
+}
+
+func TestCheck(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		change func(*config.Serve)
+		want   string // part of the error, "" for none
+	}{
+		"valid":                                   {func(*config.Serve) {}, ""},
+		"http issuer beyond loopback":             {func(s *config.Serve) { s.Issuer = "http://auth.example.com" }, "ISSUER"},
+		"http issuer on loopback":                 {func(s *config.Serve) { s.Issuer = "http://127.0.0.1:8080" }, ""},
+		"issuer with a path":                      {func(s *config.Serve) { s.Issuer = "https://auth.example.com/x" }, "bare origin"},
+		"issuer with a trailing slash":            {func(s *config.Serve) { s.Issuer += "/" }, "trailing slash"},
+		"secret twice":                            {func(s *config.Serve) { s.GoogleSecretFile = "x" }, "keep one"},
+		"secret file missing":                     {func(s *config.Serve) { s.GoogleSecret, s.GoogleSecretFile = "", "no-such-file" }, "GOOGLE_CLIENT_SECRET_FILE"},
+		"Google over http":                        {func(s *config.Serve) { s.GoogleTokenURL = "http://a.example/token" }, "must be https"},
+		"access tokens that live too long":        {func(s *config.Serve) { s.AccessTokenTTL = 48 * time.Hour }, "ACCESS_TOKEN_TTL"},
+		"internal URL on a private network, http": {func(s *config.Serve) { s.InternalURL = "http://authserver:8081" }, ""},
+	} {
+		s := valid()
+		c.change(&s)
+		_, err := s.Check()
+		if (err == nil) != (c.want == "") || (err != nil && !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestSecretFile: a trailing newline, as editors leave it, is not part of the secret.
+func TestSecretFile(t *testing.T) {
+	t.Parallel()
+	f := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(f, []byte("s3cret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := valid()
+	s.GoogleSecret, s.GoogleSecretFile = "", f
+	c, err := s.Check()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Google.ClientSecret.Reveal() != "s3cret" {
+		t.Error("secret file read wrongly")
+	}
+}

@@ -1,0 +1,76 @@
+package config
+
+import (
+	"time"
+
+	"latchkey/pkg/oauth"
+	"latchkey/pkg/secret"
+)
+
+// Database are the settings of commands that need the database.
+type Database struct {
+	DatabaseURL            string `name:"database-url" env:"DATABASE_URL" help:"PostgreSQL URL of the servers' login user." placeholder:"URL"`
+	DatabaseURLFile        string `name:"database-url-file" env:"DATABASE_URL_FILE" help:"File that holds DATABASE_URL." placeholder:"FILE"`
+	DatabaseMigrateURL     string `name:"database-migrate-url" env:"DATABASE_MIGRATE_URL" help:"PostgreSQL URL of the schema's owner, for migrate (default: DATABASE_URL)." placeholder:"URL"`
+	DatabaseMigrateURLFile string `name:"database-migrate-url-file" env:"DATABASE_MIGRATE_URL_FILE" help:"File that holds DATABASE_MIGRATE_URL." placeholder:"FILE"`
+}
+
+// Log are the settings of the log.
+type Log struct {
+	LogLevel  string `name:"log-level" env:"LOG_LEVEL" default:"info" enum:"debug,info,warn,error" help:"Least level that is logged: debug, info, warn or error."`
+	LogFormat string `name:"log-format" env:"LOG_FORMAT" default:"json" enum:"json,text" help:"Form of the log on standard error: json or text."`
+}
+
+// Serve are the settings of the server, as given: strings from outside.
+type Serve struct {
+	Database
+	Log
+	Issuer           string `name:"issuer" env:"ISSUER" help:"Origin at which clients reach this server, e.g. https://auth.example.com." placeholder:"URL"`
+	ResourceURL      string `name:"resource-url" env:"RESOURCE_URL" help:"MCP URL of the resource server, e.g. https://mcp.example.com/mcp." placeholder:"URL"`
+	Listen           string `name:"as-listen" env:"AS_LISTEN" default:"127.0.0.1:8080" help:"Public address."`
+	InternalListen   string `name:"as-internal-listen" env:"AS_INTERNAL_LISTEN" default:"127.0.0.1:8081" help:"Address of the internal token exchange; never route it publicly."`
+	AdminListen      string `name:"as-admin-listen" env:"AS_ADMIN_LISTEN" default:"127.0.0.1:8082" help:"Address of health checks; keep it private."`
+	InternalURL      string `name:"as-internal-url" env:"AS_INTERNAL_URL" help:"URL at which the resource server reaches the internal listener, the audience of its assertions (default: http:// and AS_INTERNAL_LISTEN)." placeholder:"URL"`
+	KEKFile          string `name:"kek-file" env:"KEK_FILE" help:"Key-encryption key; make one with: authserver keys init --kek-file FILE." placeholder:"FILE"`
+	RSClientID       string `name:"rs-client-id" env:"RS_CLIENT_ID" default:"latchkey-rs" help:"Client id of the resource server at the token exchange."`
+	RSJWKSFile       string `name:"rs-jwks-file" env:"RS_JWKS_FILE" help:"Public keys of the resource server (JWKS)." placeholder:"FILE"`
+	GoogleClientID   string `name:"google-client-id" env:"GOOGLE_CLIENT_ID" help:"OAuth client id at Google." placeholder:"ID"`
+	GoogleSecret     string `name:"google-client-secret" env:"GOOGLE_CLIENT_SECRET" help:"OAuth client secret at Google." placeholder:"SECRET"`
+	GoogleSecretFile string `name:"google-client-secret-file" env:"GOOGLE_CLIENT_SECRET_FILE" help:"File that holds GOOGLE_CLIENT_SECRET." placeholder:"FILE"`
+	GoogleIssuer     string `name:"google-issuer" env:"GOOGLE_ISSUER" default:"https://accounts.google.com" help:"Issuer of Google's ID tokens."`
+	GoogleAuthURL    string `name:"google-auth-url" env:"GOOGLE_AUTH_URL" default:"https://accounts.google.com/o/oauth2/v2/auth" help:"Google's authorization endpoint."`
+	GoogleTokenURL   string `name:"google-token-url" env:"GOOGLE_TOKEN_URL" default:"https://oauth2.googleapis.com/token" help:"Google's token endpoint."`
+	GoogleJWKSURL    string `name:"google-jwks-url" env:"GOOGLE_JWKS_URL" default:"https://www.googleapis.com/oauth2/v3/certs" help:"Google's keys."`
+	GoogleRevokeURL  string `name:"google-revoke-url" env:"GOOGLE_REVOKE_URL" default:"https://oauth2.googleapis.com/revoke" help:"Google's revocation endpoint."`
+
+	AccessTokenTTL time.Duration `name:"access-token-ttl" env:"ACCESS_TOKEN_TTL" default:"10m" help:"Life of an access token, 1m to 24h."`
+	RefreshGrace   time.Duration `name:"refresh-grace" env:"REFRESH_GRACE" default:"60s" help:"How long a repeated refresh is answered alike, 0s to 10m."`
+}
+
+// Google are the checked settings of the upstream.
+type Google struct {
+	ClientID     string
+	ClientSecret secret.Text
+	Issuer       string
+	AuthURL      string
+	TokenURL     string
+	JWKSURL      string
+	RevokeURL    string
+}
+
+// Server is the checked configuration of the server.
+type Server struct {
+	DatabaseURL    secret.Text
+	Issuer         oauth.IssuerURL
+	Resource       oauth.Resource
+	Listen         string
+	InternalListen string
+	AdminListen    string
+	InternalURL    string
+	KEKFile        string
+	RSClientID     string
+	RSJWKSFile     string
+	Google         Google
+	AccessTokenTTL time.Duration
+	RefreshGrace   time.Duration
+}
