@@ -1,0 +1,196 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"latchkey/authserver/internal/config"
+	"latchkey/authserver/internal/vault"
+	"latchkey/migrations"
+)
+
+type cli struct {
+	Config kong.ConfigFlag `help:"JSON file with settings; environment and flags win." placeholder:"FILE"`
+
+	Serve       serveCmd       `cmd:"" help:"Run the authorization server."`
+	Migrate     migrateCmd     `cmd:"" help:"Change or show the database schema."`
+	Keys        keysCmd        `cmd:"" help:"Make keys."`
+	Healthcheck healthcheckCmd `cmd:"" help:"Exit 0 if the running server is ready."`
+	Version     versionCmd     `cmd:"" help:"Print the version."`
+}
+
+// env is what a command needs from outside.
+type env struct {
+	ctx    context.Context
+	out    io.Writer
+	errOut io.Writer
+}
+
+// Main runs one command and returns the exit code: 0, or 1 after one clear
+// message on errOut.
+func Main(ctx context.Context, args []string, out, errOut io.Writer) int {
+	var c cli
+	exited := -1
+	parser, err := kong.New(&c, kong.Name("authserver"), kong.Description("Latchkey's authorization server."),
+		kong.UsageOnError(), kong.Configuration(kong.JSON), kong.Writers(out, errOut), kong.Exit(func(code int) { exited = code }))
+	if err != nil {
+		return fail(errOut, err)
+	}
+	parsed, err := parser.Parse(args)
+	if exited >= 0 { // --help
+		return exited
+	}
+	if err != nil {
+		return fail(errOut, err)
+	}
+	if err := parsed.Run(&env{ctx: ctx, out: out, errOut: errOut}); err != nil {
+		return fail(errOut, err)
+	}
+	return 0
+}
+
+func fail(w io.Writer, err error) int {
+	_, _ = fmt.Fprintf(w, "authserver: %v\n", err)
+	return 1
+}
+
+func newLog(c config.Log, w io.Writer) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(c.LogLevel)) // kong admits only the four names
+	options := &slog.HandlerOptions{Level: level}
+	if c.LogFormat == "text" {
+		return slog.New(slog.NewTextHandler(w, options))
+	}
+	return slog.New(slog.NewJSONHandler(w, options))
+}
+
+type serveCmd struct{ config.Serve }
+
+func (c *serveCmd) Run(e *env) error {
+	settings, err := c.Check()
+	if err != nil {
+		return err
+	}
+	return serve(e.ctx, settings, newLog(c.Log, e.errOut))
+}
+
+type migrateCmd struct {
+	Up     migrateUpCmd     `cmd:"" help:"Apply every pending migration."`
+	Down   migrateDownCmd   `cmd:"" help:"Take the last migration back. This loses the data of its tables."`
+	Status migrateStatusCmd `cmd:"" help:"List migrations and whether they are applied."`
+}
+
+type migrateUpCmd struct{ config.Database }
+
+func (c *migrateUpCmd) Run(e *env) error {
+	url, err := c.MigrateURL()
+	if err != nil {
+		return err
+	}
+	if err := migrations.Up(e.ctx, url.Reveal()); err != nil {
+		return fmt.Errorf("migrating up: %w", err)
+	}
+	_, err = fmt.Fprintln(e.out, "the schema is current")
+	return err
+}
+
+type migrateDownCmd struct{ config.Database }
+
+func (c *migrateDownCmd) Run(e *env) error {
+	url, err := c.MigrateURL()
+	if err != nil {
+		return err
+	}
+	if err := migrations.Down(e.ctx, url.Reveal()); err != nil {
+		return fmt.Errorf("migrating down: %w", err)
+	}
+	_, err = fmt.Fprintln(e.out, "one migration taken back")
+	return err
+}
+
+type migrateStatusCmd struct{ config.Database }
+
+func (c *migrateStatusCmd) Run(e *env) error {
+	url, err := c.MigrateURL()
+	if err != nil {
+		return err
+	}
+	list, err := migrations.Status(e.ctx, url.Reveal())
+	if err != nil {
+		return fmt.Errorf("reading the schema's state: %w", err)
+	}
+	for _, m := range list {
+		applied := "pending"
+		if m.Applied {
+			applied = "applied " + m.AppliedAt.UTC().Format(time.RFC3339)
+		}
+		if _, err := fmt.Fprintf(e.out, "%04d %s\n", m.Version, applied); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type keysCmd struct {
+	Init keysInitCmd `cmd:"" help:"Make the key-encryption key, once. Without it no stored credential can be read: back it up."`
+}
+
+type keysInitCmd struct {
+	KEKFile string `name:"kek-file" env:"KEK_FILE" required:"" help:"File to make, mode 0600; it must not exist." placeholder:"FILE"`
+}
+
+func (c *keysInitCmd) Run(e *env) error {
+	kek, err := vault.CreateKEK(c.KEKFile)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(e.out, "made key-encryption key %s in %s; back it up\n", kek.ID(), c.KEKFile)
+	return err
+}
+
+type healthcheckCmd struct {
+	AdminListen string `name:"as-admin-listen" env:"AS_ADMIN_LISTEN" default:"127.0.0.1:8082" help:"Address of the running server's health checks."`
+}
+
+func (c *healthcheckCmd) Run(e *env) error {
+	ctx, cancel := context.WithTimeout(e.ctx, 5*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+c.AdminListen+"/readyz", nil)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return fmt.Errorf("the server does not answer: %w", err)
+	}
+	_ = resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return errors.New("the server is not ready")
+	}
+	return nil
+}
+
+type versionCmd struct{}
+
+func (versionCmd) Run(e *env) error {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return errors.New("built without build information")
+	}
+	revision := "unknown"
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			revision = s.Value
+		}
+	}
+	_, err := fmt.Fprintf(e.out, "authserver %s revision %s %s\n", info.Main.Version, revision, info.GoVersion)
+	return err
+}
