@@ -96,7 +96,7 @@ CREATE TABLE flows (
   tenant_id    uuid NOT NULL REFERENCES tenants (id),
   state_hash   bytea NOT NULL CHECK (length(state_hash) = 32),
   browser_hash bytea NOT NULL CHECK (length(browser_hash) = 32),
-  request      jsonb NOT NULL,        -- the checked authorization request; no secret in it
+  request      bytea NOT NULL,        -- sealed, purpose "authorization_request"
   expires_at   timestamptz NOT NULL,
   consumed_at  timestamptz,
   created_at   timestamptz NOT NULL DEFAULT now(),

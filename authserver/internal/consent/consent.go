@@ -1,0 +1,158 @@
+package consent
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+	"time"
+	"unicode"
+
+	"latchkey/authserver/internal/client"
+	"latchkey/authserver/internal/tenant"
+	"latchkey/pkg/oauth"
+	"latchkey/pkg/scope"
+)
+
+// Request is what consent is asked for, checked before.
+type Request struct {
+	Client      *client.Client
+	Tenant      *tenant.Tenant
+	RedirectURI string
+	Resource    oauth.Resource
+	Scopes      oauth.Scopes
+	Offline     bool
+	LoginHint   string
+}
+
+// Scope is one line of the page.
+type Scope struct{ Name, Text, Product, GoogleText string }
+
+// View is what the page shows; text from outside is already cleaned, and the
+// template escapes it.
+type View struct {
+	ClientName      string
+	Unverified      bool
+	IssuerHost      string
+	ResourceHost    string
+	Destination     string // where the browser goes next, in plain words
+	DestinationNote string
+	Warning         string
+	Account         string
+	Duration        string
+	Scopes          []Scope
+	Action          string // form target
+	Sealed          string // the sealed request
+}
+
+// NewView describes a request in words (MCP security best practices, consent
+// UI; OWASP ASVS 10.7.2).
+func NewView(r Request) View {
+	v := View{
+		ClientName: Clean(r.Client.Name, 80), Unverified: r.Client.Kind == client.Dynamic,
+		IssuerHost: hostOf(r.Tenant.Issuer.String()), ResourceHost: hostOf(r.Resource.String()),
+		Account: Clean(r.LoginHint, 120),
+	}
+	if v.ClientName == "" {
+		v.ClientName = "An app without a name"
+	}
+	v.Destination, v.DestinationNote, v.Warning = destination(r.RedirectURI)
+	if r.Offline {
+		v.Duration = fmt.Sprintf("The app keeps access while you are away, until you disconnect it, at the latest after %s.", days(r.Tenant.Lifetimes.RefreshAbsolute))
+	} else {
+		v.Duration = fmt.Sprintf("The app has access for %d minutes.", int(r.Tenant.Lifetimes.AccessToken/time.Minute))
+	}
+	for _, name := range r.Scopes.Slice() {
+		if d, ok := scope.Lookup(name); ok {
+			v.Scopes = append(v.Scopes, Scope{Name: d.Name, Text: d.Text, Product: d.Product, GoogleText: d.GoogleText})
+		}
+	}
+	return v
+}
+
+// destination says where the browser goes after consent. The host of the
+// redirect URI must be displayed clearly, and loopback deserves a warning (MCP
+// 2025-11-25, localhost redirect URI risks).
+func destination(redirectURI string) (where, note, warning string) {
+	u, err := url.Parse(redirectURI)
+	if err != nil {
+		return "an unknown place", "", "Do not continue."
+	}
+	switch {
+	case u.Scheme == "https":
+		return u.Host, "", ""
+	case oauth.LoopbackHost(u.Hostname()):
+		where = "an app on this computer"
+		if u.Port() != "" {
+			where += ", port " + u.Port()
+		}
+		return where, u.Hostname(), "Continue only if you have just started this yourself in an app on this computer: any program running here could have asked."
+	}
+	return "an app on this device", Clean(u.Scheme, 40) + "://", "Continue only if you have just started this yourself in that app: other apps on this device could pose as it."
+}
+
+// Selected narrows a request to the ticked scopes. A scope that was not asked
+// for cannot be ticked.
+func Selected(requested oauth.Scopes, ticked []string) oauth.Scopes {
+	if len(ticked) > oauth.MaxScopes {
+		return oauth.Scopes{}
+	}
+	return requested.Intersect(oauth.NewScopes(ticked...))
+}
+
+// Snapshot is the record of what the person was shown, kept with the consent.
+type Snapshot struct {
+	ClientName  string   `json:"client_name"`
+	Destination string   `json:"destination"`
+	Resource    string   `json:"resource"`
+	Scopes      []string `json:"scopes"`
+	Offline     bool     `json:"offline"`
+}
+
+// NewSnapshot takes the snapshot of a request after the person's choice.
+func NewSnapshot(r Request) Snapshot {
+	where, _, _ := destination(r.RedirectURI)
+	return Snapshot{ClientName: Clean(r.Client.Name, 80), Destination: where, Resource: r.Resource.String(), Scopes: r.Scopes.Slice(), Offline: r.Offline}
+}
+
+// Clean makes self-asserted text safe to read: no control, format (zero width,
+// direction override) or private-use characters, white space folded, at most
+// limit characters. Escaping is the template's work.
+func Clean(s string, limit int) string {
+	var b strings.Builder
+	n := 0
+	for _, field := range strings.FieldsFunc(s, unicode.IsSpace) {
+		if b.Len() > 0 {
+			b.WriteByte(' ')
+			n++
+		}
+		for _, c := range field {
+			if !unicode.IsGraphic(c) || unicode.Is(unicode.Co, c) {
+				continue
+			}
+			if n++; n > limit {
+				return strings.TrimSpace(b.String()) + "…"
+			}
+			b.WriteRune(c)
+		}
+	}
+	return strings.TrimSpace(b.String())
+}
+
+func hostOf(s string) string {
+	u, err := url.Parse(s)
+	if err != nil {
+		return ""
+	}
+	if host, port, err := net.SplitHostPort(u.Host); err == nil && oauth.LoopbackHost(host) {
+		return "this computer, port " + port
+	}
+	return u.Host
+}
+
+func days(d time.Duration) string {
+	if n := int(d / (24 * time.Hour)); n != 1 {
+		return fmt.Sprintf("%d days", n)
+	}
+	return "one day"
+}

@@ -1,0 +1,281 @@
+package flow
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/google/uuid"
+
+	"latchkey/authserver/internal/client"
+	"latchkey/authserver/internal/connection"
+	"latchkey/authserver/internal/consent"
+	"latchkey/authserver/internal/google"
+	"latchkey/authserver/internal/grant"
+	"latchkey/authserver/internal/tenant"
+	"latchkey/authserver/internal/vault"
+	"latchkey/authserver/internal/web"
+	"latchkey/pkg/oauth"
+	"latchkey/pkg/scope"
+	"latchkey/pkg/secret"
+)
+
+// Lifetime bounds a consent page and a trip to Google (MCP security best
+// practices: about ten minutes).
+const Lifetime = 10 * time.Minute
+
+const (
+	csrfCookie = "latchkey-csrf"
+	flowCookie = "latchkey-flow-"
+	maxForm    = 64 << 10
+	secretSize = 32
+)
+
+// ErrNoFlow is what Store.ConsumeFlow returns when no unused, unexpired flow has
+// that state and that browser.
+var ErrNoFlow = errors.New("no such flow")
+
+// Flow is a person on the way to Google.
+type Flow struct {
+	StateHash   [sha256.Size]byte
+	BrowserHash [sha256.Size]byte
+	Request     []byte // sealed: it may hold an e-mail address (login_hint)
+	Lifetime    time.Duration
+}
+
+// SignIn is what a completed sign-in writes, all or nothing.
+type SignIn struct {
+	Link        connection.Link
+	SealedEmail []byte
+	Snapshot    []byte // JSON of consent.Snapshot
+	Grant       grant.New
+}
+
+// Store is what the flow needs of the database.
+type Store interface {
+	BeginFlow(ctx context.Context, t tenant.ID, f Flow) error
+	// ConsumeFlow marks the flow used and returns its request. One conditional
+	// statement: of concurrent calls one wins, the others get ErrNoFlow.
+	ConsumeFlow(ctx context.Context, t tenant.ID, state, browser [sha256.Size]byte) ([]byte, error)
+	// EnsureConnection returns the person's connection to the Google account,
+	// with its credential if there is one, and makes subject and connection if
+	// there are none. The key is Google's sub (DESIGN §4).
+	EnsureConnection(ctx context.Context, t tenant.ID, googleSub, hostedDomain string) (*connection.Record, error)
+	CompleteSignIn(ctx context.Context, s SignIn) error
+}
+
+// Sealer seals for a binding and opens for the same one only.
+type Sealer interface {
+	Seal(ctx context.Context, b vault.Binding, plaintext []byte) ([]byte, error)
+	Open(ctx context.Context, b vault.Binding, sealed []byte) ([]byte, error)
+}
+
+// Google is the upstream.
+type Google interface {
+	ID() string
+	AuthURL(google.AuthRequest) string
+	Exchange(ctx context.Context, code, verifier string) (*google.Tokens, error)
+	Verify(ctx context.Context, idToken secret.Text, nonce string) (*google.Identity, error)
+}
+
+// Handler serves the flow. Every field is required.
+type Handler struct {
+	Clients      Clients
+	Store        Store
+	Vault        Sealer
+	Google       Google
+	Codes        func(ctx context.Context, t tenant.ID) (*grant.Codec, error)
+	Tenants      func() *tenant.Directory
+	GoogleOrigin string // where the consent form may lead (CSP form-action)
+	Now          func() time.Time
+}
+
+// form is what the consent page carries, sealed.
+type form struct {
+	Request  authorization `json:"request"`
+	IssuedAt int64         `json:"iat"`  // seconds since the epoch
+	Browser  []byte        `json:"csrf"` // SHA-256 of the CSRF cookie
+}
+
+// Authorize serves GET /authorize: the consent page. It stores nothing and sets
+// no state cookie; those come with the approval (MCP security best practices).
+func (h *Handler) Authorize(w http.ResponseWriter, r *http.Request) error {
+	ctx, t := r.Context(), tenant.FromContext(r.Context())
+	a, c, err := parse(ctx, h.Clients, t, r.URL.RawQuery)
+	if err != nil {
+		return err
+	}
+	// A browser keeps its CSRF secret, so that two renders of the page are both valid.
+	browser := web.Cookie(r, t.Issuer, csrfCookie)
+	if raw, err := base64.RawURLEncoding.DecodeString(browser); err != nil || len(raw) != secretSize {
+		browser = randomSecret()
+	}
+	web.SetCookie(w, t.Issuer, csrfCookie, browser, Lifetime)
+	sum := sha256.Sum256([]byte(browser))
+	plain, err := json.Marshal(form{Request: *a, IssuedAt: h.Now().Unix(), Browser: sum[:]})
+	if err != nil {
+		return fmt.Errorf("encoding consent form: %w", err)
+	}
+	sealed, err := h.Vault.Seal(ctx, vault.Binding{Tenant: t.ID, Purpose: vault.AuthorizationRequest}, plain)
+	if err != nil {
+		return oauth.Unavailable(fmt.Errorf("sealing consent form: %w", err))
+	}
+	view := consent.NewView(a.consent(c, t))
+	view.Action = t.Issuer.Path() + "/authorize/consent"
+	view.Sealed = base64.RawURLEncoding.EncodeToString(sealed)
+	return web.Render(w, http.StatusOK, "consent.html", view, h.formTargets(a))
+}
+
+// formTargets: browsers apply form-action to the redirects that follow a post.
+func (h *Handler) formTargets(a *authorization) []string {
+	targets := []string{h.GoogleOrigin}
+	if u, err := url.Parse(a.RedirectURI); err == nil {
+		if u.Scheme == "https" || u.Scheme == "http" {
+			return append(targets, u.Scheme+"://"+u.Host)
+		}
+		return append(targets, u.Scheme+":")
+	}
+	return targets
+}
+
+func (a *authorization) consent(c *client.Client, t *tenant.Tenant) consent.Request {
+	resource, _ := t.Resource(a.Resource)
+	return consent.Request{
+		Client: c, Tenant: t, RedirectURI: a.RedirectURI, Resource: resource,
+		Scopes: oauth.NewScopes(a.Scopes...), Offline: a.Offline, LoginHint: a.LoginHint,
+	}
+}
+
+// Consent serves POST /authorize/consent. The surrounding cross-origin check
+// refuses forms posted from other sites.
+func (h *Handler) Consent(w http.ResponseWriter, r *http.Request) error {
+	ctx, t := r.Context(), tenant.FromContext(r.Context())
+	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	if err := r.ParseForm(); err != nil {
+		return badLink("The form could not be read.", err)
+	}
+	f, err := h.open(ctx, t, r)
+	if err != nil {
+		return err
+	}
+	a := f.Request
+	if r.PostForm.Get("decision") != "approve" { // whatever is not a yes is a no
+		return a.fail(t, oauth.NewError(oauth.AccessDenied, "The person did not allow access."))
+	}
+	chosen := consent.Selected(oauth.NewScopes(a.Scopes...), r.PostForm["scope"])
+	if chosen.Empty() {
+		return a.fail(t, oauth.NewError(oauth.AccessDenied, "The person allowed none of the requested scopes."))
+	}
+	a.Scopes = chosen.Slice()
+	return h.toGoogle(w, r, t, trip{Request: a})
+}
+
+func (h *Handler) open(ctx context.Context, t *tenant.Tenant, r *http.Request) (*form, error) {
+	sealed, err := base64.RawURLEncoding.DecodeString(r.PostForm.Get("request"))
+	if err != nil {
+		return nil, staleForm(err)
+	}
+	plain, err := h.Vault.Open(ctx, vault.Binding{Tenant: t.ID, Purpose: vault.AuthorizationRequest}, sealed)
+	if errors.Is(err, vault.ErrRefused) {
+		return nil, staleForm(err)
+	}
+	if err != nil {
+		return nil, oauth.Unavailable(fmt.Errorf("opening consent form: %w", err))
+	}
+	var f form
+	if err := json.Unmarshal(plain, &f); err != nil {
+		return nil, staleForm(err)
+	}
+	if age := h.Now().Sub(time.Unix(f.IssuedAt, 0)); age < -time.Minute || age > Lifetime {
+		return nil, staleForm(errors.New("form is too old"))
+	}
+	// The form belongs to the browser it was rendered for: an attacker's own
+	// valid form is worthless in a victim's browser (PEERS A10).
+	browser := web.Cookie(r, t.Issuer, csrfCookie)
+	sum := sha256.Sum256([]byte(browser))
+	if browser == "" || !hmac.Equal(sum[:], f.Browser) {
+		return nil, &web.PageError{Status: http.StatusForbidden, Title: "This page belongs to another browser",
+			Advice: "Cookies may be off, or the page was opened elsewhere. Start again from the app, in this browser."}
+	}
+	return &f, nil
+}
+
+func staleForm(cause error) error {
+	return &web.PageError{Status: http.StatusBadRequest, Title: "This page has expired", Advice: "Nothing was allowed. Start again from the app.", Cause: cause}
+}
+
+// trip is what a flow row remembers.
+type trip struct {
+	Request authorization `json:"request"`
+	Again   bool          `json:"again,omitempty"` // the second trip, for a refresh token
+}
+
+// toGoogle begins a trip: the browser gets a secret, the database its hash, and
+// Google a state. Only now is there anything to find (PROTOCOL AS-A15, A16).
+func (h *Handler) toGoogle(w http.ResponseWriter, r *http.Request, t *tenant.Tenant, tr trip) error {
+	tenantID := t.ID.UUID()
+	state := make([]byte, len(tenantID)+secretSize)
+	copy(state, tenantID[:])
+	_, _ = rand.Read(state[len(tenantID):]) // never fails (crypto/rand)
+	browser := randomSecret()
+	f := Flow{StateHash: sha256.Sum256(state), BrowserHash: sha256.Sum256([]byte(browser)), Lifetime: Lifetime}
+	request, err := json.Marshal(tr)
+	if err != nil {
+		return fmt.Errorf("encoding flow: %w", err)
+	}
+	if f.Request, err = h.Vault.Seal(r.Context(), tripBinding(t, f.StateHash), request); err != nil {
+		return oauth.Unavailable(fmt.Errorf("sealing flow: %w", err))
+	}
+	if err := h.Store.BeginFlow(r.Context(), t.ID, f); err != nil {
+		return oauth.Unavailable(fmt.Errorf("storing flow: %w", err))
+	}
+	web.SetCookie(w, t.Issuer, cookieOf(f.StateHash), browser, Lifetime)
+	w.Header().Set("Location", h.Google.AuthURL(google.AuthRequest{
+		State: base64.RawURLEncoding.EncodeToString(state), Nonce: derive(browser, "nonce"), Verifier: derive(browser, "pkce"),
+		Scopes: scope.GoogleFor(scope.Expand(oauth.NewScopes(tr.Request.Scopes...))), LoginHint: tr.Request.LoginHint,
+		Offline: true, ForceConsent: tr.Again,
+	}))
+	w.WriteHeader(http.StatusSeeOther) // RFC 9700 §4.12: not 307, the form must not travel on
+	return nil
+}
+
+func tripBinding(t *tenant.Tenant, stateHash [sha256.Size]byte) vault.Binding {
+	return vault.Binding{Tenant: t.ID, Purpose: vault.AuthorizationRequest, Context: base64.RawURLEncoding.EncodeToString(stateHash[:])}
+}
+
+func cookieOf(stateHash [sha256.Size]byte) string {
+	return flowCookie + base64.RawURLEncoding.EncodeToString(stateHash[:6])
+}
+
+// derive makes nonce and PKCE verifier from the browser's secret, so that the
+// database never holds them. 43 base64url characters, a valid verifier
+// (RFC 7636 §4.1).
+func derive(browser, label string) string {
+	mac := hmac.New(sha256.New, []byte(browser))
+	mac.Write([]byte("latchkey google " + label))
+	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+}
+
+func randomSecret() string {
+	var b [secretSize]byte
+	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
+	return base64.RawURLEncoding.EncodeToString(b[:])
+}
+
+// parseState splits a state into tenant and hash. The tenant in it is only a
+// pointer: the row is found by the hash of the whole.
+func parseState(s string) (tenant.ID, [sha256.Size]byte, bool) {
+	raw, err := base64.RawURLEncoding.DecodeString(s)
+	if err != nil || len(raw) != 16+secretSize {
+		return tenant.ID{}, [sha256.Size]byte{}, false
+	}
+	return tenant.FromUUID(uuid.UUID(raw[:16])), sha256.Sum256(raw), true
+}
