@@ -17,6 +17,21 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 
+-- Whoever migrates may act as both roles, so that one login user can do everything in
+-- development; in production the servers' login users are made members instead. A
+-- superuser needs no membership.
+-- +goose StatementBegin
+DO $$
+BEGIN
+  IF NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) THEN
+    EXECUTE format('GRANT latchkey_runtime, latchkey_jobs TO %I', current_user);
+  END IF;
+EXCEPTION WHEN insufficient_privilege THEN
+  RAISE NOTICE 'grant latchkey_runtime and latchkey_jobs to the servers'' login users yourself';
+END $$;
+-- +goose StatementEnd
+
+GRANT SELECT ON goose_db_version TO latchkey_runtime;
 GRANT USAGE ON SCHEMA public TO latchkey_runtime, latchkey_jobs;
 
 CREATE TABLE tenants (
@@ -188,7 +203,7 @@ GRANT SELECT, INSERT ON assertion_ids TO latchkey_runtime;
 GRANT SELECT, INSERT ON data_keys, signing_keys TO latchkey_runtime;
 -- The jobs role: the directory and the sweeps.
 GRANT SELECT ON tenants TO latchkey_jobs;
-GRANT SELECT, DELETE ON flows, assertion_ids TO latchkey_jobs;
+GRANT SELECT, UPDATE, DELETE ON flows, assertion_ids TO latchkey_jobs; -- UPDATE: for FOR UPDATE SKIP LOCKED
 
 -- Row-level security on every table that has a tenant (DESIGN §1.3). nullif: a local
 -- set_config reads back as '' after its transaction, not as NULL.

@@ -141,3 +141,14 @@ func Usable(mcp, grantedGoogle oauth.Scopes) oauth.Scopes {
 	}
 	return oauth.NewScopes(out...)
 }
+
+// Needed returns the least MCP scopes that entitle to a Google scope, for an
+// insufficient_scope answer.
+func Needed(googleScope string) oauth.Scopes {
+	for _, d := range definitions {
+		if oauth.NewScopes(d.Google...).Contains(googleScope) {
+			return oauth.NewScopes(d.Name)
+		}
+	}
+	return oauth.Scopes{}
+}

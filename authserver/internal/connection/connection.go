@@ -29,19 +29,17 @@ const (
 // Record is a connection with its credential as stored: tokens are sealed.
 type Record struct {
 	Ref
-	GoogleSubject   string
-	SealedEmail     []byte
-	IsDefault       bool
-	UpstreamClient  string
-	SealedRefresh   []byte // nil when Google never gave one
-	SealedAccess    []byte
-	AccessExpires   time.Time
-	GoogleScopes    oauth.Scopes
-	Status          Status
-	LastError       string
-	Version         int64
-	GrantRevoked    bool // the MCP grant asked for is revoked or expired
-	GrantConnection bool // this is the connection the grant was made with
+	GoogleSubject  string
+	SealedEmail    []byte
+	IsDefault      bool
+	UpstreamClient string
+	SealedRefresh  []byte // nil when Google never gave one
+	SealedAccess   []byte
+	AccessExpires  time.Time
+	GoogleScopes   oauth.Scopes
+	Status         Status
+	LastError      string
+	Version        int64
 }
 
 // Link is what a completed Google sign-in stores.

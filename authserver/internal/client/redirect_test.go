@@ -1,0 +1,100 @@
+package client_test
+
+import (
+	"net/url"
+	"strings"
+	"testing"
+
+	"latchkey/authserver/internal/client"
+	"latchkey/pkg/oauth"
+)
+
+// TestMatchRedirect: OAuth 2.1 §2.3.1, RFC 8252 §7.3 and the parser confusions of PEERS A6.
+func TestMatchRedirect(t *testing.T) {
+	t.Parallel()
+	const web, v4, name, v6 = "https://claude.ai/api/mcp/auth_callback", "http://127.0.0.1/callback", "http://localhost/callback", "http://[::1]:1/callback"
+	c := &client.Client{RedirectURIs: []string{web, v4, name, v6, "cursor://anysphere.cursor-mcp/oauth/callback", "https://q.example/cb?a=1&b=2"}}
+	for requested, want := range map[string]bool{
+		web: true, v4: true, name: true, v6: true,
+		"cursor://anysphere.cursor-mcp/oauth/callback": true,
+		"https://q.example/cb?a=1&b=2":                 true,
+		"http://127.0.0.1:51234/callback":              true, // any port on loopback
+		"http://localhost:3118/callback":               true, // Claude Code
+		"http://[::1]:65535/callback":                  true,
+
+		"https://claude.ai:443/api/mcp/auth_callback":     false, // https is compared to the letter
+		"https://claude.ai/api/mcp/auth_callback/":        false,
+		"https://claude.ai/api/mcp/../mcp/auth_callback":  false,
+		"https://CLAUDE.ai/api/mcp/auth_callback":         false,
+		"https://claude.ai./api/mcp/auth_callback":        false,
+		"https://q.example/cb?b=2&a=1":                    false, // query order
+		"https://q.example/cb":                            false,
+		"http://127.0.0.1:9/other":                        false,
+		"http://127.0.0.1:9/callback?x=1":                 false,
+		"http://127.0.0.1:9/callback#f":                   false,
+		"http://127.0.0.1:/callback":                      false,
+		"http://127.0.0.1:99999999/callback":              false,
+		"http://127.0.0.1:80@evil.example/callback":       false, // user information
+		"http://evil@127.0.0.1:9/callback":                false,
+		"http://127.0.0.1.evil.example/callback":          false,
+		"http://localhost.evil.example/callback":          false,
+		"http://127.0.0.2:9/callback":                     false, // another host than registered
+		"http://LOCALHOST:9/callback":                     false,
+		"http://localhost.:9/callback":                    false,
+		"http://[::1%25eth0]:9/callback":                  false, // zone
+		"http://[::ffff:127.0.0.1]:9/callback":            false,
+		"http://2130706433:9/callback":                    false, // decimal spelling
+		"http://0x7f.1:9/callback":                        false,
+		"http://127.0.0.1:9\\@evil.example/callback":      false,
+		"http://127.0.0.1:9/\tcallback":                   false,
+		"http://127.0.0.1:9/call%62ack":                   false,
+		"https://127.0.0.1:9/callback":                    false, // scheme
+		"//127.0.0.1:9/callback":                          false,
+		"javascript:alert(1)":                             false,
+		"cursor://anysphere.cursor-mcp/oauth/callback?x=": false,
+		"": false,
+	} {
+		if got := c.MatchRedirect(requested); got != want {
+			t.Errorf("%q: %v", requested, got)
+		}
+	}
+}
+
+func TestErrorOfRedirect(t *testing.T) {
+	t.Parallel()
+	const cursor = "cursor://anysphere.cursor-mcp/oauth/callback"
+	for uri, ok := range map[string]bool{
+		"https://claude.ai/api/mcp/auth_callback": true, "http://127.0.0.1/": true, "http://localhost:8787/callback": true, cursor: true,
+		"http://example.com/cb": false, "javascript:alert(1)": false, "data:text/html,x": false, "file:///etc/passwd": false,
+		"vbscript:x": false, "https://a.example/cb#frag": false, "https://u:p@a.example/cb": false, "cursor://other/cb": false,
+		"com.example.app:/cb": false, "/relative": false, "https:///nohost": false, "https://a%2eexample/cb": false, "": false,
+		"https://a.example/" + strings.Repeat("x", oauth.MaxURLBytes): false,
+	} {
+		if msg := client.ErrorOfRedirect(uri, []string{cursor}); (msg == "") != ok {
+			t.Errorf("%q: %q", uri, msg)
+		}
+	}
+}
+
+// FuzzMatchRedirect checks the hand-made comparison against net/url: whatever
+// matches a loopback registration must be, for a second parser, the same URI
+// but for the port.
+func FuzzMatchRedirect(f *testing.F) {
+	c := &client.Client{RedirectURIs: []string{"http://127.0.0.1/callback", "http://localhost/cb?x=1", "https://a.example/cb"}}
+	for _, s := range []string{"http://127.0.0.1:1/callback", "http://localhost:2/cb?x=1", "http://127.0.0.1:80@evil/callback", "https://a.example/cb"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if !c.MatchRedirect(s) {
+			return
+		}
+		u, err := url.Parse(s)
+		if err != nil {
+			t.Fatalf("%q matches but does not parse", s)
+		}
+		host := u.Hostname()
+		if u.User != nil || u.Fragment != "" || (host != "127.0.0.1" && host != "localhost" && host != "a.example") || (u.Path != "/callback" && u.Path != "/cb") {
+			t.Errorf("%q matches, but leads to host %q path %q", s, host, u.Path)
+		}
+	})
+}

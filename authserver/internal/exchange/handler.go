@@ -1,0 +1,323 @@
+package exchange
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"latchkey/authserver/internal/connection"
+	"latchkey/authserver/internal/tenant"
+	"latchkey/authserver/internal/vault"
+	"latchkey/pkg/accesstoken"
+	"latchkey/pkg/exchange"
+	"latchkey/pkg/httpx"
+	"latchkey/pkg/oauth"
+	"latchkey/pkg/scope"
+)
+
+// Lookup is the one read of an exchange.
+type Lookup struct {
+	Tenant           tenant.ID
+	Grant            uuid.UUID
+	Subject          uuid.UUID
+	AssertionClient  string
+	AssertionID      string // stored hashed
+	AssertionExpires time.Time
+}
+
+// Found is what the read found.
+type Found struct {
+	GrantLive       bool // not revoked, not expired, of this subject
+	GrantConnection uuid.UUID
+	GrantScopes     oauth.Scopes
+	ClientID        string
+	Resource        string
+	Connections     []*connection.Record // of the subject, oldest first
+}
+
+// ErrAssertionUsed says that the client assertion was presented before.
+var ErrAssertionUsed = errors.New("client assertion used before")
+
+// Store is what the exchange needs of the database. Exchange burns the
+// assertion and reads, in one round trip; it returns ErrAssertionUsed for a
+// second presentation.
+type Store interface {
+	Exchange(ctx context.Context, l Lookup) (*Found, error)
+}
+
+// Opener opens sealed values.
+type Opener interface {
+	Open(ctx context.Context, b vault.Binding, sealed []byte) ([]byte, error)
+}
+
+// Handler serves the exchange. Every field is required.
+type Handler struct {
+	Clients     *Clients // resource servers and their keys
+	Store       Store
+	Vault       Opener
+	Credentials *connection.Credentials
+	Tenants     func() *tenant.Directory
+	Keys        func(ctx context.Context, t tenant.ID) (accesstoken.KeySource, error)
+	Now         func() time.Time
+}
+
+const (
+	maxMinTTL  = 30 * time.Minute
+	cacheShare = 60 * time.Second // taken off the token's life for the resource server's cache
+	maxCache   = 5 * time.Minute  // a revocation reaches the cache at the latest after this
+)
+
+// ServeHTTP answers an exchange. It renders its own errors: they have members
+// that RFC 6749 does not know.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Content-Type", "application/json")
+	out, err := h.exchange(w, r)
+	if err == nil {
+		_ = json.NewEncoder(w).Encode(out)
+		return
+	}
+	httpx.Failed(r.Context(), err)
+	var e *exchange.Error
+	if !errors.As(err, &e) {
+		e = unavailable(err)
+	}
+	if e.Status == 0 {
+		e.Status = (&oauth.Error{Code: e.Code}).HTTPStatus()
+	}
+	if e.RetryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(e.RetryAfter))
+	}
+	w.WriteHeader(e.Status)
+	_ = json.NewEncoder(w).Encode(e)
+}
+
+func fail(code oauth.Code, description string) *exchange.Error {
+	return &exchange.Error{Code: code, Description: description}
+}
+
+func unavailable(cause error) *exchange.Error {
+	return &exchange.Error{Code: oauth.TemporarilyUnavailable, Status: http.StatusServiceUnavailable, RetryAfter: 2,
+		Description: "The exchange cannot answer right now. Try again shortly.", Cause: cause}
+}
+
+// request is the parsed form.
+type request struct {
+	subjectToken string
+	scopes       oauth.Scopes
+	account      string
+	minTTL       time.Duration
+	force        bool
+	tool         string
+}
+
+func parse(w http.ResponseWriter, r *http.Request) (*request, url.Values, error) {
+	if r.Method != http.MethodPost {
+		w.Header().Set("Allow", http.MethodPost)
+		e := fail(oauth.InvalidRequest, "The exchange takes POST only.")
+		e.Status = http.StatusMethodNotAllowed
+		return nil, nil, e
+	}
+	if mediaType, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";"); !strings.EqualFold(strings.TrimSpace(mediaType), "application/x-www-form-urlencoded") {
+		return nil, nil, fail(oauth.InvalidRequest, "The body must be application/x-www-form-urlencoded.")
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, exchange.MaxBodyBytes)
+	if err := r.ParseForm(); err != nil {
+		return nil, nil, fail(oauth.InvalidRequest, "The body cannot be read or is too large.")
+	}
+	f := r.PostForm
+	for _, values := range f {
+		if len(values) > 1 {
+			return nil, nil, fail(oauth.InvalidRequest, "A parameter is given more than once.")
+		}
+	}
+	switch {
+	case f.Get("grant_type") != string(oauth.GrantTokenExchange):
+		return nil, nil, fail(oauth.UnsupportedGrantType, "The only grant type here is token exchange.")
+	case f.Get("subject_token") == "" || f.Get("subject_token_type") != oauth.TokenTypeAccessToken:
+		return nil, nil, fail(oauth.InvalidRequest, "subject_token must be an access token.")
+	case f.Has("requested_token_type") && f.Get("requested_token_type") != oauth.TokenTypeAccessToken:
+		return nil, nil, fail(oauth.InvalidRequest, "requested_token_type must be an access token.")
+	case f.Get("resource") != exchange.GoogleAPIs:
+		return nil, nil, fail(oauth.InvalidTarget, "resource must be "+exchange.GoogleAPIs+".")
+	}
+	scopes, err := oauth.ParseScopes(f.Get("scope"))
+	if err != nil {
+		return nil, nil, fail(oauth.InvalidScope, "scope is malformed or too long.")
+	}
+	out := &request{subjectToken: f.Get("subject_token"), scopes: scopes, account: f.Get("account"), force: f.Get("force_refresh") == "true", tool: f.Get("tool")}
+	if v := f.Get("min_ttl"); v != "" {
+		seconds, err := strconv.Atoi(v)
+		if err != nil || seconds < 0 || time.Duration(seconds)*time.Second > maxMinTTL {
+			return nil, nil, fail(oauth.InvalidRequest, "min_ttl must be a number of seconds from 0 to 1800.")
+		}
+		out.minTTL = time.Duration(seconds) * time.Second
+	}
+	if len(out.account) > 64 || len(out.tool) > 64 {
+		return nil, nil, fail(oauth.InvalidRequest, "account or tool is too long.")
+	}
+	return out, f, nil
+}
+
+// exchange runs the checks in the order of DESIGN §5.
+func (h *Handler) exchange(w http.ResponseWriter, r *http.Request) (*exchange.Response, error) {
+	ctx := r.Context()
+	req, form, err := parse(w, r)
+	if err != nil {
+		return nil, err
+	}
+	caller, err := h.Clients.Authenticate(form, h.Now())
+	if err != nil {
+		return nil, err
+	}
+	t, who, err := h.subject(ctx, req.subjectToken)
+	if err != nil {
+		return nil, err
+	}
+	// RFC 8693 §2.1, DESIGN §1.1: what the token does not carry is not handed out.
+	for _, s := range req.scopes.Slice() {
+		if !scope.AllowsGoogle(who.Scopes, s) {
+			e := fail(oauth.InsufficientScope, "The access token does not carry the scopes for this.")
+			e.Scope = scope.Needed(s).String()
+			return nil, e
+		}
+	}
+	lookup := Lookup{Tenant: t.ID, AssertionClient: caller.clientID, AssertionID: caller.assertionID, AssertionExpires: caller.expires}
+	if lookup.Grant, err = uuid.Parse(who.Grant); err != nil {
+		return nil, fail(oauth.InvalidGrant, "The access token is not valid.")
+	}
+	if lookup.Subject, err = uuid.Parse(who.Subject); err != nil {
+		return nil, fail(oauth.InvalidGrant, "The access token is not valid.")
+	}
+	found, err := h.Store.Exchange(ctx, lookup)
+	if errors.Is(err, ErrAssertionUsed) {
+		return nil, fail(oauth.InvalidClient, "The client assertion was used before.")
+	}
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	if !found.GrantLive || found.Resource == "" || found.ClientID != who.ClientID {
+		return nil, fail(oauth.InvalidGrant, "The access was revoked or has ended.")
+	}
+	record, err := choose(found, req.account)
+	if err != nil {
+		return nil, err
+	}
+	httpx.Annotate(ctx, slog.String("tenant", t.ID.String()), slog.String("subject", who.Subject), slog.String("client", who.ClientID),
+		slog.String("tool", req.tool), slog.String("connection", record.Connection.String()))
+	return h.answer(ctx, req, record)
+}
+
+// subject verifies the presented access token: of the tenant it names, for one
+// of that tenant's resources, alive (RFC 9068 §4, PEERS A13, A14).
+func (h *Handler) subject(ctx context.Context, token string) (*tenant.Tenant, *accesstoken.Principal, error) {
+	refused := fail(oauth.InvalidGrant, "The access token is not valid.")
+	for _, t := range h.candidates(token) {
+		keys, err := h.Keys(ctx, t.ID)
+		if err != nil {
+			return nil, nil, unavailable(err)
+		}
+		for _, res := range t.Resources {
+			v, err := accesstoken.NewVerifier(accesstoken.VerifierConfig{Issuer: t.Issuer, Audience: res.Canonical, Keys: keys, Now: h.Now})
+			if err != nil {
+				return nil, nil, fmt.Errorf("making verifier: %w", err)
+			}
+			p, err := v.Verify(ctx, token)
+			if err == nil && p.Tenant == t.ID.String() {
+				return t, p, nil
+			}
+			if err != nil && !errors.Is(err, accesstoken.ErrInvalid) {
+				return nil, nil, unavailable(err)
+			}
+		}
+	}
+	return nil, nil, refused
+}
+
+// candidates is the tenant whose keys may have signed a token: the one its tid
+// names, which the verification then proves.
+func (h *Handler) candidates(token string) []*tenant.Tenant {
+	id, err := tenant.ParseID(accesstoken.UnverifiedTenant(token))
+	if err != nil {
+		return nil
+	}
+	t, ok := h.Tenants().ByID(id)
+	if !ok {
+		return nil
+	}
+	return []*tenant.Tenant{t}
+}
+
+// choose resolves the account: the named one, else the one the grant was made
+// with. A handle of somebody else's account finds nothing, because only the
+// subject's connections were read.
+func choose(found *Found, account string) (*connection.Record, error) {
+	for _, c := range found.Connections {
+		if (account == "" && c.Connection == found.GrantConnection) || (account != "" && handle(c) == account) {
+			return c, nil
+		}
+	}
+	if account == "" {
+		e := fail(oauth.InteractionRequired, "No Google account is connected.")
+		e.Reason = exchange.NotLinked
+		return nil, e
+	}
+	e := fail(exchange.AccountSelectionRequired, "No connected account has this handle.")
+	for _, c := range found.Connections {
+		e.Accounts = append(e.Accounts, exchange.Account{Handle: handle(c)})
+	}
+	return nil, e
+}
+
+func handle(c *connection.Record) string { return "acc_" + c.Connection.String() }
+
+func (h *Handler) answer(ctx context.Context, req *request, r *connection.Record) (*exchange.Response, error) {
+	if r.Status == connection.Active {
+		if missing := req.scopes.Minus(r.GoogleScopes); !missing.Empty() {
+			e := fail(oauth.InteractionRequired, "The Google account has not granted what this needs. Connect again and allow it.")
+			e.Reason, e.MissingScopes, e.Account = exchange.MissingGoogleScopes, missing.Slice(), handle(r)
+			return nil, e
+		}
+	}
+	token, err := h.Credentials.AccessToken(ctx, r, req.minTTL, req.force)
+	if err != nil {
+		return nil, noToken(err, handle(r))
+	}
+	email, err := h.Vault.Open(ctx, vault.Binding{Tenant: r.Tenant, Subject: r.Subject, Connection: r.Connection, Purpose: vault.Email}, r.SealedEmail)
+	if err != nil {
+		return nil, unavailable(fmt.Errorf("opening e-mail: %w", err))
+	}
+	life := token.Expires.Sub(h.Now())
+	return &exchange.Response{
+		AccessToken: token.Token.Reveal(), IssuedTokenType: oauth.TokenTypeAccessToken, TokenType: "Bearer",
+		ExpiresIn: int64(life / time.Second), Scope: token.Scopes.String(), Account: handle(r), AccountEmail: string(email),
+		GrantVersion: token.Version, CacheTTL: int64(max(0, min(life-cacheShare, maxCache)) / time.Second),
+	}, nil
+}
+
+func noToken(err error, account string) *exchange.Error {
+	var e *exchange.Error
+	switch {
+	case errors.Is(err, connection.ErrReauth):
+		e = fail(oauth.InteractionRequired, "The connection to Google has ended. Connect again.")
+		e.Reason = exchange.ReauthRequired
+	case errors.Is(err, connection.ErrPolicy):
+		e = fail(oauth.InteractionRequired, "The administrator of the Google account asks for a new sign-in or does not allow this.")
+		e.Reason = exchange.AdminPolicyBlocked
+	case errors.Is(err, connection.ErrConfiguration):
+		e = fail(oauth.ServerError, "The connection with Google is not set up correctly here.")
+	default:
+		e = unavailable(nil)
+	}
+	e.Account, e.Cause = account, err
+	return e
+}

@@ -1,0 +1,170 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"latchkey/authserver/internal/grant"
+	"latchkey/authserver/internal/tenant"
+	"latchkey/pkg/oauth"
+)
+
+// lateReplay separates two requests of one client that race for a code (a
+// double-fired callback) from a replay. Both are refused; only a replay with
+// valid parameters later than this revokes what the first request got
+// (RFC 6749 §4.1.2, OAuth 2.1 §4.1.3).
+const lateReplay = 2 * time.Second
+
+const grantColumns = `id, client_id, subject_id, connection_id, resource, scopes, offline, generation, expires_at`
+
+func scanGrant(t tenant.ID, row pgx.Row) (*grant.Grant, error) {
+	g := grant.Grant{Tenant: t}
+	var resource string
+	var scopes []string
+	if err := row.Scan(&g.ID, &g.ClientID, &g.Subject, &g.Connection, &resource, &scopes, &g.Offline, &g.Generation, &g.Expires); err != nil {
+		return nil, err
+	}
+	var err error
+	if g.Resource, err = oauth.ParseResource(resource); err != nil {
+		return nil, fmt.Errorf("reading grant: %w", err)
+	}
+	g.Scopes = oauth.NewScopes(scopes...)
+	return &g, nil
+}
+
+func (db *DB) claim(ctx context.Context, t tenant.ID, s statement) (*grant.Grant, error) {
+	var g *grant.Grant
+	err := db.batch(ctx, t, func(r pgx.BatchResults) (err error) {
+		g, err = scanGrant(t, r.QueryRow())
+		return err
+	}, s)
+	return g, err
+}
+
+// insertGrant writes a grant whose code is not yet redeemed.
+func insertGrant(g grant.New) statement {
+	return stmt(`INSERT INTO grants (tenant_id, id, client_id, subject_id, connection_id, resource, scopes, offline,
+			redirect_uri, code_challenge, code_expires_at, idle_expires_at, expires_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, now() + $11::interval, now() + $12::interval, now() + $13::interval)`,
+		g.Tenant.UUID(), g.ID, g.ClientID, g.Subject, g.Connection, g.Resource.String(), g.Scopes.Slice(), g.Offline,
+		g.RedirectURI, g.CodeChallenge, g.Lifetimes.Code, g.Lifetimes.RefreshIdle, g.Lifetimes.RefreshAbsolute)
+}
+
+// RedeemCode redeems an authorization code: one conditional UPDATE decides
+// among concurrent requests (DESIGN §1.4). A wrong client, redirect URI or
+// verifier changes nothing. On refusal it returns an error of package grant.
+func (db *DB) RedeemCode(ctx context.Context, r grant.Redemption) (*grant.Grant, error) {
+	g, err := db.claim(ctx, r.Tenant, stmt(`UPDATE grants
+		SET redeemed_at = now(), rotated_at = now(), generation = 1, idle_expires_at = now() + $7::interval
+		WHERE tenant_id = $1 AND id = $2 AND client_id = $3 AND code_challenge = $4
+		  AND ($5 = '' OR redirect_uri = $5) AND ($6 = '' OR resource = $6)
+		  AND redeemed_at IS NULL AND revoked_at IS NULL AND code_expires_at > now()
+		RETURNING `+grantColumns,
+		r.Tenant.UUID(), r.ID, r.ClientID, r.CodeChallenge, r.RedirectURI, r.Resource.String(), r.RefreshIdle))
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, db.whyNotRedeemed(ctx, r)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("redeeming code: %w", err)
+	}
+	return g, nil
+}
+
+func (db *DB) whyNotRedeemed(ctx context.Context, r grant.Redemption) error {
+	var client, challenge, redirect, resource string
+	var redeemed, revoked, late bool
+	err := db.row(ctx, r.Tenant, stmt(`SELECT client_id, code_challenge, redirect_uri, resource,
+			redeemed_at IS NOT NULL, revoked_at IS NOT NULL, coalesce(redeemed_at < now() - $3::interval, false)
+		FROM grants WHERE tenant_id = $1 AND id = $2`, r.Tenant.UUID(), r.ID, lateReplay),
+		&client, &challenge, &redirect, &resource, &redeemed, &revoked, &late)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return grant.ErrNotFound
+	case err != nil:
+		return fmt.Errorf("finding why the code was refused: %w", err)
+	case client != r.ClientID || challenge != r.CodeChallenge || (r.RedirectURI != "" && redirect != r.RedirectURI):
+		return grant.ErrMismatch
+	case revoked:
+		return grant.ErrRevoked
+	case redeemed && late:
+		if err := db.RevokeGrant(ctx, r.Tenant, r.ID, "code_replayed"); err != nil {
+			return err
+		}
+		return grant.ErrRedeemed
+	case redeemed:
+		return grant.ErrRedeemed
+	case !r.Resource.IsZero() && resource != r.Resource.String():
+		return grant.ErrWrongResource
+	}
+	return grant.ErrExpired
+}
+
+// RotateRefresh rotates a refresh token: one conditional UPDATE that moves the
+// generation on, or, inside the grace window, counts a repeat of the last
+// rotation. Either way the returned generation is the successor's. Reuse
+// beyond the window revokes the grant (RFC 9700 §4.14.2). On refusal it
+// returns an error of package grant.
+func (db *DB) RotateRefresh(ctx context.Context, r grant.Rotation) (*grant.Grant, error) {
+	g, err := db.claim(ctx, r.Tenant, stmt(`UPDATE grants
+		SET generation = $3 + 1,
+		    rotated_at = CASE WHEN generation = $3 THEN now() ELSE rotated_at END,
+		    replays = CASE WHEN generation = $3 THEN 0 ELSE replays + 1 END,
+		    idle_expires_at = now() + $8::interval
+		WHERE tenant_id = $1 AND id = $2 AND client_id = $4 AND ($5 = '' OR resource = $5)
+		  AND (generation = $3 OR (generation = $3 + 1 AND rotated_at > now() - $6::interval AND replays < $7))
+		  AND offline AND revoked_at IS NULL AND idle_expires_at > now() AND expires_at > now()
+		RETURNING `+grantColumns,
+		r.Tenant.UUID(), r.ID, r.Generation, r.ClientID, r.Resource.String(), r.Grace, r.Replays, r.RefreshIdle))
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, db.whyNotRotated(ctx, r)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("rotating refresh token: %w", err)
+	}
+	return g, nil
+}
+
+func (db *DB) whyNotRotated(ctx context.Context, r grant.Rotation) error {
+	var client, resource string
+	var generation int32
+	var offline, revoked, expired bool
+	err := db.row(ctx, r.Tenant, stmt(`SELECT client_id, resource, generation, offline, revoked_at IS NOT NULL,
+			idle_expires_at <= now() OR expires_at <= now()
+		FROM grants WHERE tenant_id = $1 AND id = $2`, r.Tenant.UUID(), r.ID),
+		&client, &resource, &generation, &offline, &revoked, &expired)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return grant.ErrNotFound
+	case err != nil:
+		return fmt.Errorf("finding why the refresh token was refused: %w", err)
+	case client != r.ClientID:
+		return grant.ErrMismatch
+	case revoked:
+		return grant.ErrRevoked
+	case expired || !offline:
+		return grant.ErrExpired
+	case !r.Resource.IsZero() && resource != r.Resource.String():
+		return grant.ErrWrongResource
+	case generation < r.Generation:
+		return grant.ErrNotFound // a generation not issued yet: the database was restored from an older state
+	}
+	if err := db.RevokeGrant(ctx, r.Tenant, r.ID, "refresh_token_reused"); err != nil {
+		return err
+	}
+	return grant.ErrReused
+}
+
+// RevokeGrant ends a grant. Revoking twice keeps the first reason.
+func (db *DB) RevokeGrant(ctx context.Context, t tenant.ID, id uuid.UUID, reason string) error {
+	_, err := db.exec(ctx, t, stmt(`UPDATE grants SET revoked_at = now(), revoked_reason = $3
+		WHERE tenant_id = $1 AND id = $2 AND revoked_at IS NULL`, t.UUID(), id, reason))
+	if err != nil {
+		return fmt.Errorf("revoking grant: %w", err)
+	}
+	return nil
+}
