@@ -62,6 +62,7 @@ type Rotation struct {
 	Generation  int32 // of the presented token
 	ClientID    string
 	Resource    oauth.Resource // zero when the request has none
+	Scopes      oauth.Scopes   // asked for; must be granted ones (RFC 6749 §6)
 	Grace       time.Duration
 	Replays     int
 	RefreshIdle time.Duration
@@ -77,4 +78,5 @@ var (
 	ErrMismatch      = errors.New("client, redirect URI or verifier do not match") // invalid_grant, nothing burnt
 	ErrReused        = errors.New("refresh token reused")                          // invalid_grant; family revoked
 	ErrWrongResource = errors.New("resource was not granted")                      // invalid_target, nothing burnt
+	ErrWrongScope    = errors.New("scope was not granted")                         // invalid_scope, nothing burnt
 )

@@ -115,11 +115,11 @@ func (db *DB) RotateRefresh(ctx context.Context, r grant.Rotation) (*grant.Grant
 		    rotated_at = CASE WHEN generation = $3 THEN now() ELSE rotated_at END,
 		    replays = CASE WHEN generation = $3 THEN 0 ELSE replays + 1 END,
 		    idle_expires_at = now() + $8::interval
-		WHERE tenant_id = $1 AND id = $2 AND client_id = $4 AND ($5 = '' OR resource = $5)
+		WHERE tenant_id = $1 AND id = $2 AND client_id = $4 AND ($5 = '' OR resource = $5) AND scopes @> $9
 		  AND (generation = $3 OR (generation = $3 + 1 AND rotated_at > now() - $6::interval AND replays < $7))
 		  AND offline AND revoked_at IS NULL AND idle_expires_at > now() AND expires_at > now()
 		RETURNING `+grantColumns,
-		r.Tenant.UUID(), r.ID, r.Generation, r.ClientID, r.Resource.String(), r.Grace, r.Replays, r.RefreshIdle))
+		r.Tenant.UUID(), r.ID, r.Generation, r.ClientID, r.Resource.String(), r.Grace, r.Replays, r.RefreshIdle, r.Scopes.Slice()))
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, db.whyNotRotated(ctx, r)
 	}
@@ -132,11 +132,11 @@ func (db *DB) RotateRefresh(ctx context.Context, r grant.Rotation) (*grant.Grant
 func (db *DB) whyNotRotated(ctx context.Context, r grant.Rotation) error {
 	var client, resource string
 	var generation int32
-	var offline, revoked, expired bool
+	var offline, revoked, expired, scopes bool
 	err := db.row(ctx, r.Tenant, stmt(`SELECT client_id, resource, generation, offline, revoked_at IS NOT NULL,
-			idle_expires_at <= now() OR expires_at <= now()
-		FROM grants WHERE tenant_id = $1 AND id = $2`, r.Tenant.UUID(), r.ID),
-		&client, &resource, &generation, &offline, &revoked, &expired)
+			idle_expires_at <= now() OR expires_at <= now(), scopes @> $3
+		FROM grants WHERE tenant_id = $1 AND id = $2`, r.Tenant.UUID(), r.ID, r.Scopes.Slice()),
+		&client, &resource, &generation, &offline, &revoked, &expired, &scopes)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return grant.ErrNotFound
@@ -150,6 +150,8 @@ func (db *DB) whyNotRotated(ctx context.Context, r grant.Rotation) error {
 		return grant.ErrExpired
 	case !r.Resource.IsZero() && resource != r.Resource.String():
 		return grant.ErrWrongResource
+	case !scopes:
+		return grant.ErrWrongScope
 	case generation < r.Generation:
 		return grant.ErrNotFound // a generation not issued yet: the database was restored from an older state
 	}

@@ -1,0 +1,91 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+
+	"latchkey/authserver/internal/tenant"
+	"latchkey/authserver/internal/web"
+	wire "latchkey/pkg/exchange"
+	"latchkey/pkg/httpx"
+)
+
+// public is the route table of the public listener. Machine endpoints have
+// CORS and JSON errors; the authorization endpoint and pages have neither.
+func (s *server) public(log *slog.Logger) http.Handler {
+	// Tenant-relative: the router has cut /t/<slug> off and put the tenant into
+	// the context.
+	per := http.NewServeMux()
+	per.Handle("/token", web.CORS("POST", web.OAuthJSON(web.Methods(s.provider.Token, http.MethodPost))))
+	per.Handle("/register", web.CORS("POST", web.OAuthJSON(web.Methods(s.registration.Register, http.MethodPost))))
+	per.Handle("/jwks", web.CORS("GET", web.OAuthJSON(web.Methods(s.discovery.JWKS, http.MethodGet))))
+	per.Handle("GET /authorize", web.Authorize(s.flow.Authorize))
+	per.Handle("POST /authorize/consent", sameOrigin(web.Authorize(s.flow.Consent)))
+	per.Handle("/.well-known/openid-configuration", web.CORS("GET", http.HandlerFunc(s.discovery.Appended)))
+	per.Handle("/", web.Page(notFound))
+
+	all := http.NewServeMux()
+	all.Handle("GET "+callbackPath, web.Authorize(s.flow.Callback))
+	for _, name := range []string{"oauth-authorization-server", "openid-configuration"} {
+		document := web.CORS("GET", s.discovery.Inserted(name))
+		all.Handle("/.well-known/"+name, document)
+		all.Handle("/.well-known/"+name+"/", document)
+	}
+	all.Handle("/", s.route(per))
+	return httpx.Observe(log, all)
+}
+
+// internal is the route table of the internal listener.
+func (s *server) internal(log *slog.Logger) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle(wire.Path, s.exchange)
+	return httpx.Observe(log, mux)
+}
+
+// admin is the route table of the admin listener.
+func (s *server) admin(log *slog.Logger) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /livez", livez)
+	mux.HandleFunc("GET /readyz", readyz([]check{
+		{"database", s.db.Ready},
+		{"keys", func(ctx context.Context) error {
+			if _, err := s.keys.For(ctx, tenant.DefaultID); err != nil {
+				return fmt.Errorf("reading keys: %w", err)
+			}
+			return nil
+		}},
+	}))
+	return httpx.Observe(log, mux)
+}
+
+// route finds the tenant of a request by its path.
+func (s *server) route(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		t, rest, ok := s.tenants.ByPath(r.URL.Path)
+		if !ok {
+			web.Page(notFound).ServeHTTP(w, r)
+			return
+		}
+		inner := r.WithContext(tenant.WithTenant(r.Context(), t))
+		u := *r.URL
+		u.Path, u.RawPath = rest, ""
+		inner.URL = &u
+		next.ServeHTTP(w, inner)
+	})
+}
+
+// sameOrigin refuses forms that other sites post (RFC 9700 §4.7). The consent
+// form carries its own token besides.
+func sameOrigin(next http.Handler) http.Handler {
+	protection := http.NewCrossOriginProtection()
+	protection.SetDenyHandler(web.Page(func(http.ResponseWriter, *http.Request) error {
+		return &web.PageError{Status: http.StatusForbidden, Title: "This form came from another site", Advice: "Nothing was allowed. Start again from the app."}
+	}))
+	return protection.Handler(next)
+}
+
+func notFound(http.ResponseWriter, *http.Request) error {
+	return &web.PageError{Status: http.StatusNotFound, Title: "There is nothing here", Advice: "Check the address, or start again from the app."}
+}

@@ -1,0 +1,180 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"time"
+
+	"latchkey/authserver/internal/config"
+	"latchkey/authserver/internal/connection"
+	"latchkey/authserver/internal/discovery"
+	"latchkey/authserver/internal/exchange"
+	"latchkey/authserver/internal/flow"
+	"latchkey/authserver/internal/google"
+	"latchkey/authserver/internal/grant"
+	"latchkey/authserver/internal/keyset"
+	"latchkey/authserver/internal/postgres"
+	"latchkey/authserver/internal/provider"
+	"latchkey/authserver/internal/registration"
+	"latchkey/authserver/internal/tenant"
+	"latchkey/authserver/internal/vault"
+	"latchkey/migrations"
+	"latchkey/pkg/accesstoken"
+	wire "latchkey/pkg/exchange"
+	"latchkey/pkg/httpx"
+	"latchkey/pkg/scope"
+	"latchkey/pkg/secret"
+)
+
+const (
+	callbackPath = "/google/callback"
+	sweepEvery   = time.Minute
+	schemaWait   = 30 * time.Second
+)
+
+// server is everything that serves.
+type server struct {
+	tenants      *tenant.Directory
+	discovery    *discovery.Handler
+	registration *registration.Handler
+	flow         *flow.Handler
+	provider     *provider.Provider
+	exchange     *exchange.Handler
+	db           *postgres.DB
+	keys         *keyset.Keyset
+}
+
+// serve builds the server and runs it until ctx ends.
+func serve(ctx context.Context, c *config.Server, log *slog.Logger) error {
+	kek, err := vault.LoadKEK(c.KEKFile)
+	if err != nil {
+		return err
+	}
+	callers, err := exchange.LoadClients(c.RSClientID, c.RSJWKSFile, c.InternalURL+wire.Path, c.Issuer)
+	if err != nil {
+		return err
+	}
+	public := &httpx.Server{Name: "public", Setting: "AS_LISTEN", Addr: c.Listen}
+	internal := &httpx.Server{Name: "internal", Setting: "AS_INTERNAL_LISTEN", Addr: c.InternalListen}
+	admin := &httpx.Server{Name: "admin", Setting: "AS_ADMIN_LISTEN", Addr: c.AdminListen}
+	for _, s := range []*httpx.Server{public, internal, admin} {
+		if err := s.Listen(); err != nil {
+			return err
+		}
+	}
+	if err := checkSchema(ctx, c.DatabaseURL, log); err != nil {
+		return err
+	}
+	db, err := postgres.Open(ctx, postgres.Config{URL: c.DatabaseURL})
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	s, err := build(c, db, kek, callers, log)
+	if err != nil {
+		return err
+	}
+	public.Handler, internal.Handler, admin.Handler = s.public(log), s.internal(log), s.admin(log)
+	go s.sweep(ctx, log)
+	return httpx.Serve(ctx, log, public, internal, admin)
+}
+
+// checkSchema refuses to serve on a schema that is behind. A database that is
+// still starting gets half a minute.
+func checkSchema(ctx context.Context, dsn secret.Text, log *slog.Logger) error {
+	deadline := time.Now().Add(schemaWait)
+	for {
+		attempt, cancel := context.WithTimeout(ctx, 5*time.Second)
+		err := migrations.Check(attempt, dsn.Reveal())
+		cancel()
+		switch {
+		case err == nil || errors.Is(err, migrations.ErrPending) || ctx.Err() != nil:
+			return err
+		case time.Now().After(deadline):
+			return fmt.Errorf("the database (DATABASE_URL) does not answer: start it or correct the setting: %w", err)
+		}
+		log.Warn("waiting for the database", "error", err)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// build connects the parts.
+func build(c *config.Server, db *postgres.DB, kek *vault.KEK, callers *exchange.Clients, log *slog.Logger) (*server, error) {
+	lifetimes := tenant.DefaultLifetimes()
+	lifetimes.AccessToken, lifetimes.RefreshGrace = c.AccessTokenTTL, c.RefreshGrace
+	directory, err := tenant.NewDirectory(&tenant.Tenant{
+		ID: tenant.DefaultID, Slug: "default", Issuer: c.Issuer, Lifetimes: lifetimes, DefaultScopes: scope.Names(),
+		Resources: []tenant.Resource{{Canonical: c.Resource, Aliases: tenant.DefaultAliases(c.Resource, true)}},
+	})
+	if err != nil {
+		return nil, err
+	}
+	tenants := func() *tenant.Directory { return directory }
+	v, err := vault.New(vault.Config{KEK: kek, Store: db})
+	if err != nil {
+		return nil, err
+	}
+	keys := keyset.New(keyset.Config{Store: db, Vault: v})
+	authURL, err := url.Parse(c.Google.AuthURL)
+	if err != nil {
+		return nil, fmt.Errorf("GOOGLE_AUTH_URL: %w", err)
+	}
+	upstream := google.New(google.Config{
+		ClientID: c.Google.ClientID, ClientSecret: c.Google.ClientSecret, Issuer: c.Google.Issuer, AuthURL: c.Google.AuthURL,
+		TokenURL: c.Google.TokenURL, JWKSURL: c.Google.JWKSURL, RevokeURL: c.Google.RevokeURL, RedirectURL: c.Issuer.Origin() + callbackPath,
+	})
+	clients := registration.NewClients(db, time.Now)
+	return &server{
+		tenants:      directory,
+		discovery:    &discovery.Handler{Tenants: tenants, Keys: keys.For},
+		registration: &registration.Handler{Clients: clients, CustomRedirects: registration.DefaultCustomRedirects, Now: time.Now},
+		flow: &flow.Handler{
+			Clients: clients, Store: db, Vault: v, Google: upstream, Tenants: tenants, Now: time.Now,
+			GoogleOrigin: authURL.Scheme + "://" + authURL.Host,
+			Codes: func(ctx context.Context, t tenant.ID) (*grant.Codec, error) {
+				set, err := keys.For(ctx, t)
+				if err != nil {
+					return nil, err
+				}
+				return set.Codec(), nil
+			},
+		},
+		provider: provider.New(provider.Config{Clients: clients, Store: db, Keys: keys.For}),
+		exchange: &exchange.Handler{
+			Clients: callers, Store: db, Vault: v, Tenants: tenants, Now: time.Now,
+			Credentials: &connection.Credentials{Store: db, Vault: v, Google: upstream, Log: log},
+			Keys: func(ctx context.Context, t tenant.ID) (accesstoken.KeySource, error) {
+				return keys.For(ctx, t)
+			},
+		},
+		db: db, keys: keys,
+	}, nil
+}
+
+// sweep deletes what has expired, for ever, until ctx ends.
+func (s *server) sweep(ctx context.Context, log *slog.Logger) {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		bounded, cancel := context.WithTimeout(ctx, sweepEvery)
+		n, err := s.db.Sweep(bounded)
+		cancel()
+		if err != nil {
+			log.Warn("sweeping expired rows", "error", err)
+		} else if n > 0 {
+			log.Info("swept expired rows", "rows", n)
+		}
+	}
+}

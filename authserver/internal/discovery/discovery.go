@@ -1,0 +1,115 @@
+package discovery
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"latchkey/authserver/internal/keyset"
+	"latchkey/authserver/internal/tenant"
+	"latchkey/pkg/oauth"
+	"latchkey/pkg/scope"
+)
+
+// Handler serves metadata and keys. Every field is required.
+type Handler struct {
+	Tenants func() *tenant.Directory
+	Keys    func(ctx context.Context, t tenant.ID) (*keyset.Set, error)
+}
+
+const (
+	metadataAge = "public, max-age=3600"
+	jwksAge     = "public, max-age=300" // at most this long is a new key unknown somewhere
+)
+
+// Metadata returns the document of a tenant.
+func Metadata(t *tenant.Tenant) oauth.ServerMetadata {
+	m := oauth.ServerMetadata{
+		Issuer: t.Issuer.String(), AuthorizationEndpoint: t.Issuer.Endpoint("/authorize"), TokenEndpoint: t.Issuer.Endpoint("/token"),
+		RegistrationEndpoint: t.Issuer.Endpoint("/register"), JWKSURI: t.Issuer.Endpoint("/jwks"),
+		// offline_access is listed because clients that want refresh tokens look for it (PROTOCOL 3.4).
+		ScopesSupported:        append(scope.Names().Slice(), scope.OfflineAccess),
+		ResponseTypesSupported: []string{oauth.ResponseTypeCode}, ResponseModesSupported: []string{"query"},
+		GrantTypesSupported:               []string{string(oauth.GrantAuthorizationCode), string(oauth.GrantRefreshToken)},
+		TokenEndpointAuthMethodsSupported: []string{string(oauth.AuthNone)},
+		CodeChallengeMethodsSupported:     []string{oauth.MethodS256},
+		AuthorizationResponseIss:          true, // RFC 9207 §3
+		// OpenID Connect Discovery §3 requires these in its document; this server
+		// issues no ID tokens, and clients of MCP ask for none.
+		SubjectTypesSupported: []string{"public"}, IDTokenSigningAlgValues: []string{"RS256"},
+	}
+	for _, r := range t.Resources {
+		m.ProtectedResources = append(m.ProtectedResources, r.Canonical.String())
+	}
+	return m
+}
+
+// Inserted serves the path-inserted forms (RFC 8414 §3.1): the path after the
+// well-known name is the issuer's.
+func (h *Handler) Inserted(name string) http.HandlerFunc {
+	prefix := "/.well-known/" + name
+	return func(w http.ResponseWriter, r *http.Request) {
+		path, ok := strings.CutPrefix(r.URL.Path, prefix)
+		if !ok {
+			http.NotFound(w, r)
+			return
+		}
+		t, rest, ok := h.Tenants().ByPath(path + "/")
+		if !ok || rest != "/" || t.Issuer.Path() != path {
+			notFound(w)
+			return
+		}
+		h.document(w, r, t)
+	}
+}
+
+// Appended serves the OpenID form with the well-known name after the issuer's
+// path; the router has found the tenant.
+func (h *Handler) Appended(w http.ResponseWriter, r *http.Request) {
+	h.document(w, r, tenant.FromContext(r.Context()))
+}
+
+func (h *Handler) document(w http.ResponseWriter, r *http.Request, t *tenant.Tenant) {
+	body, err := json.Marshal(Metadata(t))
+	if err != nil {
+		http.Error(w, "internal error", http.StatusInternalServerError)
+		return
+	}
+	sum := sha256.Sum256(body)
+	write(w, r, body, `"`+hex.EncodeToString(sum[:8])+`"`, metadataAge)
+}
+
+// JWKS serves the tenant's public keys (RFC 7517 §5).
+func (h *Handler) JWKS(w http.ResponseWriter, r *http.Request) error {
+	set, err := h.Keys(r.Context(), tenant.FromContext(r.Context()).ID)
+	if err != nil {
+		return oauth.Unavailable(fmt.Errorf("reading keys: %w", err))
+	}
+	body, etag := set.JWKS()
+	write(w, r, body, etag, jwksAge)
+	return nil
+}
+
+func write(w http.ResponseWriter, r *http.Request, body []byte, etag, cache string) {
+	h := w.Header()
+	h.Set("Cache-Control", cache)
+	h.Del("Pragma")
+	h.Set("ETag", etag)
+	if r.Header.Get("If-None-Match") == etag {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	h.Set("Content-Type", "application/json")
+	h.Set("X-Content-Type-Options", "nosniff")
+	_, _ = w.Write(body)
+}
+
+func notFound(w http.ResponseWriter) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(http.StatusNotFound)
+	_, _ = w.Write([]byte(`{"error":"not_found","error_description":"There is no authorization server at this path."}` + "\n"))
+}
