@@ -12,6 +12,7 @@ require (
 	github.com/tink-crypto/tink-go/v2 v2.9.0
 	golang.org/x/oauth2 v0.37.0
 	golang.org/x/sync v0.24.0
+	latchkey/deploy/dev v0.0.0
 	latchkey/migrations v0.0.0
 	latchkey/pkg v0.0.0
 )
@@ -70,6 +71,7 @@ require (
 
 replace (
 	github.com/ory/x => ./third_party/oryx
+	latchkey/deploy/dev => ../deploy/dev
 	latchkey/migrations => ../migrations
 	latchkey/pkg => ../pkg
 )

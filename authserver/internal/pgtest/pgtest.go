@@ -1,0 +1,194 @@
+package pgtest
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"latchkey/deploy/dev/pgcluster"
+	"latchkey/migrations"
+)
+
+const (
+	dirPrefix = "latchkey-test-pg-"
+	dbPrefix  = "latchkey_test_"
+	timeout   = 2 * time.Minute
+)
+
+// template is the migrated database that others are cloned from, made once per
+// process.
+var template = sync.OnceValues(func() (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	server, err := serverURL(ctx)
+	if err != nil {
+		return "", err
+	}
+	name := fmt.Sprintf("%stemplate_%d_%d", dbPrefix, time.Now().Unix(), os.Getpid())
+	dsn, err := create(ctx, server, name, "")
+	if err != nil {
+		return "", err
+	}
+	return dsn, migrations.Up(ctx, dsn)
+})
+
+// serverURL is TEST_DATABASE_URL or a fresh cluster, which dies with this
+// process.
+func serverURL(ctx context.Context) (string, error) {
+	if dsn := os.Getenv("TEST_DATABASE_URL"); dsn != "" {
+		return dsn, dropOld(ctx, dsn)
+	}
+	removeOrphans()
+	base := os.TempDir()
+	if os.Geteuid() == 0 {
+		base = "/tmp" // a directory that the server's user can enter, whatever TMPDIR says
+	}
+	cluster, err := pgcluster.Start(ctx, pgcluster.Config{
+		Dir: filepath.Join(base, dirPrefix+strconv.Itoa(os.Getpid())), BinDir: os.Getenv("PG_BIN"), Ephemeral: true,
+	})
+	if err != nil {
+		return "", err
+	}
+	return cluster.DSN("postgres"), nil
+}
+
+// removeOrphans deletes the directories of test processes that are gone; their
+// servers ended with them.
+func removeOrphans() {
+	for _, base := range []string{os.TempDir(), "/tmp"} {
+		dirs, _ := filepath.Glob(filepath.Join(base, dirPrefix+"*"))
+		for _, dir := range dirs {
+			pid, err := strconv.Atoi(strings.TrimPrefix(filepath.Base(dir), dirPrefix))
+			if err == nil && syscall.Kill(pid, 0) == syscall.ESRCH {
+				_ = os.RemoveAll(dir)
+			}
+		}
+	}
+}
+
+// dropOld deletes databases that earlier runs left on a server that is not
+// ours, before the run: dropping is slow, so no test does it.
+func dropOld(ctx context.Context, dsn string) error {
+	conn, err := pgx.Connect(ctx, dsn)
+	if err != nil {
+		return fmt.Errorf("connecting to TEST_DATABASE_URL: %w", err)
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	rows, err := conn.Query(ctx, `SELECT datname::text FROM pg_database WHERE datname LIKE $1`, strings.ReplaceAll(dbPrefix, "_", `\_`)+"%")
+	if err != nil {
+		return fmt.Errorf("listing old test databases: %w", err)
+	}
+	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return fmt.Errorf("listing old test databases: %w", err)
+	}
+	for _, name := range names {
+		fields := strings.Split(name, "_")
+		made, err := strconv.ParseInt(fields[len(fields)-2], 10, 64)
+		if err != nil || time.Since(time.Unix(made, 0)) < 24*time.Hour {
+			continue
+		}
+		if _, err := conn.Exec(ctx, `DROP DATABASE `+pgx.Identifier{name}.Sanitize()); err != nil {
+			return fmt.Errorf("dropping old test database: %w", err)
+		}
+	}
+	return nil
+}
+
+func create(ctx context.Context, server, name, from string) (string, error) {
+	conn, err := pgx.Connect(ctx, server)
+	if err != nil {
+		return "", fmt.Errorf("connecting to the test server: %w", err)
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	sql := `CREATE DATABASE ` + pgx.Identifier{name}.Sanitize()
+	if from != "" {
+		sql += ` TEMPLATE ` + pgx.Identifier{from}.Sanitize() + ` STRATEGY FILE_COPY`
+	}
+	if _, err := conn.Exec(ctx, sql); err != nil {
+		return "", fmt.Errorf("creating test database: %w", err)
+	}
+	return withDatabase(server, name)
+}
+
+func withDatabase(dsn, name string) (string, error) {
+	u, err := url.Parse(dsn)
+	if err != nil {
+		return "", fmt.Errorf("TEST_DATABASE_URL must be a URL: %w", err)
+	}
+	u.Path = "/" + name
+	return u.String(), nil
+}
+
+// shared is the database of all transactions; nothing is ever committed in it.
+var shared = sync.OnceValues(clone)
+
+// Tx returns a transaction of the schema's owner in a migrated database, rolled
+// back when the test ends. Row-level security binds the owner too: set a role
+// and app.tenant_id as the servers do.
+func Tx(t testing.TB) pgx.Tx {
+	t.Helper()
+	dsn, err := shared()
+	if err != nil {
+		t.Fatalf("no database for tests: %v", err)
+	}
+	ctx := context.Background()
+	conn, err := pgx.Connect(ctx, dsn)
+	if err != nil {
+		t.Fatalf("connecting: %v", err)
+	}
+	t.Cleanup(func() { _ = conn.Close(ctx) })
+	tx, err := conn.Begin(ctx)
+	if err != nil {
+		t.Fatalf("beginning: %v", err)
+	}
+	t.Cleanup(func() { _ = tx.Rollback(ctx) })
+	return tx
+}
+
+// Clone returns the URL of a migrated database of the test's own, for what
+// needs commits or many connections. It goes with the cluster.
+func Clone(t testing.TB) string {
+	t.Helper()
+	dsn, err := clone()
+	if err != nil {
+		t.Fatalf("no database for tests: %v", err)
+	}
+	return dsn
+}
+
+var (
+	cloning sync.Mutex // PostgreSQL copies a template for one at a time
+	clones  int
+)
+
+func clone() (string, error) {
+	dsn, err := template()
+	if err != nil {
+		return "", err
+	}
+	u, err := url.Parse(dsn)
+	if err != nil {
+		return "", err
+	}
+	server, err := withDatabase(dsn, "postgres")
+	if err != nil {
+		return "", err
+	}
+	cloning.Lock()
+	defer cloning.Unlock()
+	clones++
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	return create(ctx, server, fmt.Sprintf("%s%d_%d_%d", dbPrefix, clones, time.Now().Unix(), os.Getpid()), strings.TrimPrefix(u.Path, "/"))
+}

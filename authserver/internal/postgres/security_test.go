@@ -1,0 +1,136 @@
+package postgres_test
+
+import (
+	"context"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"latchkey/authserver/internal/pgtest"
+)
+
+// unprotected lists tables with a tenant that lack row-level security or a
+// policy for one of the roles, read from the catalogue.
+func unprotected(t *testing.T, tx pgx.Tx) []string {
+	t.Helper()
+	rows, err := tx.Query(ctx, `SELECT c.relname::text FROM pg_class c
+		WHERE c.relkind IN ('r', 'p') AND c.relnamespace = 'public'::regnamespace
+		  AND (c.relname = 'tenants' OR EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'tenant_id' AND NOT a.attisdropped))
+		  AND NOT (c.relrowsecurity AND c.relforcerowsecurity
+		    AND (SELECT count(*) FROM pg_policy p WHERE p.polrelid = c.oid AND p.polcmd = '*' AND p.polwithcheck IS NOT NULL
+		         AND p.polroles <@ ARRAY['latchkey_runtime'::regrole::oid, 'latchkey_jobs'::regrole::oid]) = 2)
+		ORDER BY 1`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
+}
+
+// TestEveryTenantTableIsProtected: DESIGN §1.3, read from the catalogue; a planted table without policy is found.
+func TestEveryTenantTableIsProtected(t *testing.T) {
+	t.Parallel()
+	tx := pgtest.Tx(t)
+	if bad := unprotected(t, tx); len(bad) != 0 {
+		t.Errorf("tables without row-level security: %v", bad)
+	}
+	if _, err := tx.Exec(ctx, `CREATE TABLE planted (tenant_id uuid)`); err != nil {
+		t.Fatal(err)
+	}
+	if bad := unprotected(t, tx); len(bad) != 1 || bad[0] != "planted" {
+		t.Errorf("the planted table was not found: %v", bad)
+	}
+}
+
+// TestRuntimeRoleSeesOneTenant: without a tenant nothing, with another tenant nothing, and no row can be moved there.
+func TestRuntimeRoleSeesOneTenant(t *testing.T) {
+	t.Parallel()
+	f := setUp(t, nil)
+	f.grant(t)
+	conn, err := pgx.Connect(ctx, f.dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	if _, err := conn.Exec(ctx, `SET ROLE latchkey_runtime`); err != nil {
+		t.Fatal(err)
+	}
+	count := func(table string) (n int) {
+		if err := conn.QueryRow(ctx, `SELECT count(*) FROM `+table).Scan(&n); err != nil {
+			t.Fatalf("%s: %v", table, err)
+		}
+		return n
+	}
+	tables := []string{"tenants", "subjects", "connections", "credentials", "consents", "grants"}
+	for _, other := range []string{"", "00000000-0000-7000-8000-000000000002"} {
+		if _, err := conn.Exec(ctx, `SELECT set_config('app.tenant_id', $1, false)`, other); err != nil {
+			t.Fatal(err)
+		}
+		for _, table := range tables {
+			if n := count(table); n != 0 {
+				t.Errorf("tenant %q sees %d rows of %s", other, n, table)
+			}
+		}
+	}
+	if _, err := conn.Exec(ctx, `SELECT set_config('app.tenant_id', '00000000-0000-7000-8000-000000000001', false)`); err != nil {
+		t.Fatal(err)
+	}
+	for _, table := range tables {
+		if count(table) == 0 {
+			t.Errorf("the tenant does not see its own %s", table)
+		}
+	}
+	if _, err := conn.Exec(ctx, `UPDATE grants SET tenant_id = '00000000-0000-7000-8000-000000000002'`); err == nil || !strings.Contains(err.Error(), "row-level security") {
+		t.Errorf("a row was moved to another tenant: %v", err)
+	}
+	for _, sql := range []string{`DELETE FROM grants`, `DROP TABLE grants`, `SELECT 1 FROM pg_authid`, `UPDATE signing_keys SET state = 'retired'`} {
+		if _, err := conn.Exec(ctx, sql); err == nil {
+			t.Errorf("the runtime role may %s", sql)
+		}
+	}
+}
+
+// counter counts statements and round trips: a batch is one trip.
+type counter struct{ statements, trips atomic.Int64 }
+
+func (c *counter) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
+	c.statements.Add(1)
+	c.trips.Add(1)
+	return ctx
+}
+func (c *counter) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+func (c *counter) TraceBatchStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceBatchStartData) context.Context {
+	c.trips.Add(1)
+	return ctx
+}
+func (c *counter) TraceBatchQuery(_ context.Context, _ *pgx.Conn, d pgx.TraceBatchQueryData) {
+	if !strings.Contains(d.SQL, "set_config") { // rides along in the same batch: decision 0004
+		c.statements.Add(1)
+	}
+}
+func (c *counter) TraceBatchEnd(context.Context, *pgx.Conn, pgx.TraceBatchEndData) {}
+
+// TestOneStatementPerClaim: DESIGN §4: a successful claim is one statement, one round trip.
+func TestOneStatementPerClaim(t *testing.T) {
+	t.Parallel()
+	var c counter
+	f := setUp(t, &c)
+	r := f.grant(t)
+	measure := func(name string, call func() error) {
+		statements, trips := c.statements.Load(), c.trips.Load()
+		if err := call(); err != nil {
+			t.Fatal(err)
+		}
+		if s, n := c.statements.Load()-statements, c.trips.Load()-trips; s != 1 || n != 1 {
+			t.Errorf("%s: %d statements in %d round trips", name, s, n)
+		}
+	}
+	measure("code", func() error { _, err := f.db.RedeemCode(ctx, r); return err })
+	measure("refresh", func() error { _, err := f.db.RotateRefresh(ctx, rotation(r, 1)); return err })
+	measure("repeated refresh", func() error { _, err := f.db.RotateRefresh(ctx, rotation(r, 1)); return err })
+}
