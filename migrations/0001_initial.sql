@@ -3,31 +3,52 @@
 -- Roles (DESIGN §4). The runtime role sees one tenant at a time; the jobs role does
 -- cross-tenant work (the tenant directory, sweeps). Neither owns anything, neither
 -- may bypass row-level security. Roles belong to the whole cluster, so they may
--- exist already; login users are made members of them.
+-- exist already, made by an administrator or for another database; then the
+-- migrating user needs no CREATEROLE.
 -- +goose StatementBegin
 DO $$
-DECLARE name text;
+DECLARE r text;
 BEGIN
-  FOREACH name IN ARRAY ARRAY['latchkey_runtime', 'latchkey_jobs'] LOOP
-    BEGIN
-      EXECUTE format('CREATE ROLE %I NOLOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE', name);
-    EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
-    END;
+  FOREACH r IN ARRAY ARRAY['latchkey_runtime', 'latchkey_jobs'] LOOP
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = r) THEN
+      BEGIN
+        EXECUTE format('CREATE ROLE %I NOLOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE', r);
+      EXCEPTION
+        WHEN duplicate_object OR unique_violation THEN NULL; -- a migration of another database was first
+        WHEN insufficient_privilege THEN
+          RAISE EXCEPTION 'role % may not create role %: give it CREATEROLE, or have an administrator run CREATE ROLE % NOLOGIN',
+            current_user, r, r USING ERRCODE = 'insufficient_privilege';
+      END;
+    END IF;
+    -- DESIGN §1.3: row-level security binds nobody who may pass it by.
+    IF EXISTS (SELECT FROM pg_roles WHERE rolname = r AND (rolsuper OR rolbypassrls)) THEN
+      RAISE EXCEPTION 'role % passes row-level security by: run ALTER ROLE % NOSUPERUSER NOBYPASSRLS', r, r;
+    END IF;
   END LOOP;
 END $$;
 -- +goose StatementEnd
 
 -- Whoever migrates may act as both roles, so that one login user can do everything in
 -- development; in production the servers' login users are made members instead. A
--- superuser needs no membership.
+-- superuser needs no membership. Since PostgreSQL 16 the creator of a role has the
+-- right to grant it (ADMIN) but not to use it (SET), so it grants it to itself.
 -- +goose StatementBegin
 DO $$
+DECLARE
+  r text;
+  use text := CASE WHEN current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END;
 BEGIN
-  IF NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) THEN
-    EXECUTE format('GRANT latchkey_runtime, latchkey_jobs TO %I', current_user);
-  END IF;
-EXCEPTION WHEN insufficient_privilege THEN
-  RAISE NOTICE 'grant latchkey_runtime and latchkey_jobs to the servers'' login users yourself';
+  FOREACH r IN ARRAY ARRAY['latchkey_runtime', 'latchkey_jobs'] LOOP
+    IF NOT pg_has_role(current_user, r, use) THEN
+      BEGIN
+        EXECUTE format('GRANT %I TO %I', r, current_user);
+      EXCEPTION
+        WHEN insufficient_privilege THEN
+          RAISE WARNING 'role % may not act as %: have an administrator run GRANT % TO the login users of the servers', current_user, r, r;
+        WHEN unique_violation OR internal_error THEN NULL; -- "tuple concurrently updated": a migration of another database grants the same
+      END;
+    END IF;
+  END LOOP;
 END $$;
 -- +goose StatementEnd
 

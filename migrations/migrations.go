@@ -1,6 +1,10 @@
 // Package migrations owns the database schema: numbered SQL files, embedded,
 // applied in order by goose under a session lock, so that many processes may
-// try at once. It never runs as part of serving: the servers only ask Pending.
+// try at once. It never runs as part of serving: the servers only Check.
+//
+// The migrating user owns the schema. It is no superuser; it needs the right
+// to create tables, and CREATEROLE unless the roles of the first migration
+// exist already.
 package migrations
 
 import (
@@ -11,7 +15,8 @@ import (
 	"fmt"
 	"time"
 
-	_ "github.com/jackc/pgx/v5/stdlib" // the database/sql driver "pgx", which goose needs
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
 )
@@ -22,6 +27,11 @@ var files embed.FS
 // ErrPending says that the schema is older than the program.
 var ErrPending = errors.New("the database schema is behind this program: run `authserver migrate up` first")
 
+const (
+	connectTimeout = 5 * time.Second
+	lockTries      = 120 // one second apart: another process is migrating
+)
+
 // State is one migration and whether it is applied.
 type State struct {
 	Version   int64
@@ -29,7 +39,8 @@ type State struct {
 	AppliedAt time.Time
 }
 
-// Up applies every pending migration.
+// Up applies every pending migration. It waits up to two minutes for another
+// process that migrates the same database.
 func Up(ctx context.Context, dsn string) error {
 	return with(dsn, func(p *goose.Provider, _ *sql.DB) error {
 		_, err := p.Up(ctx)
@@ -37,7 +48,7 @@ func Up(ctx context.Context, dsn string) error {
 	})
 }
 
-// Down takes the last migration back. The data of its tables is lost.
+// Down takes the last migration back, one step. The data of its tables is lost.
 func Down(ctx context.Context, dsn string) error {
 	return with(dsn, func(p *goose.Provider, _ *sql.DB) error {
 		_, err := p.Down(ctx)
@@ -58,36 +69,52 @@ func Status(ctx context.Context, dsn string) ([]State, error) {
 	return out, err
 }
 
-// Check returns ErrPending if the schema lacks a migration this program knows.
-// It only reads, so the servers' runtime role may call it.
+// Check returns ErrPending if Pending says so.
 func Check(ctx context.Context, dsn string) error {
-	return with(dsn, func(p *goose.Provider, db *sql.DB) error {
+	pending, err := Pending(ctx, dsn)
+	if err == nil && pending {
+		err = ErrPending
+	}
+	return err
+}
+
+// Pending reports whether the schema lacks a migration that this program
+// knows. A schema that is ahead is no fault: while replicas are replaced one
+// by one, the older ones go on. It only reads, so the servers' login user may
+// call it.
+func Pending(ctx context.Context, dsn string) (pending bool, err error) {
+	err = with(dsn, func(p *goose.Provider, db *sql.DB) error {
 		var exists bool
-		if err := db.QueryRowContext(ctx, `SELECT to_regclass('public.goose_db_version') IS NOT NULL`).Scan(&exists); err != nil {
+		if err := db.QueryRowContext(ctx, `SELECT to_regclass('goose_db_version') IS NOT NULL`).Scan(&exists); err != nil {
 			return fmt.Errorf("reading the schema's version: %w", err)
 		}
 		if !exists {
-			return ErrPending
+			pending = true
+			return nil
 		}
 		var have int64
 		if err := db.QueryRowContext(ctx, `SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied`).Scan(&have); err != nil {
 			return fmt.Errorf("reading the schema's version: %w", err)
 		}
 		sources := p.ListSources()
-		if have < sources[len(sources)-1].Version {
-			return ErrPending
-		}
+		pending = have < sources[len(sources)-1].Version
 		return nil
 	})
+	return pending, err
 }
 
 func with(dsn string, f func(*goose.Provider, *sql.DB) error) (err error) {
-	db, err := sql.Open("pgx", dsn)
+	config, err := pgx.ParseConfig(dsn)
 	if err != nil {
-		return errors.New("the database URL cannot be parsed") // the driver's text would repeat its password
+		return errors.New("the database URL cannot be parsed: give one such as postgres://user@host/database") // the driver's text may repeat its password
 	}
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = connectTimeout
+	}
+	config.RuntimeParams["application_name"] = "latchkey-migrate"
+	db := stdlib.OpenDB(*config)
 	defer func() { err = errors.Join(err, db.Close()) }()
-	locker, err := lock.NewPostgresSessionLocker()
+	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, lockTries))
 	if err != nil {
 		return fmt.Errorf("making the migration lock: %w", err)
 	}
