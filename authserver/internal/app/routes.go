@@ -12,9 +12,9 @@ import (
 	"latchkey/pkg/httpx"
 )
 
-// public is the route table of the public listener. Machine endpoints have
+// Public is the route table of the public listener. Machine endpoints have
 // CORS and JSON errors; the authorization endpoint and pages have neither.
-func (s *server) public(log *slog.Logger) http.Handler {
+func (s *Server) Public(log *slog.Logger) http.Handler {
 	// Tenant-relative: the router has cut /t/<slug> off and put the tenant into
 	// the context.
 	per := http.NewServeMux()
@@ -37,15 +37,15 @@ func (s *server) public(log *slog.Logger) http.Handler {
 	return httpx.Observe(log, all)
 }
 
-// internal is the route table of the internal listener.
-func (s *server) internal(log *slog.Logger) http.Handler {
+// Internal is the route table of the internal listener.
+func (s *Server) Internal(log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle(wire.Path, s.exchange)
 	return httpx.Observe(log, mux)
 }
 
-// admin is the route table of the admin listener.
-func (s *server) admin(log *slog.Logger) http.Handler {
+// Admin is the route table of the admin listener.
+func (s *Server) Admin(log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", livez)
 	mux.HandleFunc("GET /readyz", readyz([]check{
@@ -61,7 +61,7 @@ func (s *server) admin(log *slog.Logger) http.Handler {
 }
 
 // route finds the tenant of a request by its path.
-func (s *server) route(next http.Handler) http.Handler {
+func (s *Server) route(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		t, rest, ok := s.tenants.ByPath(r.URL.Path)
 		if !ok {

@@ -35,8 +35,8 @@ const (
 	schemaWait   = 30 * time.Second
 )
 
-// server is everything that serves.
-type server struct {
+// Server is everything that serves: the parts, connected.
+type Server struct {
 	tenants      *tenant.Directory
 	discovery    *discovery.Handler
 	registration *registration.Handler
@@ -73,11 +73,11 @@ func serve(ctx context.Context, c *config.Server, log *slog.Logger) error {
 		return err
 	}
 	defer db.Close()
-	s, err := build(c, db, kek, callers, log)
+	s, err := New(c, db, kek, callers, log)
 	if err != nil {
 		return err
 	}
-	public.Handler, internal.Handler, admin.Handler = s.public(log), s.internal(log), s.admin(log)
+	public.Handler, internal.Handler, admin.Handler = s.Public(log), s.Internal(log), s.Admin(log)
 	go s.sweep(ctx, log)
 	return httpx.Serve(ctx, log, public, internal, admin)
 }
@@ -105,8 +105,8 @@ func checkSchema(ctx context.Context, dsn secret.Text, log *slog.Logger) error {
 	}
 }
 
-// build connects the parts.
-func build(c *config.Server, db *postgres.DB, kek *vault.KEK, callers *exchange.Clients, log *slog.Logger) (*server, error) {
+// New connects the parts. It starts nothing.
+func New(c *config.Server, db *postgres.DB, kek *vault.KEK, callers *exchange.Clients, log *slog.Logger) (*Server, error) {
 	lifetimes := tenant.DefaultLifetimes()
 	lifetimes.AccessToken, lifetimes.RefreshGrace = c.AccessTokenTTL, c.RefreshGrace
 	directory, err := tenant.NewDirectory(&tenant.Tenant{
@@ -131,7 +131,7 @@ func build(c *config.Server, db *postgres.DB, kek *vault.KEK, callers *exchange.
 		TokenURL: c.Google.TokenURL, JWKSURL: c.Google.JWKSURL, RevokeURL: c.Google.RevokeURL, RedirectURL: c.Issuer.Origin() + callbackPath,
 	})
 	clients := registration.NewClients(db, time.Now)
-	return &server{
+	return &Server{
 		tenants:      directory,
 		discovery:    &discovery.Handler{Tenants: tenants, Keys: keys.For},
 		registration: &registration.Handler{Clients: clients, CustomRedirects: registration.DefaultCustomRedirects, Now: time.Now},
@@ -159,7 +159,7 @@ func build(c *config.Server, db *postgres.DB, kek *vault.KEK, callers *exchange.
 }
 
 // sweep deletes what has expired, for ever, until ctx ends.
-func (s *server) sweep(ctx context.Context, log *slog.Logger) {
+func (s *Server) sweep(ctx context.Context, log *slog.Logger) {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
 	for {

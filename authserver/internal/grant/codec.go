@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -58,14 +59,17 @@ type Codec struct {
 // those of all.
 func NewCodec(t tenant.ID, active MACKey, others ...MACKey) (*Codec, error) {
 	c := &Codec{tenant: t, active: active, keys: map[[keyIDSize]byte]MACKey{}}
-	for _, k := range append(others, active) {
+	if t.IsZero() {
+		return nil, errors.New("grant codec needs a tenant")
+	}
+	for _, k := range slices.Concat(others, []MACKey{active}) {
 		if len(k.Key.Reveal()) != keySize {
 			return nil, fmt.Errorf("grant key %x: must have %d bytes", k.ID, keySize)
 		}
+		if _, twice := c.keys[k.ID]; twice {
+			return nil, fmt.Errorf("grant key %x: two keys with one id", k.ID)
+		}
 		c.keys[k.ID] = k
-	}
-	if t.IsZero() {
-		return nil, errors.New("grant codec needs a tenant")
 	}
 	return c, nil
 }
@@ -76,10 +80,10 @@ func (c *Codec) Code(id uuid.UUID) secret.Text { return c.encode(codePrefix, id,
 // ParseCode returns the grant of an authorization code, or ErrForged.
 func (c *Codec) ParseCode(s string) (uuid.UUID, error) {
 	id, generation, err := c.decode(codePrefix, s)
-	if err == nil && generation != 0 {
-		err = ErrForged
+	if err != nil || generation != 0 {
+		return uuid.Nil, ErrForged
 	}
-	return id, err
+	return id, nil
 }
 
 // RefreshToken is the refresh token of a grant's generation: the same string
@@ -92,10 +96,10 @@ func (c *Codec) RefreshToken(id uuid.UUID, generation int32) secret.Text {
 // ErrForged.
 func (c *Codec) ParseRefreshToken(s string) (uuid.UUID, int32, error) {
 	id, generation, err := c.decode(refreshPrefix, s)
-	if err == nil && generation < 1 {
-		err = ErrForged
+	if err != nil || generation < 1 {
+		return uuid.Nil, 0, ErrForged
 	}
-	return id, generation, err
+	return id, generation, nil
 }
 
 func (c *Codec) encode(prefix string, id uuid.UUID, generation int32) secret.Text {

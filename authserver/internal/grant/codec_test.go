@@ -31,16 +31,34 @@ func codec(t testing.TB, tn tenant.ID, active grant.MACKey, others ...grant.MACK
 func TestEveryMutationIsRefused(t *testing.T) {
 	t.Parallel()
 	c, id := codec(t, tenant.DefaultID, key(1, 7)), uuid.Must(uuid.NewV7())
-	token := c.RefreshToken(id, 3).Reveal()
+	token, code := c.RefreshToken(id, 3).Reveal(), c.Code(id).Reveal()
 	if got, gen, err := c.ParseRefreshToken(token); err != nil || got != id || gen != 3 {
 		t.Fatal(got, gen, err)
 	}
-	var mutants []string
+	if got, err := c.ParseCode(code); err != nil || got != id {
+		t.Fatal(got, err)
+	}
+	for _, m := range mutants("lkr_", token) {
+		if _, _, err := c.ParseRefreshToken(m); !errors.Is(err, grant.ErrForged) {
+			t.Errorf("accepted a mutant refresh token of length %d", len(m))
+		}
+	}
+	for _, m := range mutants("lkc_", code) {
+		if _, err := c.ParseCode(m); !errors.Is(err, grant.ErrForged) {
+			t.Errorf("accepted a mutant code of length %d", len(m))
+		}
+	}
+}
+
+// mutants are the token cut at every length, with every character changed,
+// every bit flipped, extended and dressed up.
+func mutants(prefix, token string) []string {
+	var out []string
 	for i := range len(token) {
-		mutants = append(mutants, token[:i])
+		out = append(out, token[:i])
 		for _, r := range "A_z9-=\x00" {
 			if rune(token[i]) != r {
-				mutants = append(mutants, token[:i]+string(r)+token[i+1:])
+				out = append(out, token[:i]+string(r)+token[i+1:])
 			}
 		}
 	}
@@ -49,15 +67,11 @@ func TestEveryMutationIsRefused(t *testing.T) {
 		for bit := range 8 {
 			m := bytes.Clone(raw)
 			m[i] ^= 1 << bit
-			mutants = append(mutants, "lkr_"+base64.RawURLEncoding.EncodeToString(m))
+			out = append(out, prefix+base64.RawURLEncoding.EncodeToString(m))
 		}
 	}
-	mutants = append(mutants, token+"A", token+"=", " "+token, token+"\n", strings.ToUpper(token), "lkc_"+token[4:], strings.Repeat("A", 1<<16), "")
-	for _, m := range mutants {
-		if _, _, err := c.ParseRefreshToken(m); !errors.Is(err, grant.ErrForged) {
-			t.Fatalf("accepted a mutant of length %d", len(m))
-		}
-	}
+	other := map[string]string{"lkr_": "lkc_", "lkc_": "lkr_"}[prefix]
+	return append(out, token+"A", token+"=", " "+token, token+"\n", strings.ToUpper(token), other+token[4:], prefix+token, strings.Repeat("A", 1<<16))
 }
 
 // TestKindAndTenantAreBound: a code is no refresh token, tenant A's token is none of B's.
@@ -91,18 +105,46 @@ func TestSuccessorIsDeterministic(t *testing.T) {
 	}
 }
 
-// FuzzParse: whatever is sent, only what this codec made is accepted.
-func FuzzParse(f *testing.F) {
-	c, id := codec(f, tenant.DefaultID, key(1, 7)), uuid.UUID{1}
-	f.Add(c.Code(id).Reveal())
-	f.Add(c.RefreshToken(id, 1).Reveal())
-	f.Add("lkr_")
-	f.Fuzz(func(t *testing.T, s string) {
-		if got, gen, err := c.ParseRefreshToken(s); err == nil && c.RefreshToken(got, gen).Reveal() != s {
-			t.Errorf("accepted a second spelling of a refresh token")
+// TestKeys: a key of the wrong size or two keys with one id make no codec.
+func TestKeys(t *testing.T) {
+	t.Parallel()
+	short := grant.MACKey{ID: [4]byte{9}, Key: secret.NewBytes(make([]byte, 31))}
+	for name, keys := range map[string][]grant.MACKey{"short": {key(1, 7), short}, "same id": {key(1, 7), key(1, 8)}} {
+		if _, err := grant.NewCodec(tenant.DefaultID, keys[0], keys[1:]...); err == nil {
+			t.Error(name)
 		}
-		if got, err := c.ParseCode(s); err == nil && c.Code(got).Reveal() != s {
-			t.Errorf("accepted a second spelling of a code")
+	}
+	if _, err := grant.NewCodec(tenant.ID{}, key(1, 7)); err == nil {
+		t.Error("no tenant")
+	}
+}
+
+// FuzzParseCode: whatever is sent, only what this codec made is accepted.
+func FuzzParseCode(f *testing.F) {
+	c := codec(f, tenant.DefaultID, key(1, 7))
+	f.Add(c.Code(uuid.UUID{1}).Reveal())
+	f.Fuzz(func(t *testing.T, s string) {
+		got, err := c.ParseCode(s)
+		if err == nil && c.Code(got).Reveal() != s {
+			t.Error("accepted a second spelling of a code")
+		}
+		if err != nil && (!errors.Is(err, grant.ErrForged) || got != uuid.Nil) {
+			t.Error(got, err)
+		}
+	})
+}
+
+// FuzzParseRefreshToken: whatever is sent, only what this codec made is accepted.
+func FuzzParseRefreshToken(f *testing.F) {
+	c := codec(f, tenant.DefaultID, key(1, 7))
+	f.Add(c.RefreshToken(uuid.UUID{1}, 1).Reveal())
+	f.Fuzz(func(t *testing.T, s string) {
+		got, generation, err := c.ParseRefreshToken(s)
+		if err == nil && c.RefreshToken(got, generation).Reveal() != s {
+			t.Error("accepted a second spelling of a refresh token")
+		}
+		if err != nil && (!errors.Is(err, grant.ErrForged) || got != uuid.Nil || generation != 0) {
+			t.Error(got, generation, err)
 		}
 	})
 }

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"latchkey/authserver/internal/client"
 	"latchkey/authserver/internal/tenant"
@@ -136,7 +137,7 @@ func (h *Handler) check(m metadata) (*client.Client, error) {
 	if err != nil {
 		return nil, oauth.NewError(oauth.InvalidClientMetadata, "scope is malformed or too long.")
 	}
-	c.Name, c.Scope = m.ClientName, scopes.String()
+	c.Name, c.Scope = withoutControl(m.ClientName), scopes.String()
 	if m.ClientURI != "" {
 		if u, err := url.Parse(m.ClientURI); err == nil && u.Scheme == "https" && u.Host != "" && len(m.ClientURI) <= oauth.MaxURLBytes {
 			c.ClientURI = m.ClientURI
@@ -182,6 +183,16 @@ func (h *Handler) checkType(m metadata, c *client.Client) error {
 		return oauth.NewError(oauth.InvalidClientMetadata, "application_type must be web or native.")
 	}
 	return nil
+}
+
+// withoutControl drops what no name has and no database column takes.
+func withoutControl(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return -1
+		}
+		return r
+	}, s)
 }
 
 // printable keeps what may stand in an error description (RFC 6749 §5.2).

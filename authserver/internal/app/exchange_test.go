@@ -1,0 +1,211 @@
+package app_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"latchkey/authserver/internal/authtest"
+	"latchkey/deploy/dev/fakegoogle"
+	"latchkey/pkg/exchange"
+	"latchkey/pkg/oauth"
+	"latchkey/pkg/secret"
+)
+
+const gmailRead = "https://www.googleapis.com/auth/gmail.readonly"
+
+func request(out map[string]any, scopes ...string) exchange.Request {
+	return exchange.Request{SubjectToken: secret.NewText(out["access_token"].(string)), Scopes: oauth.NewScopes(scopes...), Tool: "test"}
+}
+
+func failure(t *testing.T, err error) *exchange.Error {
+	t.Helper()
+	var e *exchange.Error
+	if !errors.As(err, &e) {
+		t.Fatalf("no exchange error: %v", err)
+	}
+	return e
+}
+
+// TestExchange: a Google token for the person of the token, with what the token carries, and never a refresh token.
+func TestExchange(t *testing.T) {
+	t.Parallel()
+	s := authtest.Start(t)
+	v := s.NewVisit(t)
+	v.Choice.Account = "bob@example.com"
+	x := s.Exchanger(t, s.Internal)
+	got, err := x.Exchange(t.Context(), request(s.SignIn(t, v), gmailRead))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.AccountEmail != "bob@example.com" || !strings.HasPrefix(got.Account, "acc_") || got.ExpiresIn < 3000 || got.CacheTTL > 300 || got.CacheTTL < 200 || got.GrantVersion < 1 {
+		t.Errorf("%+v", got)
+	}
+	resp := get(t, s.Google.URL+"/gmail/v1/users/me/profile", "Authorization", "Bearer "+got.AccessToken)
+	if out := decodeBody(t, resp); out["emailAddress"] != "bob@example.com" {
+		t.Errorf("the token opens %v", out)
+	}
+}
+
+// TestExchangeRefuses: PEERS A13, A14, DESIGN §6: wrong caller, wrong token, more than the token carries, revoked grant.
+func TestExchangeRefuses(t *testing.T) {
+	t.Parallel()
+	s := authtest.Start(t)
+	v := s.NewVisit(t)
+	v.Query.Set("scope", "gmail.read accounts")
+	out := s.SignIn(t, v)
+	x := s.Exchanger(t, s.Internal)
+	_, err := x.Exchange(t.Context(), request(out, "https://www.googleapis.com/auth/drive.readonly"))
+	if e := failure(t, err); e.Code != oauth.InsufficientScope || e.Scope != "drive.read" || e.Status != 403 {
+		t.Errorf("escalation: %+v", e)
+	}
+	_, err = x.Exchange(t.Context(), request(out, "https://mail.google.com/"))
+	if e := failure(t, err); e.Code != oauth.InsufficientScope {
+		t.Errorf("a scope nobody may have: %+v", e)
+	}
+	r := request(out, gmailRead)
+	r.Account = "acc_00000000-0000-7000-8000-000000000000"
+	_, err = x.Exchange(t.Context(), r)
+	if e := failure(t, err); e.Code != exchange.AccountSelectionRequired || len(e.Accounts) != 1 {
+		t.Errorf("another account: %+v", e)
+	}
+	parts := strings.Split(out["access_token"].(string), ".")
+	for name, token := range map[string]string{
+		"Google token": "ya29.x", "refresh token": out["refresh_token"].(string), "changed signature": parts[0] + "." + parts[1] + "." + strings.Repeat("A", 86),
+		"alg none": "eyJhbGciOiJub25lIiwidHlwIjoiYXQrand0In0." + parts[1] + ".",
+	} {
+		r := request(out, gmailRead)
+		r.SubjectToken = secret.NewText(token)
+		_, err := x.Exchange(t.Context(), r)
+		if e := failure(t, err); e.Code != oauth.InvalidGrant {
+			t.Errorf("%s: %+v", name, e)
+		}
+	}
+	for name, change := range map[string]func(url.Values){
+		"no assertion": func(f url.Values) {},
+		"wrong assertion": func(f url.Values) {
+			f.Set("client_assertion_type", oauth.ClientAssertionJWTBearer)
+			f.Set("client_assertion", parts[0]+"."+parts[1]+"."+parts[2])
+		},
+	} {
+		f := request(out, gmailRead).Form()
+		change(f)
+		resp, err := http.PostForm(s.Internal+exchange.Path, f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := decodeBody(t, resp); resp.StatusCode != 401 || got["error"] != "invalid_client" || resp.Header.Get("Cache-Control") != "no-store" {
+			t.Errorf("%s: %d %v", name, resp.StatusCode, got)
+		}
+	}
+	if resp := get(t, s.URL+exchange.Path); resp.StatusCode != http.StatusNotFound {
+		t.Errorf("AS-X2: the exchange is public: %d", resp.StatusCode)
+	}
+	execSQL(t, s.DSN, `UPDATE grants SET revoked_at = now()`)
+	_, err = x.Exchange(t.Context(), request(out, gmailRead))
+	if e := failure(t, err); e.Code != oauth.InvalidGrant {
+		t.Errorf("revoked grant: %+v", e)
+	}
+}
+
+func execSQL(t *testing.T, dsn, sql string) {
+	t.Helper()
+	conn, err := pgx.Connect(context.Background(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(context.Background()) }()
+	for _, q := range []string{`SET ROLE latchkey_runtime`, `SELECT set_config('app.tenant_id', '00000000-0000-7000-8000-000000000001', false)`, sql} {
+		if _, err := conn.Exec(context.Background(), q); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestRefreshOnce: 50 parallel exchanges at expiry over two replicas make exactly one refresh at Google.
+func TestRefreshOnce(t *testing.T) {
+	t.Parallel()
+	s := authtest.Start(t)
+	out := s.SignIn(t, s.NewVisit(t))
+	replicas := []*exchange.Client{s.Exchanger(t, s.Internal), s.Exchanger(t, s.Replica(t))}
+	for round := 1; round <= 5; round++ {
+		execSQL(t, s.DSN, `UPDATE credentials SET access_expires_at = now()`)
+		var wg sync.WaitGroup
+		tokens := make([]string, 50)
+		for i := range tokens {
+			wg.Go(func() {
+				got, err := replicas[i%2].Exchange(context.Background(), request(out, gmailRead))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				tokens[i] = got.AccessToken
+			})
+		}
+		wg.Wait()
+		for _, token := range tokens {
+			if token != tokens[0] {
+				t.Fatal("two different tokens")
+			}
+		}
+		if n := s.Google.Count("refresh"); n != round {
+			t.Fatalf("%d refreshes after %d rounds", n, round)
+		}
+	}
+}
+
+// TestGoogleTrouble: DESIGN §6: 5xx serves the old token while it lives and changes nothing; invalid_grant asks to connect again and keeps the row; our own mistake touches no credential.
+func TestGoogleTrouble(t *testing.T) {
+	t.Parallel()
+	s := authtest.Start(t)
+	out := s.SignIn(t, s.NewVisit(t))
+	x := s.Exchanger(t, s.Internal)
+	old, err := x.Exchange(t.Context(), request(out, gmailRead))
+	if err != nil {
+		t.Fatal(err)
+	}
+	clear := s.Google.Inject(fakegoogle.Fault{Prefix: "/token", Status: 503})
+	r := request(out, gmailRead)
+	r.MinTTL = 20 * time.Minute
+	execSQL(t, s.DSN, `UPDATE credentials SET access_expires_at = now() + interval '10 minutes'`)
+	if got, err := x.Exchange(t.Context(), r); err != nil || got.AccessToken != old.AccessToken {
+		t.Errorf("the living token is not served while Google is away: %v", err)
+	}
+	execSQL(t, s.DSN, `UPDATE credentials SET access_expires_at = now()`)
+	_, err = x.Exchange(t.Context(), r)
+	if e := failure(t, err); e.Code != oauth.TemporarilyUnavailable || e.Status != 503 || e.RetryAfter == 0 {
+		t.Errorf("Google away: %+v", e)
+	}
+	clear()
+	clear = s.Google.Inject(fakegoogle.Fault{Prefix: "/token", Status: 401, Code: "invalid_client"})
+	_, err = x.Exchange(t.Context(), r)
+	if e := failure(t, err); e.Code != oauth.ServerError {
+		t.Errorf("our client refused: %+v", e)
+	}
+	clear()
+	if _, err := x.Exchange(t.Context(), r); err != nil {
+		t.Fatalf("after the trouble: %v", err)
+	}
+	s.Google.RevokeUser("alice@example.com")
+	execSQL(t, s.DSN, `UPDATE credentials SET access_expires_at = now()`)
+	for range 2 {
+		_, err = x.Exchange(t.Context(), r)
+		if e := failure(t, err); e.Code != oauth.InteractionRequired || e.Reason != exchange.ReauthRequired {
+			t.Errorf("revoked at Google: %+v", e)
+		}
+	}
+	again := s.SignIn(t, s.NewVisit(t)) // signing in again repairs the same connection
+	if _, err := x.Exchange(t.Context(), request(again, gmailRead)); err != nil {
+		t.Errorf("after signing in again: %v", err)
+	}
+	if _, err := x.Exchange(t.Context(), request(out, gmailRead)); err != nil {
+		t.Errorf("the first grant after the repair: %v", err)
+	}
+}

@@ -1,0 +1,246 @@
+package app_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+
+	"latchkey/authserver/internal/authtest"
+)
+
+// TestTokenErrors: RFC 6749 §5.2: each refusal has its code and status, is JSON and no-store, and burns nothing.
+func TestTokenErrors(t *testing.T) {
+	t.Parallel()
+	s := authtest.Start(t)
+	v := s.NewVisit(t)
+	q, _ := s.Walk(t, v)
+	code := q.Get("code")
+	other := s.Register(t)
+	for name, c := range map[string]struct {
+		change func(f url.Values)
+		status int
+		want   string
+	}{
+		"no grant type":                 {func(f url.Values) { f.Del("grant_type") }, 400, "invalid_request"},
+		"AS-T14 password":               {func(f url.Values) { f.Set("grant_type", "password") }, 400, "unsupported_grant_type"},
+		"token exchange is not public":  {func(f url.Values) { f.Set("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange") }, 400, "unsupported_grant_type"},
+		"client credentials":            {func(f url.Values) { f.Set("grant_type", "client_credentials") }, 400, "unsupported_grant_type"},
+		"AS-T1 repeated parameter":      {func(f url.Values) { f.Add("code", "x") }, 400, "invalid_request"},
+		"no client":                     {func(f url.Values) { f.Del("client_id") }, 401, "invalid_client"},
+		"AS-T16 unknown client":         {func(f url.Values) { f.Set("client_id", "c_gone") }, 401, "invalid_client"},
+		"secret of a public client":     {func(f url.Values) { f.Set("client_secret", "x") }, 401, "invalid_client"},
+		"assertion of a public client":  {func(f url.Values) { f.Set("client_assertion", "x") }, 401, "invalid_client"},
+		"no code":                       {func(f url.Values) { f.Del("code") }, 400, "invalid_request"},
+		"A16 forged code":               {func(f url.Values) { f.Set("code", code[:len(code)-1]+"A") }, 400, "invalid_grant"},
+		"a code is no refresh token":    {func(f url.Values) { f.Set("grant_type", "refresh_token"); f.Set("refresh_token", code) }, 400, "invalid_grant"},
+		"A5 other client":               {func(f url.Values) { f.Set("client_id", other) }, 400, "invalid_grant"},
+		"AS-T4 other redirect URI":      {func(f url.Values) { f.Set("redirect_uri", "http://127.0.0.1:8/callback") }, 400, "invalid_grant"},
+		"AS-T4 wrong verifier":          {func(f url.Values) { f.Set("code_verifier", strings.Repeat("v", 43)) }, 400, "invalid_grant"},
+		"A7 no verifier":                {func(f url.Values) { f.Del("code_verifier") }, 400, "invalid_grant"},
+		"verifier too long":             {func(f url.Values) { f.Set("code_verifier", strings.Repeat("v", 129)) }, 400, "invalid_grant"},
+		"AS-T7 other resource":          {func(f url.Values) { f.Set("resource", "https://other.example/mcp") }, 400, "invalid_target"},
+		"two resources":                 {func(f url.Values) { f.Add("resource", authtest.Resource); f.Add("resource", authtest.Resource) }, 400, "invalid_target"},
+		"parameter beyond every length": {func(f url.Values) { f.Set("code", strings.Repeat("x", 5000)) }, 400, "invalid_request"},
+		"body beyond the limit":         {func(f url.Values) { f.Set("junk", strings.Repeat("x", 70_000)) }, 413, "invalid_request"},
+	} {
+		f := v.Redeem(code)
+		c.change(f)
+		resp, err := http.PostForm(s.URL+"/token", f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := resp.Header
+		status, out := resp.StatusCode, decodeBody(t, resp)
+		if status != c.status || out["error"] != c.want || out["error_description"] == nil {
+			t.Errorf("%s: %d %v", name, status, out)
+		}
+		if h.Get("Cache-Control") != "no-store" || h.Get("Content-Type") != "application/json" || h.Get("Access-Control-Allow-Origin") != "*" {
+			t.Errorf("%s: headers %v", name, h)
+		}
+	}
+	if status, out := s.Token(t, v.Redeem(code)); status != http.StatusOK {
+		t.Errorf("the right request afterwards: %d %v", status, out)
+	}
+	if status, out := s.Token(t, v.Redeem(code)); status != 400 || out["error"] != "invalid_grant" {
+		t.Errorf("AS-T5 second use: %d %v", status, out)
+	}
+}
+
+// TestTokenEndpointForms: form bodies by POST only; credentials never from the query.
+func TestTokenEndpointForms(t *testing.T) {
+	t.Parallel()
+	s := authtest.Start(t)
+	for name, r := range map[string]*http.Request{
+		"GET":              httptest.NewRequest(http.MethodGet, s.URL+"/token?grant_type=refresh_token", nil),
+		"JSON":             httptest.NewRequest(http.MethodPost, s.URL+"/token", strings.NewReader(`{"grant_type":"refresh_token"}`)),
+		"query only":       httptest.NewRequest(http.MethodPost, s.URL+"/token?grant_type=refresh_token&client_id=x&refresh_token=y", nil),
+		"bearer as client": httptest.NewRequest(http.MethodPost, s.URL+"/token", strings.NewReader("grant_type=refresh_token&refresh_token=x")),
+	} {
+		r.RequestURI = ""
+		want, status := "invalid_request", http.StatusBadRequest
+		switch name {
+		case "GET":
+			status = http.StatusMethodNotAllowed
+		case "JSON":
+			r.Header.Set("Content-Type", "application/json")
+		case "query only":
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			want, status = "invalid_client", http.StatusUnauthorized
+		case "bearer as client":
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			r.Header.Set("Authorization", "Bearer x")
+			want, status = "invalid_client", http.StatusUnauthorized
+		}
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if out := decodeBody(t, resp); resp.StatusCode != status || out["error"] != want {
+			t.Errorf("%s: %d %v", name, resp.StatusCode, out)
+		}
+	}
+}
+
+// TestBasicWithEmptySecret: x/oauth2 probes with Basic and no secret (PROTOCOL 3.6 no. 20); a wrong secret gets its scheme back (RFC 6749 §5.2).
+func TestBasicWithEmptySecret(t *testing.T) {
+	t.Parallel()
+	s := authtest.Start(t)
+	v := s.NewVisit(t)
+	out := s.SignIn(t, v)
+	for secret, want := range map[string]int{"x": http.StatusUnauthorized, "": http.StatusOK} {
+		f := v.Refresh(out["refresh_token"].(string))
+		f.Del("client_id")
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+"/token", strings.NewReader(f.Encode()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.SetBasicAuth(url.QueryEscape(v.Client), secret)
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode != want || (want == 401) != strings.HasPrefix(resp.Header.Get("WWW-Authenticate"), "Basic ") {
+			t.Errorf("secret %q: %d %v", secret, resp.StatusCode, resp.Header)
+		}
+	}
+}
+
+// TestRefreshNarrows: RFC 6749 §6, RFC 8707 §2.2: scope may only narrow, the refresh token keeps everything; absent resource keeps the audience.
+func TestRefreshNarrows(t *testing.T) {
+	t.Parallel()
+	s := authtest.Start(t)
+	v := s.NewVisit(t)
+	v.Query.Set("scope", "gmail.read drive.read")
+	out := s.SignIn(t, v)
+	refresh := func(change func(url.Values)) (int, map[string]any) {
+		f := v.Refresh(out["refresh_token"].(string))
+		change(f)
+		status, next := s.Token(t, f)
+		if status == http.StatusOK {
+			out = next
+		}
+		return status, next
+	}
+	if status, got := refresh(func(f url.Values) { f.Set("scope", "gmail.read offline_access openid") }); status != 200 || got["scope"] != "gmail.read" || claims(t, got["access_token"])["scope"] != "gmail.read" {
+		t.Errorf("narrow: %d %v", status, got)
+	}
+	if status, got := refresh(func(url.Values) {}); status != 200 || got["scope"] != "drive.read gmail.read" || claims(t, got["access_token"])["aud"] != authtest.Resource {
+		t.Errorf("after narrowing: %d %v", status, got)
+	}
+	if status, got := refresh(func(f url.Values) { f.Set("scope", "gmail.read calendar.read") }); status != 400 || got["error"] != "invalid_scope" {
+		t.Errorf("AS-T9 wider: %d %v", status, got)
+	}
+	if status, got := refresh(func(f url.Values) { f.Set("resource", "https://other.example/mcp") }); status != 400 || got["error"] != "invalid_target" {
+		t.Errorf("other resource: %d %v", status, got)
+	}
+	if status, got := refresh(func(f url.Values) { f.Set("resource", authtest.Resource+"/") }); status != 200 {
+		t.Errorf("alias of the same resource: %d %v", status, got)
+	}
+}
+
+// TestParallelRefreshOverHTTP: 8 parallel refreshes: every answer carries the same successor, and it works.
+func TestParallelRefreshOverHTTP(t *testing.T) {
+	t.Parallel()
+	s := authtest.Start(t)
+	v := s.NewVisit(t)
+	token := s.SignIn(t, v)["refresh_token"].(string)
+	for range 5 {
+		answers := make([]string, 8)
+		var wg sync.WaitGroup
+		for i := range answers {
+			wg.Go(func() {
+				status, out := s.Token(t, v.Refresh(token))
+				if status == http.StatusOK {
+					answers[i] = out["refresh_token"].(string)
+				} else {
+					t.Errorf("%d %v", status, out)
+				}
+			})
+		}
+		wg.Wait()
+		for _, a := range answers {
+			if a == "" || a != answers[0] || a == token {
+				t.Fatal("the answers carry different successors")
+			}
+		}
+		token = answers[0]
+	}
+}
+
+// TestRegistration: RFC 7591 as real clients send it (PROTOCOL 3.2), and what must be refused (AS-R6, R7, R8).
+func TestRegistration(t *testing.T) {
+	t.Parallel()
+	s := authtest.Start(t)
+	for name, c := range map[string]struct{ body, want string }{
+		"VS Code":             {`{"client_name":"Visual Studio Code","redirect_uris":["https://insiders.vscode.dev/redirect","https://vscode.dev/redirect","http://127.0.0.1/","http://127.0.0.1:33418/"],"grant_types":["authorization_code","refresh_token","urn:ietf:params:oauth:grant-type:device_code"],"response_types":["code"],"token_endpoint_auth_method":"none","application_type":"native"}`, ""},
+		"Cursor":              {`{"client_name":"Cursor","redirect_uris":["cursor://anysphere.cursor-mcp/oauth/callback","https://www.cursor.com/agents/mcp/oauth/callback","http://localhost:8787/callback"],"token_endpoint_auth_method":"none"}`, ""},
+		"Claude Code":         {`{"redirect_uris":["http://localhost/callback","http://127.0.0.1/callback"],"grant_types":["authorization_code","refresh_token"]}`, ""},
+		"Inspector":           {`{"redirect_uris":["http://localhost:6274/oauth/callback"],"scope":"","application_type":"native","token_endpoint_auth_method":"none"}`, ""},
+		"mcp-go":              {`{"client_name":"x","redirect_uris":["http://localhost:8085/oauth/callback"],"resource":"http://127.0.0.1:9/mcp","client_uri":""}`, ""},
+		"unknown members":     {`{"redirect_uris":["https://a.example/cb"],"software_id":"x","nested":{"a":[1]}}`, ""},
+		"null members":        {`{"redirect_uris":["https://a.example/cb"],"scope":null,"client_name":null}`, ""},
+		"claude.ai by DCR":    {`{"redirect_uris":["https://claude.ai/api/mcp/auth_callback"],"token_endpoint_auth_method":"client_secret_post"}`, ""},
+		"no redirect URI":     {`{"client_name":"x"}`, "invalid_redirect_uri"},
+		"http elsewhere":      {`{"redirect_uris":["http://a.example/cb"]}`, "invalid_redirect_uri"},
+		"fragment":            {`{"redirect_uris":["https://a.example/cb#f"]}`, "invalid_redirect_uri"},
+		"javascript":          {`{"redirect_uris":["javascript:alert(1)"]}`, "invalid_redirect_uri"},
+		"other custom scheme": {`{"redirect_uris":["evil://x/cb"]}`, "invalid_redirect_uri"},
+		"web on loopback":     {`{"redirect_uris":["http://127.0.0.1/cb"],"application_type":"web"}`, "invalid_redirect_uri"},
+		"implicit only":       {`{"redirect_uris":["https://a.example/cb"],"grant_types":["implicit"]}`, "invalid_client_metadata"},
+		"no JSON":             {`redirect_uris=x`, "invalid_client_metadata"},
+		"wrong type":          {`{"redirect_uris":"https://a.example/cb"}`, "invalid_client_metadata"},
+		"name too long":       {`{"redirect_uris":["https://a.example/cb"],"client_name":"` + strings.Repeat("n", 201) + `"}`, "invalid_client_metadata"},
+	} {
+		resp, err := http.Post(s.URL+"/register", "application/json", strings.NewReader(c.body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		cache := resp.Header.Get("Cache-Control")
+		out := decodeBody(t, resp)
+		if c.want != "" {
+			if resp.StatusCode != http.StatusBadRequest || out["error"] != c.want {
+				t.Errorf("%s: %d %v", name, resp.StatusCode, out)
+			}
+			continue
+		}
+		if resp.StatusCode != http.StatusCreated || cache != "no-store" || out["token_endpoint_auth_method"] != "none" || out["client_secret"] != nil {
+			t.Errorf("%s: %d %v", name, resp.StatusCode, out)
+		}
+		for member, v := range out {
+			if v == nil || v == "" {
+				t.Errorf("%s: member %s is empty (PROTOCOL 3.6 no. 12)", name, member)
+			}
+		}
+		if id, _ := out["client_id"].(string); id == "" || strings.HasPrefix(id, "https://") {
+			t.Errorf("%s: client_id %q (AS-R13)", name, id)
+		}
+	}
+	if status, _ := s.Post(t, "/register", "application/json", strings.Repeat("x", 70_000)); status != http.StatusRequestEntityTooLarge {
+		t.Errorf("body beyond the limit: %d", status)
+	}
+}
