@@ -177,20 +177,21 @@ func (v *Vault) ring(ctx context.Context, t tenant.ID, want uuid.UUID) (*ring, e
 	v.mu.RLock()
 	keys := v.keys[t]
 	v.mu.RUnlock()
+	known := false
 	if keys != nil {
 		age := v.now().Sub(keys.read)
-		_, known := keys.byID[want]
+		known = want == uuid.Nil || keys.byID[want] != nil
 		// An unknown key id is looked up, but forged ones not more often than once a second.
-		if (want == uuid.Nil || known || age < time.Second) && age < v.ttl {
+		if (known || age < time.Second) && age < v.ttl {
 			return keys, nil
 		}
 	}
 	fresh, err, _ := v.flight.Do(t.String(), func() (any, error) { return v.load(context.WithoutCancel(ctx), t) })
 	if err != nil {
-		if keys != nil {
+		if known {
 			return keys, nil // the database is away: keys do not expire, only our copy is old
 		}
-		return nil, err
+		return nil, err // whether the key exists is in doubt: no ErrRefused
 	}
 	return fresh.(*ring), nil
 }
@@ -223,8 +224,8 @@ func (v *Vault) load(ctx context.Context, t tenant.ID) (*ring, error) {
 func (v *Vault) unwrap(t tenant.ID, list []DataKey) (*ring, error) {
 	keys := &ring{byID: map[uuid.UUID]*subtle.AESGCM{}, read: v.now()}
 	for _, k := range list {
-		if k.KEK != v.kek.id {
-			return nil, fmt.Errorf("data key %s is wrapped by key-encryption key %s, but KEK_FILE holds %s", k.ID, k.KEK, v.kek.id)
+		if !v.kek.ids[k.KEK] {
+			return nil, fmt.Errorf("data key %s is wrapped by key-encryption key %s, but KEK_FILE holds %s: set KEK_FILE to the file that was in use", k.ID, k.KEK, v.kek.id)
 		}
 		raw, err := v.kek.aead.Decrypt(k.Wrapped, wrapping(t, k.ID))
 		if err != nil {
