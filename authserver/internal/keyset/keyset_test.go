@@ -1,0 +1,239 @@
+package keyset_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/google/uuid"
+
+	"latchkey/authserver/internal/keyset"
+	"latchkey/authserver/internal/pgtest"
+	"latchkey/authserver/internal/postgres"
+	"latchkey/authserver/internal/tenant"
+	"latchkey/authserver/internal/vault"
+	"latchkey/pkg/accesstoken"
+	"latchkey/pkg/oauth"
+	"latchkey/pkg/secret"
+)
+
+var ctx = context.Background()
+
+// fixture is a database and what a replica needs to use it.
+type fixture struct {
+	dsn string
+	db  *postgres.DB
+	kek *vault.KEK
+}
+
+func setUp(t testing.TB) *fixture {
+	t.Helper()
+	f := &fixture{dsn: pgtest.Clone(t)}
+	var err error
+	if f.db, err = postgres.Open(ctx, postgres.Config{URL: secret.NewText(f.dsn)}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(f.db.Close)
+	if f.kek, err = vault.CreateKEK(filepath.Join(t.TempDir(), "kek.json")); err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// replica is a key set with a vault of its own, as another process has.
+func (f *fixture) replica(t testing.TB, s keyset.Store, now func() time.Time) *keyset.Keyset {
+	t.Helper()
+	v, err := vault.New(vault.Config{KEK: f.kek, Store: f.db})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keyset.New(keyset.Config{Store: s, Vault: v, Now: now})
+}
+
+func mustSet(t testing.TB, k *keyset.Keyset, tn tenant.ID) *keyset.Set {
+	t.Helper()
+	set, err := k.For(ctx, tn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set
+}
+
+// TestReplicasAgreeOnTheFirstKeys: concurrent first uses make one key per purpose; every replica verifies every other's tokens.
+func TestReplicasAgreeOnTheFirstKeys(t *testing.T) {
+	t.Parallel()
+	f := setUp(t)
+	sets := make([]*keyset.Set, 6)
+	var wg sync.WaitGroup
+	for i := range sets {
+		k := f.replica(t, f.db, nil)
+		wg.Go(func() {
+			var err error
+			if sets[i], err = k.For(ctx, tenant.DefaultID); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if t.Failed() {
+		return
+	}
+	first, etag := sets[0].JWKS()
+	grantID := uuid.Must(uuid.NewV7())
+	for i, s := range sets {
+		if jwks, tag := s.JWKS(); !bytes.Equal(jwks, first) || tag != etag {
+			t.Errorf("replica %d publishes another key set", i)
+		}
+		if !s.Codec().Code(grantID).Equal(sets[0].Codec().Code(grantID)) {
+			t.Errorf("replica %d makes other codes", i)
+		}
+	}
+	if records, err := f.db.SigningKeys(ctx, tenant.DefaultID); err != nil || len(records) != 2 {
+		t.Errorf("%d keys stored: %v", len(records), err)
+	}
+}
+
+// TestSignedTokensVerify: RFC 9068: typ, kid and algorithm as the verifier demands; a key of another tenant verifies nothing.
+func TestSignedTokensVerify(t *testing.T) {
+	t.Parallel()
+	f := setUp(t)
+	k := f.replica(t, f.db, nil)
+	set, other := mustSet(t, k, tenant.DefaultID), mustSet(t, k, pgtest.Tenant(t, f.dsn))
+	issuer, err := oauth.ParseIssuerURL("https://as.example.com")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resource, err := oauth.ParseResource("https://mcp.example.com/mcp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	token, err := set.Sign(accesstoken.Claims{Issuer: issuer.String(), Audience: resource.String(), Subject: "s", ClientID: "c", ID: "j", Tenant: "t", Grant: "g",
+		Scope: "gmail.read", IssuedAt: now.Unix(), Expiry: now.Add(time.Minute).Unix()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		keys accesstoken.KeySource
+		want error
+	}{"own": {set, nil}, "other tenant": {other, accesstoken.ErrInvalid}} {
+		v, err := accesstoken.NewVerifier(accesstoken.VerifierConfig{Issuer: issuer, Audience: resource, Keys: c.keys})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := v.Verify(ctx, token); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestJWKSHoldsNothingPrivate: RFC 7517 §9.2, and the MAC key of codes is not in it at all.
+func TestJWKSHoldsNothingPrivate(t *testing.T) {
+	t.Parallel()
+	f := setUp(t)
+	set := mustSet(t, f.replica(t, f.db, nil), tenant.DefaultID)
+	body, _ := set.JWKS()
+	var doc struct{ Keys []map[string]any }
+	if err := json.Unmarshal(body, &doc); err != nil || len(doc.Keys) != 1 {
+		t.Fatalf("%d keys: %v", len(doc.Keys), err)
+	}
+	allowed := map[string]bool{"kty": true, "crv": true, "x": true, "y": true, "kid": true, "alg": true, "use": true}
+	for member := range doc.Keys[0] {
+		if !allowed[member] {
+			t.Errorf("member %q is published", member)
+		}
+	}
+	if doc.Keys[0]["alg"] != "ES256" || doc.Keys[0]["use"] != "sig" {
+		t.Error(doc.Keys[0])
+	}
+	var jwks jose.JSONWebKeySet
+	if err := json.Unmarshal(body, &jwks); err != nil || !jwks.Keys[0].IsPublic() || !jwks.Keys[0].Valid() {
+		t.Error("not a valid public key", err)
+	}
+	records, err := f.db.SigningKeys(ctx, tenant.DefaultID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range records {
+		if r.Purpose == keyset.ForGrants && strings.Contains(string(body), r.KID) {
+			t.Error("the key of codes is published")
+		}
+	}
+}
+
+// flaky is a store whose database can be taken away.
+type flaky struct {
+	keyset.Store
+	away  atomic.Bool
+	reads atomic.Int64
+	read  chan struct{}
+}
+
+func (f *flaky) SigningKeys(ctx context.Context, t tenant.ID) ([]keyset.Record, error) {
+	f.reads.Add(1)
+	defer func() { f.read <- struct{}{} }()
+	if f.away.Load() {
+		return nil, errors.New("connection refused")
+	}
+	return f.Store.SigningKeys(ctx, t)
+}
+
+// TestServesStaleWhileTheDatabaseIsAway: an old set is read again in the background and served meanwhile.
+func TestServesStaleWhileTheDatabaseIsAway(t *testing.T) {
+	t.Parallel()
+	f := setUp(t)
+	s := &flaky{Store: f.db, read: make(chan struct{}, 100)}
+	var seconds atomic.Int64
+	start := time.Now()
+	k := f.replica(t, s, func() time.Time { return start.Add(time.Duration(seconds.Load()) * time.Second) })
+	s.away.Store(true)
+	if _, err := k.For(ctx, tenant.DefaultID); err == nil {
+		t.Fatal("a set without a database")
+	}
+	s.away.Store(false)
+	set := mustSet(t, k, tenant.DefaultID)
+	reads := s.reads.Load()
+	if mustSet(t, k, tenant.DefaultID) != set || s.reads.Load() != reads {
+		t.Error("a fresh set was read again")
+	}
+	for len(s.read) > 0 {
+		<-s.read
+	}
+	s.away.Store(true)
+	seconds.Store(int64(keyset.Refresh/time.Second) + 1)
+	if mustSet(t, k, tenant.DefaultID) != set {
+		t.Error("the stale set is not served")
+	}
+	<-s.read // the background read has failed; the set still serves
+	if mustSet(t, k, tenant.DefaultID) != set {
+		t.Error("the stale set is gone after a failed read")
+	}
+}
+
+// TestMovedKeyIsRefused: a sealed private key put under another key id or tenant is not used.
+func TestMovedKeyIsRefused(t *testing.T) {
+	t.Parallel()
+	f := setUp(t)
+	other := pgtest.Tenant(t, f.dsn)
+	mustSet(t, f.replica(t, f.db, nil), tenant.DefaultID)
+	records, err := f.db.SigningKeys(ctx, tenant.DefaultID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range records {
+		if err := f.db.InsertSigningKey(ctx, other, r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := f.replica(t, f.db, nil).For(ctx, other); !errors.Is(err, vault.ErrRefused) {
+		t.Errorf("another tenant's keys are used: %v", err)
+	}
+}
