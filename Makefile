@@ -1,0 +1,59 @@
+# Latchkey. `make up` runs everything on this machine; `make test` tests it.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MODULES := $(shell go list -f '{{.Dir}}' -m 2>/dev/null)
+FUZZTIME ?= 15s
+BENCHTIME ?= 1s
+
+.PHONY: up down test race verify fuzz bench sync migrate conformance images help
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 14
+
+bin: ## (re)build the programs that `make up` runs
+	@mkdir -p bin
+	@go build -o bin/ ./authserver/cmd/authserver ./resourceserver/cmd/resourceserver ./deploy/dev/cmd/fakegoogle ./deploy/dev/cmd/up ./deploy/dev/cmd/smoke
+.PHONY: bin
+
+up: bin ## run everything in the foreground: database, stand-in for Google, both servers
+	@exec ./bin/up
+
+down: ## stop a `make up` of this checkout
+	@if [ -s .run/up.pid ] && kill -0 "$$(cat .run/up.pid)" 2>/dev/null; then \
+	  pid="$$(cat .run/up.pid)"; kill -TERM "$$pid"; while kill -0 "$$pid" 2>/dev/null; do sleep 0.1; done; echo stopped; \
+	else echo "nothing runs from this checkout"; fi
+
+test: ## all tests, against a PostgreSQL of their own
+	go test work
+
+race: ## all tests under the race detector
+	go test -race work
+
+verify: ## formatting, vet, each module on its own, drift of generated files and go.mod
+	@test -z "$$(gofmt -l $(MODULES))" || { gofmt -l $(MODULES); echo 'run gofmt on these'; exit 1; }
+	go vet work
+	@for m in $(MODULES); do echo "GOWORK=off $$m"; ( cd "$$m" && GOWORK=off go build ./... && GOWORK=off go vet ./... && GOWORK=off go mod tidy -diff ); done
+	go run ./deploy/dev/cmd/discoverytable deploy/dev/fakegoogle/methods.json
+	@git diff --exit-code -- deploy/dev/fakegoogle/methods.json || { echo 'methods.json was out of date: commit it'; exit 1; }
+
+fuzz: ## every fuzz target for FUZZTIME
+	@for m in $(MODULES); do ( cd "$$m"; for p in $$(go list ./...); do \
+	  for f in $$(go test -list '^Fuzz' "$$p" | grep '^Fuzz' || true); do echo "$$p $$f"; go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) "$$p"; done; \
+	done ); done
+
+bench: ## benchmarks
+	go test -run '^$$' -bench . -benchtime $(BENCHTIME) -benchmem work
+
+sync: ## bring the modules' dependencies together
+	go work sync
+	@for m in $(MODULES); do ( cd "$$m" && GOWORK=off go mod tidy ); done
+
+migrate: bin ## apply pending migrations to DATABASE_URL
+	./bin/authserver migrate up
+
+conformance: bin ## clients that others wrote, against a running `make up` or one of its own
+	deploy/e2e/conformance/run
+
+images: ## container images by buildah, from binaries built here
+	deploy/images
