@@ -12,16 +12,17 @@ const Type = "at+jwt"
 // Claims is the wire form of an access token (RFC 9068 §2.2, DESIGN §4). aud is
 // always one string; there is no personal data.
 type Claims struct {
-	Issuer   string `json:"iss"`
-	Subject  string `json:"sub"`
-	Audience string `json:"aud"`
-	ClientID string `json:"client_id"`
-	Scope    string `json:"scope"`
-	Expiry   int64  `json:"exp"` // seconds since the epoch
-	IssuedAt int64  `json:"iat"`
-	ID       string `json:"jti"`
-	Tenant   string `json:"tid"`
-	Grant    string `json:"gid"`
+	Issuer    string `json:"iss"`
+	Subject   string `json:"sub"`
+	Audience  string `json:"aud"`
+	ClientID  string `json:"client_id"`
+	Scope     string `json:"scope"`
+	Expiry    int64  `json:"exp"` // seconds since the epoch
+	IssuedAt  int64  `json:"iat"`
+	NotBefore int64  `json:"nbf,omitempty"` // not issued today, but honoured
+	ID        string `json:"jti"`
+	Tenant    string `json:"tid"`
+	Grant     string `json:"gid"`
 }
 
 // Principal is who a verified token speaks for. Only Verifier makes one.

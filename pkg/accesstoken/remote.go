@@ -19,12 +19,17 @@ const (
 	// unknownKidPause is the least time between fetches caused by unknown key
 	// ids: forged ids cannot make us hammer the authorization server.
 	unknownKidPause = 30 * time.Second
-	fetchTimeout    = 5 * time.Second
+	// failurePause is the least time between fetches after one that failed.
+	failurePause = 2 * time.Second
+	stalePause   = 5 * time.Second
+	fetchTimeout = 5 * time.Second
 )
 
 // RemoteKeys is a KeySource over an authorization server's jwks_uri. Keys are
 // served from memory for Refresh, fetched again in time, and kept when a fetch
-// fails: an outage of the authorization server refuses no valid token.
+// fails: an outage of the authorization server refuses no valid token. While the
+// last fetch failed, an unknown key id is doubt and not ErrInvalid, because the
+// key may be newer than the set (DESIGN §1.5).
 type RemoteKeys struct {
 	URL     string
 	HTTP    *http.Client     // default http.DefaultClient
@@ -34,7 +39,8 @@ type RemoteKeys struct {
 	mu      sync.Mutex
 	keys    map[string]jose.JSONWebKey
 	fetched time.Time  // last success
-	tried   time.Time  // last attempt
+	tried   time.Time  // start of the last attempt
+	failed  error      // of the last attempt, nil after a success
 	flight  *keyFlight // the fetch under way, if any
 }
 
@@ -59,38 +65,67 @@ func (k *RemoteKeys) Key(ctx context.Context, kid string) (jose.JSONWebKey, erro
 	k.mu.Lock()
 	key, known := k.keys[kid]
 	age, pause := k.now().Sub(k.fetched), k.now().Sub(k.tried)
-	never := k.fetched.IsZero()
 	switch {
 	case known && age < refresh:
 		k.mu.Unlock()
 		return key, nil
 	case known:
 		// Stale but usable: fetch in the background, at most once a pause.
-		if pause >= unknownKidPause/6 {
+		if pause >= stalePause {
 			k.start()
 		}
 		k.mu.Unlock()
 		return key, nil
-	case !never && pause < unknownKidPause && k.flight == nil:
+	case k.flight != nil: // join it
+	case k.failed != nil && pause < failurePause:
+		err := k.failed
+		k.mu.Unlock()
+		return jose.JSONWebKey{}, fmt.Errorf("fetching key set: %w", err)
+	case k.failed == nil && !k.fetched.IsZero() && pause < unknownKidPause:
 		k.mu.Unlock()
 		return jose.JSONWebKey{}, fmt.Errorf("%w: unknown key id", ErrInvalid)
 	}
 	f := k.start()
 	k.mu.Unlock()
-	select {
-	case <-ctx.Done():
-		return jose.JSONWebKey{}, ctx.Err()
-	case <-f.done:
+	if err := f.wait(ctx); err != nil {
+		return jose.JSONWebKey{}, fmt.Errorf("fetching key set: %w", err)
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if key, ok := k.keys[kid]; ok {
 		return key, nil
 	}
-	if f.err != nil {
-		return jose.JSONWebKey{}, fmt.Errorf("fetching key set: %w", f.err)
-	}
 	return jose.JSONWebKey{}, fmt.Errorf("%w: unknown key id", ErrInvalid)
+}
+
+// Ready returns nil when tokens can be verified: keys are in memory, or a fetch
+// brings them.
+func (k *RemoteKeys) Ready(ctx context.Context) error {
+	k.mu.Lock()
+	if len(k.keys) > 0 {
+		k.mu.Unlock()
+		return nil
+	}
+	if k.flight == nil && k.failed != nil && k.now().Sub(k.tried) < failurePause {
+		err := k.failed
+		k.mu.Unlock()
+		return fmt.Errorf("fetching key set: %w", err)
+	}
+	f := k.start()
+	k.mu.Unlock()
+	if err := f.wait(ctx); err != nil {
+		return fmt.Errorf("fetching key set: %w", err)
+	}
+	return nil
+}
+
+func (f *keyFlight) wait(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-f.done:
+		return f.err
+	}
 }
 
 // start begins a fetch or joins the one under way. k.mu must be held.
@@ -106,7 +141,7 @@ func (k *RemoteKeys) start() *keyFlight {
 		if err == nil {
 			k.keys, k.fetched = keys, k.now()
 		}
-		f.err, k.flight = err, nil
+		f.err, k.failed, k.flight = err, err, nil
 		k.mu.Unlock()
 		close(f.done)
 	}()
@@ -132,13 +167,17 @@ func (k *RemoteKeys) fetch() (map[string]jose.JSONWebKey, error) {
 	if resp.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("%s answered status %d", k.URL, resp.StatusCode)
 	}
-	var set jose.JSONWebKeySet
+	var set struct {
+		Keys []json.RawMessage `json:"keys"`
+	}
 	if err := json.NewDecoder(io.LimitReader(resp.Body, maxJWKSBytes)).Decode(&set); err != nil {
 		return nil, fmt.Errorf("decoding key set: %w", err)
 	}
 	keys := map[string]jose.JSONWebKey{}
-	for _, key := range set.Keys {
-		if key.KeyID != "" && key.Valid() && key.IsPublic() && len(keys) < maxKeys {
+	for _, raw := range set.Keys {
+		// RFC 7517 §5: a key of an unknown type is ignored, not the whole set.
+		var key jose.JSONWebKey
+		if json.Unmarshal(raw, &key) == nil && key.KeyID != "" && key.Valid() && key.IsPublic() && len(keys) < maxKeys {
 			keys[key.KeyID] = key
 		}
 	}

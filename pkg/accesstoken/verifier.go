@@ -160,6 +160,8 @@ func (v *Verifier) check(c Claims) (*Principal, error) {
 		err = errors.New("exp is implausible")
 	case c.IssuedAt == 0 || time.Unix(c.IssuedAt, 0).After(now.Add(Leeway)):
 		err = errors.New("iat")
+	case time.Unix(c.NotBefore, 0).After(now.Add(Leeway)): // RFC 7519 §4.1.5
+		err = errors.New("nbf")
 	case c.Subject == "" || c.ClientID == "" || c.ID == "" || c.Tenant == "" || c.Grant == "":
 		err = errors.New("a required claim is missing")
 	}

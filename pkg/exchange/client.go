@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -19,6 +21,8 @@ import (
 
 // AssertionLifetime is how long a client assertion lives: one request.
 const AssertionLifetime = 60 * time.Second
+
+const maxRetryAfter = 3600 // seconds; a larger value is a mistake
 
 // Client calls the exchange. It authenticates with private_key_jwt
 // (RFC 7523 §2.2): a fresh assertion per request, its jti used once.
@@ -54,10 +58,13 @@ func NewClient(c ClientConfig) (*Client, error) {
 	if c.HTTP == nil {
 		c.HTTP = &http.Client{Timeout: 15 * time.Second}
 	}
+	// A redirect would carry the subject token and the assertion elsewhere.
+	noRedirect := *c.HTTP
+	noRedirect.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Client{endpoint: c.Endpoint, clientID: c.ClientID, http: c.HTTP, signer: signer, now: c.Now}, nil
+	return &Client{endpoint: c.Endpoint, clientID: c.ClientID, http: &noRedirect, signer: signer, now: c.Now}, nil
 }
 
 // Exchange returns a Google access token or an *Error. A transport failure or
@@ -97,10 +104,22 @@ func (c *Client) Exchange(ctx context.Context, r Request) (*Response, error) {
 	if err := json.Unmarshal(body, e); err != nil || e.Code == "" {
 		return nil, unavailable(fmt.Errorf("exchange answered status %d without an OAuth error", resp.StatusCode))
 	}
+	// DESIGN §1.5: a failing server's words never end a session.
+	if e.Status >= http.StatusInternalServerError && e.Code != oauth.ServerError && e.Code != oauth.TemporarilyUnavailable {
+		return nil, unavailable(fmt.Errorf("exchange answered status %d with code %q", resp.StatusCode, e.Code))
+	}
+	if e.RetryAfter <= 0 {
+		e.RetryAfter, _ = strconv.Atoi(resp.Header.Get("Retry-After"))
+	}
+	e.RetryAfter = min(max(e.RetryAfter, 0), maxRetryAfter)
 	return nil, e
 }
 
 func unavailable(cause error) *Error {
+	var urlErr *url.Error
+	if errors.As(cause, &urlErr) { // keep the log line short: without the URL
+		cause = urlErr.Err
+	}
 	return &Error{
 		Code: oauth.TemporarilyUnavailable, Status: http.StatusServiceUnavailable, RetryAfter: 2,
 		Description: "The authorization server cannot be reached right now.", Cause: cause,
