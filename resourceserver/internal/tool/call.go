@@ -1,0 +1,97 @@
+package tool
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"time"
+
+	"github.com/mark3labs/mcp-go/mcp"
+
+	"latchkey/pkg/httpx"
+	"latchkey/pkg/scope"
+	"latchkey/resourceserver/internal/bearer"
+)
+
+// MaxDuration bounds one call. It is shorter than the listener's write timeout,
+// so that a call that takes too long is still answered.
+const MaxDuration = 60 * time.Second
+
+type currentKey struct{}
+
+// Current returns the tool that is running, nil outside a call. The credential
+// for a call is asked for with this tool's Google scopes and no others.
+func Current(ctx context.Context) *Tool {
+	t, _ := ctx.Value(currentKey{}).(*Tool)
+	return t
+}
+
+// Call runs the tool for the principal of ctx and never returns an error: what
+// goes wrong becomes a typed error result.
+func (t *Tool) Call(ctx context.Context, arguments json.RawMessage) *mcp.CallToolResult {
+	value, text, err := t.safely(ctx, arguments)
+	if err == nil {
+		annotate(ctx, t.Name, "ok")
+		return &mcp.CallToolResult{Content: []mcp.Content{mcp.NewTextContent(text)}, StructuredContent: value}
+	}
+	var e *Error
+	switch {
+	case errors.As(err, &e):
+	case errors.Is(err, context.DeadlineExceeded):
+		e = &Error{Code: CodeTimeout, Message: "This took too long.", Retryable: true, NextAction: "Try again or ask for less at once.", Cause: err}
+	case errors.Is(err, context.Canceled):
+		e = &Error{Code: CodeUnavailable, Message: "The call was cancelled.", Retryable: true, Cause: err}
+	default:
+		e = &Error{Code: CodeInternal, Message: "Something went wrong in the server (request " + httpx.RequestID(ctx) + ").", Cause: err}
+	}
+	annotate(ctx, t.Name, string(e.Code))
+	if e.Code != CodeInvalidArgument && e.Code != CodeNotFound {
+		httpx.Failed(ctx, fmt.Errorf("calling %s: %w", t.Name, err))
+	}
+	return ErrorResult(e)
+}
+
+// ErrorResult is the result for a typed error.
+func ErrorResult(e *Error) *mcp.CallToolResult {
+	return &mcp.CallToolResult{Content: []mcp.Content{mcp.NewTextContent(e.text())}, StructuredContent: e.body(), IsError: true}
+}
+
+func annotate(ctx context.Context, name, outcome string) {
+	httpx.Annotate(ctx, slog.String("tool", name), slog.String("outcome", outcome))
+}
+
+func (t *Tool) safely(ctx context.Context, arguments json.RawMessage) (value any, text string, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			// A panic's value may quote content; its place says enough.
+			err = fmt.Errorf("panic of type %T at:\n%s", p, debug.Stack())
+		}
+	}()
+	p := bearer.From(ctx)
+	if p == nil {
+		return nil, "", errors.New("no principal: the guard is not in front of this tool")
+	}
+	// Second of two checks; the guard's decides on the HTTP level. This one is
+	// about the tool that really runs.
+	if !scope.Satisfies(p.Scopes, t.Scopes) {
+		bearer.Refuse(ctx, bearer.InsufficientScope(t.Scopes))
+		return nil, "", &Error{Code: CodeInsufficientScope, Message: "The app was not given the access this tool needs: " + t.Scopes.String() + ".", NextAction: "Allow it in the app and call again."}
+	}
+	ctx, cancel := context.WithTimeout(context.WithValue(ctx, currentKey{}, t), MaxDuration)
+	defer cancel()
+	return t.run(ctx, arguments)
+}
+
+// MCP is the tool as the protocol library knows it.
+func (t *Tool) MCP() mcp.Tool {
+	m := mcp.NewToolWithRawSchema(t.Name, t.Description.Description, t.input)
+	m.Title, m.RawOutputSchema = t.Title, t.output
+	m.Annotations = mcp.ToolAnnotation{
+		Title: t.Title, ReadOnlyHint: &t.Hints.ReadOnly, DestructiveHint: &t.Hints.Destructive,
+		IdempotentHint: &t.Hints.Idempotent, OpenWorldHint: &t.Hints.OpenWorld,
+	}
+	return m
+}

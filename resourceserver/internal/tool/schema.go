@@ -1,0 +1,69 @@
+package tool
+
+import (
+	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
+
+	"github.com/google/jsonschema-go/jsonschema"
+)
+
+// schemaOf makes the JSON schema of a struct and applies `limit` tags. Unknown
+// properties are refused, so a misspelt argument is an error and not ignored.
+func schemaOf[T any]() (*jsonschema.Schema, error) {
+	s, err := jsonschema.For[T](nil)
+	if err != nil {
+		return nil, err
+	}
+	tidy(s)
+	t := reflect.TypeFor[T]()
+	for i := range t.NumField() {
+		name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
+		if limit := t.Field(i).Tag.Get("limit"); limit != "" {
+			if err := apply(s.Properties[name], limit); err != nil {
+				return nil, fmt.Errorf("%s: %w", name, err)
+			}
+		}
+	}
+	return s, nil
+}
+
+// tidy makes lists plain arrays: Go's nil slice would make them nullable, which
+// several clients cannot read, and no result of ours has one.
+func tidy(s *jsonschema.Schema) {
+	if s == nil {
+		return
+	}
+	if len(s.Types) == 2 && s.Types[0] == "null" {
+		s.Type, s.Types = s.Types[1], nil
+	}
+	tidy(s.Items)
+	for _, p := range s.Properties {
+		tidy(p)
+	}
+}
+
+func apply(s *jsonschema.Schema, limit string) error {
+	for rule := range strings.SplitSeq(limit, ",") {
+		name, value, _ := strings.Cut(rule, "=")
+		n, err := strconv.Atoi(value)
+		if err != nil {
+			return fmt.Errorf("limit %q is not a number", rule)
+		}
+		number := float64(n)
+		switch name {
+		case "min":
+			s.Minimum = &number
+		case "max":
+			s.Maximum = &number
+		case "minlen":
+			s.MinLength = &n
+		case "maxlen":
+			s.MaxLength = &n
+		default:
+			return fmt.Errorf("there is no limit %q", name)
+		}
+	}
+	return nil
+}
