@@ -1,0 +1,181 @@
+package content
+
+import (
+	"strings"
+
+	"golang.org/x/net/html"
+	"golang.org/x/net/html/atom"
+)
+
+const (
+	maxHTML = 2 << 20
+	maxLink = 200
+)
+
+// HTML renders HTML as text: blocks on lines of their own, link targets in
+// parentheses, nothing of what a reader would not see. Input beyond 2 MiB is
+// ignored.
+func HTML(s string) string {
+	if len(s) > maxHTML {
+		s = s[:maxHTML]
+	}
+	root, err := html.Parse(strings.NewReader(s)) // bounds the nesting
+	if err != nil {
+		return flat(s)
+	}
+	w := &writer{}
+	w.node(root, false)
+	return w.String()
+}
+
+// flat is the text of HTML that is nested too deeply to parse.
+func flat(s string) string {
+	w := &writer{}
+	z := html.NewTokenizer(strings.NewReader(s))
+	for skip := false; ; {
+		switch z.Next() {
+		case html.ErrorToken:
+			return w.String()
+		case html.StartTagToken, html.EndTagToken:
+			t := z.Token()
+			skip = t.Type == html.StartTagToken && (t.DataAtom == atom.Script || t.DataAtom == atom.Style)
+			w.space()
+		case html.TextToken:
+			if !skip {
+				w.text(z.Token().Data)
+			}
+		}
+	}
+}
+
+// writer collects text with collapsed white space.
+type writer struct {
+	b        strings.Builder
+	newlines int  // pending
+	blank    bool // pending space
+}
+
+func (w *writer) String() string { return strings.TrimSpace(Clean(w.b.String())) }
+
+func (w *writer) space() { w.blank = true }
+
+func (w *writer) line(n int) { w.newlines = max(w.newlines, n) }
+
+func (w *writer) flush() {
+	switch {
+	case w.b.Len() == 0:
+	case w.newlines > 0:
+		w.b.WriteString(strings.Repeat("\n", w.newlines))
+	case w.blank:
+		w.b.WriteByte(' ')
+	}
+	w.newlines, w.blank = 0, false
+}
+
+func (w *writer) text(s string) {
+	for i, f := range strings.Fields(s) {
+		if i > 0 || startsWithSpace(s) {
+			w.space()
+		}
+		w.flush()
+		w.b.WriteString(f)
+	}
+	if s != "" && startsWithSpace(s[len(s)-1:]) {
+		w.space()
+	}
+}
+
+func startsWithSpace(s string) bool { return s != "" && strings.ContainsRune(" \t\r\n\f", rune(s[0])) }
+
+func (w *writer) node(n *html.Node, pre bool) {
+	switch n.Type {
+	case html.TextNode:
+		if pre {
+			w.flush()
+			w.b.WriteString(n.Data)
+		} else {
+			w.text(n.Data)
+		}
+		return
+	case html.ElementNode:
+		if unseen(n) {
+			return
+		}
+	}
+	before, after := breaks(n)
+	w.line(before)
+	if n.DataAtom == atom.Li {
+		w.flush()
+		w.b.WriteString("- ")
+	}
+	start := w.b.Len()
+	for c := n.FirstChild; c != nil; c = c.NextSibling {
+		w.node(c, pre || n.DataAtom == atom.Pre)
+	}
+	if n.DataAtom == atom.A {
+		w.link(n, w.b.String()[min(start, w.b.Len()):])
+	}
+	if n.DataAtom == atom.Td || n.DataAtom == atom.Th {
+		w.space()
+	}
+	w.line(after)
+}
+
+// link adds a target that the link's text does not show: a reader can look at
+// it, so a model may as well.
+func (w *writer) link(n *html.Node, shown string) {
+	href := strings.TrimSpace(attr(n, "href"))
+	lower := strings.ToLower(href)
+	shown = strings.TrimSpace(shown)
+	if shown == "" || !(strings.HasPrefix(lower, "http://") || strings.HasPrefix(lower, "https://")) || strings.Contains(shown, href) {
+		return
+	}
+	if len(href) > maxLink {
+		href = strings.ToValidUTF8(href[:maxLink], "") + "…"
+	}
+	w.b.WriteString(" (" + strings.Join(strings.Fields(href), "") + ")")
+}
+
+// unseen reports whether a reader would not see the element.
+func unseen(n *html.Node) bool {
+	switch n.DataAtom {
+	case atom.Script, atom.Style, atom.Head, atom.Title, atom.Template, atom.Noscript, atom.Object, atom.Iframe, atom.Svg, atom.Select, atom.Textarea:
+		return true
+	}
+	for _, a := range n.Attr {
+		switch a.Key {
+		case "hidden":
+			return true
+		case "style":
+			style := strings.ToLower(strings.Join(strings.Fields(a.Val), ""))
+			for _, hiding := range []string{"display:none", "visibility:hidden", "font-size:0", "mso-hide:all", "opacity:0;", "max-height:0"} {
+				if strings.Contains(style+";", hiding) && !strings.Contains(style, hiding+".") {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// breaks returns how many line ends an element has before and after it.
+func breaks(n *html.Node) (before, after int) {
+	switch n.DataAtom {
+	case atom.Br:
+		return 0, 1
+	case atom.P, atom.H1, atom.H2, atom.H3, atom.H4, atom.H5, atom.H6, atom.Ul, atom.Ol, atom.Table, atom.Blockquote, atom.Pre, atom.Hr:
+		return 2, 2
+	case atom.Div, atom.Li, atom.Tr, atom.Section, atom.Article, atom.Header, atom.Footer, atom.Address, atom.Dt, atom.Dd, atom.Center, atom.Form:
+		return 1, 1
+	}
+	return 0, 0
+}
+
+func attr(n *html.Node, key string) string {
+	for _, a := range n.Attr {
+		if a.Key == key {
+			return a.Val
+		}
+	}
+	return ""
+}

@@ -1,0 +1,202 @@
+package credential
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+
+	"latchkey/pkg/exchange"
+	"latchkey/pkg/oauth"
+	"latchkey/pkg/secret"
+	"latchkey/resourceserver/internal/bearer"
+)
+
+const (
+	// minTTL is the life a token must still have when the exchange hands it out:
+	// longer than a tool call may last.
+	minTTL = 2 * time.Minute
+	// margin is taken off a token's life: it must not end during a call.
+	margin          = 60 * time.Second
+	exchangeTimeout = 20 * time.Second
+	maxCached       = 10_000
+)
+
+// Exchanger is the exchange; *exchange.Client is one. It returns *exchange.Error
+// for every refusal.
+type Exchanger interface {
+	Exchange(ctx context.Context, r exchange.Request) (*exchange.Response, error)
+}
+
+// Need says what a credential is for.
+type Need struct {
+	Principal *bearer.Principal
+	Scopes    oauth.Scopes // least Google scopes
+	Account   string       // handle; "" is the account of the grant
+	Tool      string       // for the audit
+	RequestID string       // for the audit
+}
+
+// Credential is a Google access token for one account.
+type Credential struct {
+	Token   secret.Text
+	Account string       // handle of the account
+	Email   string       // for the person in results, never for a log
+	Scopes  oauth.Scopes // what Google granted the connection, as far as the exchange says
+
+	version int64 // of the connection; a larger one outdates older tokens
+	expires time.Time
+}
+
+// Credentials hands out credentials. It is safe for concurrent use.
+type Credentials struct {
+	exchange Exchanger
+	now      func() time.Time
+	flights  singleflight.Group
+
+	mu       sync.Mutex
+	cached   map[string]*Credential // at most maxCached
+	versions map[string]int64       // newest version seen, by tenant and account
+}
+
+// New makes Credentials; now may be nil.
+func New(e Exchanger, now func() time.Time) *Credentials {
+	if now == nil {
+		now = time.Now
+	}
+	return &Credentials{exchange: e, now: now, cached: map[string]*Credential{}, versions: map[string]int64{}}
+}
+
+// key names equal needs. The grant is part of it: without an account the
+// exchange uses the account of the grant, and a revoked grant must not live on
+// in the cache of another one.
+func (n Need) key() string {
+	p := n.Principal
+	return strings.Join([]string{p.Tenant, p.Subject, p.Grant, n.Account, n.Scopes.String()}, "\x00")
+}
+
+func (n Need) owner(account string) string { return n.Principal.Tenant + "\x00" + account }
+
+// Get returns a credential from the cache or from the exchange. Errors are
+// *exchange.Error or the context's.
+func (c *Credentials) Get(ctx context.Context, n Need) (*Credential, error) {
+	if cached := c.lookup(n); cached != nil {
+		return cached, nil
+	}
+	return c.fetch(ctx, n, false)
+}
+
+// Renew replaces a credential that Google refused. If another call has done so
+// already, its result is returned and Google is not asked again.
+func (c *Credentials) Renew(ctx context.Context, n Need, refused *Credential) (*Credential, error) {
+	c.mu.Lock()
+	if c.cached[n.key()] == refused {
+		delete(c.cached, n.key())
+	}
+	c.mu.Unlock()
+	if cached := c.lookup(n); cached != nil && !cached.Token.Equal(refused.Token) {
+		return cached, nil
+	}
+	return c.fetch(ctx, n, true)
+}
+
+// Verify asks the exchange for a refreshed credential, whatever is cached.
+func (c *Credentials) Verify(ctx context.Context, n Need) (*Credential, error) {
+	return c.fetch(ctx, n, true)
+}
+
+func (c *Credentials) lookup(n Need) *Credential {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	cached := c.cached[n.key()]
+	if cached == nil {
+		return nil
+	}
+	if !c.now().Before(cached.expires) || cached.version < c.versions[n.owner(cached.Account)] {
+		delete(c.cached, n.key())
+		return nil
+	}
+	return cached
+}
+
+// fetch runs one exchange for all callers that present the same token and need
+// the same. It is detached from the first caller, whose leaving must not fail
+// the others.
+func (c *Credentials) fetch(ctx context.Context, n Need, force bool) (*Credential, error) {
+	flight := n.key() + "\x00" + n.Principal.TokenID
+	if force {
+		flight += "\x00force"
+	}
+	done := c.flights.DoChan(flight, func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), exchangeTimeout)
+		defer cancel()
+		r, err := c.exchange.Exchange(ctx, exchange.Request{
+			SubjectToken: n.Principal.Token, Scopes: n.Scopes, Account: n.Account, MinTTL: minTTL, ForceRefresh: force,
+			Tool: n.Tool, RequestID: n.RequestID,
+		})
+		if err != nil {
+			return nil, err
+		}
+		return c.store(n, r)
+	})
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case result := <-done:
+		if result.Err != nil {
+			return nil, result.Err
+		}
+		return result.Val.(*Credential), nil
+	}
+}
+
+func (c *Credentials) store(n Need, r *exchange.Response) (*Credential, error) {
+	scopes, err := oauth.ParseScopes(r.Scope)
+	if err != nil || !strings.EqualFold(r.TokenType, "Bearer") {
+		return nil, &exchange.Error{Code: oauth.TemporarilyUnavailable, RetryAfter: 2, Cause: errors.New("exchange answered something that is no bearer token")}
+	}
+	now := c.now()
+	life := min(time.Duration(r.CacheTTL)*time.Second, time.Duration(r.ExpiresIn)*time.Second-margin)
+	out := &Credential{
+		Token: secret.NewText(r.AccessToken), Account: r.Account, Email: r.AccountEmail, Scopes: scopes,
+		version: r.GrantVersion, expires: now.Add(life),
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	owner := n.owner(r.Account)
+	c.versions[owner] = max(c.versions[owner], r.GrantVersion)
+	if life > 0 {
+		c.prune(now)
+		c.cached[n.key()] = out
+	}
+	return out, nil
+}
+
+// prune keeps both maps bounded. c.mu must be held.
+func (c *Credentials) prune(now time.Time) {
+	if len(c.cached) < maxCached && len(c.versions) <= 2*maxCached {
+		return
+	}
+	for k, v := range c.cached {
+		if !now.Before(v.expires) {
+			delete(c.cached, k)
+		}
+	}
+	// All alive: drop an arbitrary tenth. Asking the exchange again is cheap.
+	for k := range c.cached {
+		if len(c.cached) < maxCached*9/10 {
+			break
+		}
+		delete(c.cached, k)
+	}
+	alive := map[string]int64{}
+	for k, v := range c.cached {
+		tenant, _, _ := strings.Cut(k, "\x00")
+		owner := tenant + "\x00" + v.Account
+		alive[owner] = c.versions[owner]
+	}
+	c.versions = alive
+}

@@ -1,0 +1,177 @@
+package googleapi
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"google.golang.org/api/option"
+
+	"latchkey/pkg/httpx"
+	"latchkey/resourceserver/internal/bearer"
+	"latchkey/resourceserver/internal/credential"
+	"latchkey/resourceserver/internal/tool"
+)
+
+// MaxResponse bounds one answer of Google, in bytes.
+const MaxResponse = 10 << 20
+
+// userAgent also asks Google for compression, which it grants by this word.
+const userAgent = "latchkey-resourceserver (gzip)"
+
+// NewTransport returns the one transport of the process. Proxy settings and root
+// certificates are Go's defaults, so HTTPS_PROXY and SSL_CERT_FILE work.
+func NewTransport() *http.Transport {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.ForceAttemptHTTP2 = true
+	t.MaxIdleConns, t.MaxIdleConnsPerHost = 200, 100
+	t.IdleConnTimeout = 90 * time.Second
+	t.ResponseHeaderTimeout = 30 * time.Second
+	return t
+}
+
+// API opens sessions at Google. Every field but BaseURL is required.
+type API struct {
+	Transport   http.RoundTripper // shared by every session
+	Credentials *credential.Credentials
+	// BaseURL replaces every Google API host (a stand-in in development); "" is
+	// Google.
+	BaseURL string
+}
+
+// Session is the use of one Google account by one tool call.
+type Session struct {
+	HTTP    *http.Client
+	Account Account
+	baseURL string
+}
+
+// Account names the account used; every result carries it.
+type Account struct {
+	Handle string `json:"handle" jsonschema:"handle of the account, for the account argument"`
+	Email  string `json:"email" jsonschema:"e-mail address of the account"`
+}
+
+// Open gets the credential for the running tool and principal. account is a
+// handle, or "" for the account of the grant. Errors are typed tool errors.
+func (a *API) Open(ctx context.Context, account string) (*Session, error) {
+	need, err := NeedOf(ctx, account)
+	if err != nil {
+		return nil, err
+	}
+	first, err := a.Credentials.Get(ctx, need)
+	if err != nil {
+		return nil, credential.ToolError(ctx, err)
+	}
+	auth := &authorizer{next: a.Transport, credentials: a.Credentials, need: need, current: first, quotaUser: quotaUser(need.Principal)}
+	return &Session{
+		HTTP:    &http.Client{Transport: &limiter{next: &retrier{next: auth}, max: MaxResponse}, CheckRedirect: noRedirect},
+		Account: Account{Handle: first.Account, Email: first.Email}, baseURL: a.BaseURL,
+	}, nil
+}
+
+// NeedOf is what the running tool may ask the exchange for: its own least scopes
+// and no others.
+func NeedOf(ctx context.Context, account string) (credential.Need, error) {
+	p, t := bearer.From(ctx), tool.Current(ctx)
+	if p == nil || t == nil {
+		return credential.Need{}, errors.New("opening a Google session outside a tool call")
+	}
+	return credential.Need{Principal: p, Scopes: t.Google, Account: account, Tool: t.Name, RequestID: httpx.RequestID(ctx)}, nil
+}
+
+// Options are the options of a generated client. path is the service's path
+// below its host: "", "drive/v3/", "calendar/v3/". With a client of ours the
+// library adds neither transport nor credentials.
+func (s *Session) Options(path string) []option.ClientOption {
+	o := []option.ClientOption{option.WithHTTPClient(s.HTTP)}
+	if s.baseURL != "" {
+		o = append(o, option.WithEndpoint(strings.TrimSuffix(s.baseURL, "/")+"/"+path))
+	}
+	return o
+}
+
+// noRedirect: no API method used here redirects, and a followed redirect would
+// carry the credential to another host.
+func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+
+// quotaUser attributes Google's per-user quota to the person, not to this
+// server's address, by a value that says nothing about who it is: ids are random
+// UUIDs, so the hash cannot be turned round.
+func quotaUser(p *bearer.Principal) string {
+	sum := sha256.Sum256([]byte("latchkey quota user\x00" + p.Tenant + "\x00" + p.Subject))
+	return hex.EncodeToString(sum[:16])
+}
+
+// authorizer adds the credential and the quota user. A 401 renews the credential
+// once per session and repeats the request once: Google refused it unread.
+type authorizer struct {
+	next        http.RoundTripper
+	credentials *credential.Credentials
+	need        credential.Need
+	quotaUser   string
+
+	mu      sync.Mutex
+	current *credential.Credential
+	renewed bool
+}
+
+func (a *authorizer) RoundTrip(r *http.Request) (*http.Response, error) {
+	a.mu.Lock()
+	used := a.current
+	a.mu.Unlock()
+	resp, err := a.send(r, used)
+	if err != nil || resp.StatusCode != http.StatusUnauthorized || (r.Body != nil && r.GetBody == nil) {
+		return resp, err
+	}
+	fresh, err := a.renew(r.Context(), used)
+	if err != nil {
+		discard(resp)
+		return nil, credential.ToolError(r.Context(), err)
+	}
+	if fresh == nil {
+		return resp, nil
+	}
+	discard(resp)
+	again := r.Clone(r.Context())
+	if r.GetBody != nil {
+		if again.Body, err = r.GetBody(); err != nil {
+			return nil, err
+		}
+	}
+	return a.send(again, fresh)
+}
+
+// renew returns the credential to try next, nil if there is none to be had.
+func (a *authorizer) renew(ctx context.Context, used *credential.Credential) (*credential.Credential, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.current != used { // a parallel request of this session was first
+		return a.current, nil
+	}
+	if a.renewed {
+		return nil, nil
+	}
+	a.renewed = true
+	fresh, err := a.credentials.Renew(ctx, a.need, used)
+	if err != nil {
+		return nil, err
+	}
+	a.current = fresh
+	return fresh, nil
+}
+
+func (a *authorizer) send(r *http.Request, c *credential.Credential) (*http.Response, error) {
+	out := r.Clone(r.Context()) // a round tripper must not change its request
+	out.Header.Set("Authorization", "Bearer "+c.Token.Reveal())
+	out.Header.Set("User-Agent", userAgent)
+	q := out.URL.Query()
+	q.Set("quotaUser", a.quotaUser)
+	out.URL.RawQuery = q.Encode()
+	return a.next.RoundTrip(out)
+}

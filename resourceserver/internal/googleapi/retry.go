@@ -1,0 +1,189 @@
+package googleapi
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+const (
+	maxAttempts = 4
+	firstPause  = 250 * time.Millisecond
+	longPause   = 5 * time.Second  // most that one pause may take
+	maxWait     = 10 * time.Second // a Retry-After beyond this is handed to the caller
+	maxErrorLen = 64 << 10
+)
+
+// retrier repeats requests that are safe to repeat when Google says "later":
+// exponential pauses with full jitter, Retry-After honoured, never beyond the
+// context. The generated clients do not retry (LIBRARIES C).
+type retrier struct{ next http.RoundTripper }
+
+func (t *retrier) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return t.next.RoundTrip(r)
+	}
+	for attempt := 1; ; attempt++ {
+		resp, err := t.next.RoundTrip(r)
+		pause, again := t.again(r, resp, err, attempt)
+		if !again {
+			return resp, err
+		}
+		if resp != nil {
+			discard(resp)
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-r.Context().Done():
+			timer.Stop()
+			return nil, r.Context().Err()
+		case <-timer.C:
+		}
+	}
+}
+
+// again decides whether to repeat, and after which pause.
+func (t *retrier) again(r *http.Request, resp *http.Response, err error, attempt int) (time.Duration, bool) {
+	if attempt >= maxAttempts || r.Context().Err() != nil {
+		return 0, false
+	}
+	limit := min(firstPause<<(attempt-1), longPause)
+	pause := rand.N(limit) + time.Millisecond
+	switch {
+	case err != nil:
+		if _, ours := asToolError(err); ours { // the exchange said no: its error, not the network's
+			return 0, false
+		}
+	case !transient(resp):
+		return 0, false
+	default:
+		if wait := retryAfter(resp.Header); wait > maxWait {
+			return 0, false
+		} else if wait > 0 {
+			pause = wait + rand.N(firstPause)
+		}
+	}
+	if deadline, ok := r.Context().Deadline(); ok && time.Now().Add(pause).After(deadline) {
+		return 0, false
+	}
+	return pause, true
+}
+
+// transient reports whether Google asks to come back later. 403 is its older
+// way to say 429; the reason is in the body.
+func transient(resp *http.Response) bool {
+	switch resp.StatusCode {
+	case http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return true
+	case http.StatusForbidden:
+		return rateLimited(peekReasons(resp))
+	}
+	return false
+}
+
+func rateLimited(reasons []string) bool {
+	for _, reason := range reasons {
+		switch reason {
+		case "rateLimitExceeded", "userRateLimitExceeded", "RATE_LIMIT_EXCEEDED":
+			return true
+		}
+	}
+	return false
+}
+
+// peekReasons reads the reasons of an error body and puts the body back.
+func peekReasons(resp *http.Response) []string {
+	head, err := io.ReadAll(io.LimitReader(resp.Body, maxErrorLen))
+	resp.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(bytes.NewReader(head), resp.Body), resp.Body}
+	if err != nil {
+		return nil
+	}
+	return reasonsOf(head)
+}
+
+// reasonsOf finds the reasons of Google's JSON error in both of its forms.
+func reasonsOf(body []byte) []string {
+	var e struct {
+		Error struct {
+			Errors  []struct{ Reason string }
+			Details []struct{ Reason string }
+		}
+	}
+	if json.Unmarshal(body, &e) != nil {
+		return nil
+	}
+	var out []string
+	for _, d := range append(e.Error.Errors, e.Error.Details...) {
+		if d.Reason != "" {
+			out = append(out, d.Reason)
+		}
+	}
+	return out
+}
+
+func retryAfter(h http.Header) time.Duration {
+	v := h.Get("Retry-After")
+	if seconds, err := strconv.Atoi(v); err == nil && seconds >= 0 {
+		return time.Duration(min(seconds, 3600)) * time.Second
+	}
+	if at, err := http.ParseTime(v); err == nil {
+		return max(0, min(time.Until(at), time.Hour))
+	}
+	return 0
+}
+
+// discard reads a little of a body that nobody wants, so that the connection can
+// be used again.
+func discard(resp *http.Response) {
+	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, maxErrorLen))
+	_ = resp.Body.Close()
+}
+
+var errTooLarge = errors.New("response larger than allowed")
+
+// limiter bounds the size of an answer: more is an error, never a cut result.
+type limiter struct {
+	next http.RoundTripper
+	max  int64
+}
+
+func (t *limiter) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := t.next.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	if resp.ContentLength > t.max {
+		_ = resp.Body.Close()
+		return nil, fmt.Errorf("reading answer of Google: %w", errTooLarge)
+	}
+	resp.Body = &limited{ReadCloser: resp.Body, left: t.max}
+	return resp, nil
+}
+
+type limited struct {
+	io.ReadCloser
+	left int64
+}
+
+func (b *limited) Read(p []byte) (int, error) {
+	if b.left < 0 {
+		return 0, errTooLarge
+	}
+	if int64(len(p)) > b.left+1 {
+		p = p[:b.left+1]
+	}
+	n, err := b.ReadCloser.Read(p)
+	if b.left -= int64(n); b.left < 0 {
+		return n - 1, errTooLarge
+	}
+	return n, err
+}
