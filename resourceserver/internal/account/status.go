@@ -1,0 +1,151 @@
+package account
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"latchkey/pkg/oauth"
+	"latchkey/pkg/scope"
+	"latchkey/resourceserver/internal/bearer"
+	"latchkey/resourceserver/internal/credential"
+	"latchkey/resourceserver/internal/googleapi"
+	"latchkey/resourceserver/internal/tool"
+)
+
+// Tools returns the account tools.
+func Tools(c *credential.Credentials) ([]*tool.Tool, error) {
+	s := &product{credentials: c}
+	status, err := tool.New(tool.Description{
+		Name: "account_status", Title: "Google connection status",
+		Description: "Show which Google account is connected, whether the connection works, which access the app has, and what the person can do if something is " +
+			"missing. Use it when another tool says that the connection has ended.",
+		Scopes: oauth.NewScopes("accounts"), Hints: tool.Read,
+	}, s.status)
+	if err != nil {
+		return nil, err
+	}
+	return []*tool.Tool{status}, nil
+}
+
+type product struct{ credentials *credential.Credentials }
+
+type statusInput struct {
+	Check   bool   `json:"check,omitempty" jsonschema:"ask Google now instead of trusting the last answer"`
+	Account string `json:"account,omitempty" jsonschema:"account handle, only if several Google accounts are connected" limit:"maxlen=64"`
+}
+
+type statusOutput struct {
+	Account    *googleapi.Account `json:"account,omitempty" jsonschema:"the connected account; absent if there is none or it cannot be read"`
+	Connected  bool               `json:"connected" jsonschema:"a Google account is connected"`
+	Works      bool               `json:"works" jsonschema:"the connection can be used right now"`
+	Problem    string             `json:"problem,omitempty" jsonschema:"what is wrong, as a code"`
+	Access     []access           `json:"access" jsonschema:"what this server offers, and whether the app may use it"`
+	Advice     string             `json:"advice,omitempty" jsonschema:"what to do about it"`
+	ConnectURL string             `json:"connect_url,omitempty" jsonschema:"a page for the person to open"`
+}
+
+type access struct {
+	Scope   string   `json:"scope"`
+	Text    string   `json:"text" jsonschema:"what it allows"`
+	Allowed bool     `json:"allowed" jsonschema:"the person allowed it to this app"`
+	Works   bool     `json:"works" jsonschema:"Google granted what it needs"`
+	Missing []string `json:"missing_google_scopes,omitempty"`
+}
+
+func (p *product) status(ctx context.Context, in statusInput) (tool.Output[statusOutput], error) {
+	var out tool.Output[statusOutput]
+	need, err := googleapi.NeedOf(ctx, in.Account)
+	if err != nil {
+		return out, err
+	}
+	get := p.credentials.Get
+	if in.Check {
+		get = p.credentials.Verify
+	}
+	c, err := get(ctx, need)
+	var v statusOutput
+	switch {
+	case err == nil:
+		v = working(need.Principal, c)
+	default:
+		err = credential.ToolError(ctx, err)
+		var e *tool.Error
+		if !errors.As(err, &e) || !aboutConnection(e.Code) {
+			return out, err
+		}
+		v = broken(need.Principal, e)
+	}
+	out.Value, out.Text = v, v.text()
+	return out, nil
+}
+
+// aboutConnection tells a state of the connection, which is a result, from a
+// failure to find out.
+func aboutConnection(c tool.Code) bool {
+	switch c {
+	case tool.CodeNotConnected, tool.CodeReconnect, tool.CodeMissingScopes, tool.CodeTestingExpired, tool.CodeAdminPolicy:
+		return true
+	}
+	return false
+}
+
+func working(p *bearer.Principal, c *credential.Credential) statusOutput {
+	v := statusOutput{Account: &googleapi.Account{Handle: c.Account, Email: c.Email}, Connected: true, Works: true}
+	lacking := false
+	for _, d := range scope.All() {
+		missing := oauth.NewScopes(d.Google...).Minus(c.Scopes)
+		a := access{Scope: d.Name, Text: d.Text, Allowed: allowed(p, d.Name), Works: missing.Empty()}
+		if !a.Works {
+			a.Missing = missing.Slice()
+			lacking = lacking || a.Allowed
+		}
+		v.Access = append(v.Access, a)
+	}
+	if lacking {
+		v.Problem = string(tool.CodeMissingScopes)
+		v.Advice = "Google has not granted everything the app was allowed. Ask the person to reconnect this server in the app and to tick the missing access."
+	}
+	return v
+}
+
+func broken(p *bearer.Principal, e *tool.Error) statusOutput {
+	v := statusOutput{Connected: e.Code != tool.CodeNotConnected, Problem: string(e.Code), Advice: e.Message + " " + e.NextAction, ConnectURL: e.Link}
+	for _, d := range scope.All() {
+		v.Access = append(v.Access, access{Scope: d.Name, Text: d.Text, Allowed: allowed(p, d.Name)})
+	}
+	return v
+}
+
+func allowed(p *bearer.Principal, name string) bool {
+	return scope.Satisfies(p.Scopes, oauth.NewScopes(name))
+}
+
+func (o statusOutput) text() string {
+	var b strings.Builder
+	switch {
+	case o.Works:
+		fmt.Fprintf(&b, "Connected to Google as %s (%s); the connection works.", o.Account.Email, o.Account.Handle)
+	case o.Connected:
+		b.WriteString("A Google account is connected, but the connection does not work.")
+	default:
+		b.WriteString("No Google account is connected.")
+	}
+	for _, a := range o.Access {
+		state := "not allowed to this app"
+		if a.Allowed {
+			state = "allowed"
+		}
+		if a.Allowed && o.Works && !a.Works {
+			state = "allowed, but Google has not granted it"
+		}
+		fmt.Fprintf(&b, "\n- %s: %s (%s)", a.Scope, a.Text, state)
+	}
+	for _, s := range []string{o.Advice, o.ConnectURL} {
+		if s != "" {
+			b.WriteString("\n" + s)
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,139 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"time"
+
+	"latchkey/pkg/accesstoken"
+	"latchkey/pkg/exchange"
+	"latchkey/pkg/httpx"
+	"latchkey/pkg/oauth"
+	"latchkey/resourceserver/internal/account"
+	"latchkey/resourceserver/internal/bearer"
+	"latchkey/resourceserver/internal/calendar"
+	"latchkey/resourceserver/internal/config"
+	"latchkey/resourceserver/internal/credential"
+	"latchkey/resourceserver/internal/drive"
+	"latchkey/resourceserver/internal/gmail"
+	"latchkey/resourceserver/internal/googleapi"
+	"latchkey/resourceserver/internal/mcpserver"
+	"latchkey/resourceserver/internal/metadata"
+	"latchkey/resourceserver/internal/tool"
+)
+
+const resourceName = "Latchkey: Google Workspace"
+
+// server is everything that serves.
+type server struct {
+	resource oauth.Resource
+	guard    *bearer.Guard
+	metadata *metadata.Handler
+	mcp      *mcpserver.Server
+	keys     *accesstoken.RemoteKeys
+}
+
+// Serve builds the server and runs it until ctx ends.
+func Serve(ctx context.Context, c *config.Server, log *slog.Logger) error {
+	public := &httpx.Server{Name: "public", Setting: "RS_LISTEN", Addr: c.Listen}
+	s, err := build(c, log)
+	if err != nil {
+		return err
+	}
+	if err := public.Listen(); err != nil {
+		return err
+	}
+	public.Handler = s.routes(log)
+	// Have the keys before the first client comes; if the authorization server is
+	// not there yet, the first request or readiness check fetches them.
+	go func() { _ = s.keys.Ready(ctx) }()
+	return httpx.Serve(ctx, log, public)
+}
+
+// New builds the whole handler, for a listener of the caller's.
+func New(c *config.Server, log *slog.Logger) (http.Handler, error) {
+	s, err := build(c, log)
+	if err != nil {
+		return nil, err
+	}
+	return s.routes(log), nil
+}
+
+// build connects the parts.
+func build(c *config.Server, log *slog.Logger) (*server, error) {
+	key, err := credential.LoadKey(c.RSKeyFile)
+	if err != nil {
+		return nil, err
+	}
+	// The internal network has no proxy, and a token must not pass one.
+	direct := http.DefaultTransport.(*http.Transport).Clone()
+	direct.Proxy, direct.MaxIdleConnsPerHost = nil, 50
+	client, err := exchange.NewClient(exchange.ClientConfig{
+		Endpoint: c.ASInternalURL + exchange.Path, ClientID: c.RSClientID, Key: key, HTTP: &http.Client{Transport: direct, Timeout: 15 * time.Second},
+	})
+	if err != nil {
+		return nil, err
+	}
+	s := &server{resource: c.Resource, keys: &accesstoken.RemoteKeys{URL: c.JWKSURL}}
+	verifier, err := accesstoken.NewVerifier(accesstoken.VerifierConfig{Issuer: c.Issuer, Audience: c.Resource, Keys: s.keys})
+	if err != nil {
+		return nil, err
+	}
+	credentials := credential.New(client, nil)
+	tools, err := allTools(&googleapi.API{Transport: googleapi.NewTransport(), Credentials: credentials, BaseURL: c.GoogleAPIURL}, credentials)
+	if err != nil {
+		return nil, err
+	}
+	if s.mcp, err = mcpserver.New(mcpserver.Config{Version: version(), Tools: tools, Log: log}); err != nil {
+		return nil, err
+	}
+	baseline := baselineOf(tools)
+	if s.metadata, err = metadata.New(metadata.Config{Resource: c.Resource, Issuer: c.Issuer, Baseline: baseline, Name: resourceName}); err != nil {
+		return nil, err
+	}
+	s.guard, err = bearer.New(bearer.Config{
+		Resource: c.Resource, Verifier: verifier, Baseline: baseline, Required: s.mcp.Required, AllowedOrigins: c.AllowedOrigins,
+		LoopbackHosts: c.ListenLoopback,
+	})
+	return s, err
+}
+
+// allTools are the tools of every product, sorted by name: MCP wants a
+// deterministic order (2026-07-28, changelog).
+func allTools(api *googleapi.API, credentials *credential.Credentials) ([]*tool.Tool, error) {
+	var all []*tool.Tool
+	for _, product := range []func() ([]*tool.Tool, error){
+		func() ([]*tool.Tool, error) { return account.Tools(credentials) },
+		func() ([]*tool.Tool, error) { return calendar.Tools(api, nil) },
+		func() ([]*tool.Tool, error) { return drive.Tools(api) },
+		func() ([]*tool.Tool, error) { return gmail.Tools(api) },
+	} {
+		tools, err := product()
+		if err != nil {
+			return nil, fmt.Errorf("making tools: %w", err)
+		}
+		all = append(all, tools...)
+	}
+	slices.SortFunc(all, func(a, b *tool.Tool) int {
+		if a.Name < b.Name {
+			return -1
+		}
+		return 1
+	})
+	return all, nil
+}
+
+// baselineOf are the scopes to ask for at first: those of the tools that only
+// read. What writes is asked for when it is used (MCP, "Scope Minimization").
+func baselineOf(tools []*tool.Tool) oauth.Scopes {
+	var out oauth.Scopes
+	for _, t := range tools {
+		if t.Hints.ReadOnly {
+			out = out.Union(t.Scopes)
+		}
+	}
+	return out
+}

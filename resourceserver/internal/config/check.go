@@ -1,0 +1,125 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+
+	"latchkey/pkg/oauth"
+)
+
+const maxOrigins = 100
+
+// problems collects what is wrong, so that one start reports everything.
+type problems struct{ list []string }
+
+func (p *problems) addf(format string, args ...any) {
+	p.list = append(p.list, fmt.Sprintf(format, args...))
+}
+
+func (p *problems) err() error {
+	switch len(p.list) {
+	case 0:
+		return nil
+	case 1:
+		return errors.New(p.list[0])
+	}
+	return errors.New("the settings have these problems:\n  - " + strings.Join(p.list, "\n  - "))
+}
+
+func (p *problems) required(name, value, advice string) bool {
+	if value == "" {
+		p.addf("%s is not set: %s", name, advice)
+	}
+	return value != ""
+}
+
+// endpoint checks a URL this server calls: https, or http on loopback. One on a
+// private network may be http.
+func (p *problems) endpoint(name, value string, private bool) {
+	u, err := url.Parse(value)
+	if err != nil || u.Host == "" || u.User != nil || u.Fragment != "" || (u.Scheme != "https" && u.Scheme != "http") {
+		p.addf("%s %q is not an absolute URL", name, value)
+		return
+	}
+	if u.Scheme == "http" && !private && !oauth.LoopbackHost(u.Hostname()) {
+		p.addf("%s %q must be https: plain http is accepted on loopback only", name, value)
+	}
+}
+
+// Check validates every setting and returns the typed configuration, or one
+// error that lists every problem.
+func (s Serve) Check() (*Server, error) {
+	var p problems
+	var err error
+	out := &Server{
+		Listen: s.Listen, JWKSURL: s.JWKSURL, ASInternalURL: strings.TrimSuffix(s.ASInternalURL, "/"), RSClientID: s.RSClientID,
+		RSKeyFile: s.RSKeyFile, GoogleAPIURL: strings.TrimSuffix(s.GoogleAPIURL, "/"),
+	}
+	if host, _, err := net.SplitHostPort(s.Listen); err != nil {
+		p.addf("RS_LISTEN %q is not host:port", s.Listen)
+	} else {
+		out.ListenLoopback = oauth.LoopbackHost(host)
+	}
+	if p.required("RESOURCE_URL", s.ResourceURL, "give the MCP URL as clients know it, e.g. https://mcp.example.com/mcp") {
+		if out.Resource, err = oauth.ParseResource(s.ResourceURL); err != nil {
+			p.addf("RESOURCE_URL: %v", err)
+		} else if taken(out.Resource.Path()) {
+			p.addf("RESOURCE_URL %q has a path that this server needs for itself", s.ResourceURL)
+		}
+	}
+	if p.required("ISSUER", s.Issuer, "give the authorization server's issuer, e.g. https://auth.example.com") {
+		if out.Issuer, err = oauth.ParseIssuerURL(s.Issuer); err != nil {
+			p.addf("ISSUER: %v", err)
+		}
+	}
+	if s.JWKSURL != "" {
+		p.endpoint("JWKS_URL", s.JWKSURL, true)
+	} else if !out.Issuer.IsZero() {
+		out.JWKSURL = out.Issuer.Endpoint("/jwks")
+	}
+	if p.required("AS_INTERNAL_URL", s.ASInternalURL, "give the authorization server's internal listener, e.g. http://127.0.0.1:8081") {
+		p.endpoint("AS_INTERNAL_URL", s.ASInternalURL, true)
+	}
+	p.required("RS_CLIENT_ID", s.RSClientID, "name this server's client id at the token exchange")
+	p.required("RS_KEY_FILE", s.RSKeyFile, "make a key with: resourceserver keys init --key-file FILE --jwks-file FILE")
+	if s.GoogleAPIURL != "" {
+		p.endpoint("GOOGLE_API_URL", s.GoogleAPIURL, false)
+	}
+	out.AllowedOrigins = p.origins(s.AllowedOrigins)
+	if err := p.err(); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func taken(path string) bool {
+	return path == "/livez" || path == "/readyz" || strings.HasPrefix(path, "/.well-known")
+}
+
+// origins checks that each is exactly what a browser sends (RFC 6454 §6.2). "*"
+// is refused: it would undo the protection against foreign pages.
+func (p *problems) origins(given []string) []string {
+	var out []string
+	for _, o := range given {
+		if o = strings.TrimSpace(o); o == "" {
+			continue
+		}
+		u, err := url.Parse(o)
+		if err != nil || u.Scheme == "" || u.Host == "" || u.User != nil || o != strings.ToLower(u.Scheme+"://"+u.Host) {
+			p.addf("ALLOWED_ORIGINS: %q is not an origin such as https://app.example.com (no path, no wildcard)", o)
+			continue
+		}
+		if strings.Contains(o, "*") {
+			p.addf("ALLOWED_ORIGINS: %q has a wildcard: list each origin", o)
+			continue
+		}
+		out = append(out, o)
+	}
+	if len(out) > maxOrigins {
+		p.addf("ALLOWED_ORIGINS has more than %d origins", maxOrigins)
+	}
+	return out
+}
