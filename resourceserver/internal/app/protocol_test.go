@@ -1,0 +1,213 @@
+package app_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/mark3labs/mcp-go/client"
+	"github.com/mark3labs/mcp-go/client/transport"
+	"github.com/mark3labs/mcp-go/mcp"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+)
+
+var toolNames = []string{"account_status", "calendar_list_events", "drive_search", "gmail_get_thread", "gmail_search_threads"}
+
+const modernMeta = `"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"t","version":"1"},"io.modelcontextprotocol/clientCapabilities":{}}`
+
+func names(t *testing.T, body string) []string {
+	t.Helper()
+	var m struct {
+		Result struct{ Tools []struct{ Name string } }
+	}
+	if err := json.Unmarshal([]byte(body), &m); err != nil {
+		t.Fatal(err)
+	}
+	var out []string
+	for _, tool := range m.Result.Tools {
+		out = append(out, tool.Name)
+	}
+	return out
+}
+
+// TestLegacyRevisions: initialize, tools/list and tools/call, without a session
+// (MCP 2025-06-18 and 2025-11-25, Lifecycle and Streamable HTTP).
+func TestLegacyRevisions(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	token := r.as.mint(all)
+	for _, version := range []string{"2025-06-18", "2025-11-25"} {
+		out := r.send(http.MethodPost, r.mcp, token, `{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"`+version+`","capabilities":{},"clientInfo":{"name":"t","version":"1"}}}`)
+		if out.status != http.StatusOK || !strings.Contains(out.body, `"protocolVersion":"`+version+`"`) || out.header.Get("Mcp-Session-Id") != "" {
+			t.Errorf("%s initialize: %d %s", version, out.status, out.body)
+		}
+		if out := r.send(http.MethodPost, r.mcp, token, `{"jsonrpc":"2.0","method":"notifications/initialized"}`, "MCP-Protocol-Version", version); out.status != http.StatusAccepted {
+			t.Errorf("%s initialized: %d", version, out.status)
+		}
+		if out := r.send(http.MethodPost, r.mcp, token, list, "MCP-Protocol-Version", version); !slices.Equal(names(t, out.body), toolNames) {
+			t.Errorf("%s tools/list: %s", version, out.body)
+		}
+		out = r.send(http.MethodPost, r.mcp, token, callBody("account_status", map[string]any{}), "MCP-Protocol-Version", version, "Mcp-Session-Id", "of-an-older-server")
+		if res := decode(t, out.body); res.IsError || res.Data["works"] != true {
+			t.Errorf("%s tools/call: %s", version, out.body)
+		}
+		out = r.send(http.MethodPost, r.mcp, token, callBody("nope", nil), "MCP-Protocol-Version", version)
+		if out.status != http.StatusOK || !strings.Contains(out.body, "-32602") {
+			t.Errorf("%s unknown tool: %d %s", version, out.status, out.body)
+		}
+	}
+	if out := r.send(http.MethodPost, r.mcp, token, list, "MCP-Protocol-Version", "1900-01-01"); out.status != http.StatusBadRequest {
+		t.Errorf("unknown version: %d", out.status)
+	}
+	if out := r.send(http.MethodPost, r.mcp, token, "["+list+"]"); out.status != http.StatusBadRequest {
+		t.Errorf("batch: %d", out.status)
+	}
+}
+
+// TestModernRevision: MCP 2026-07-28: discover, list, call, headers against body.
+func TestModernRevision(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	send := func(method, params string, headers ...string) reply {
+		return r.send(http.MethodPost, r.mcp, r.as.mint(all), `{"jsonrpc":"2.0","id":1,"method":"`+method+`","params":{`+params+modernMeta+`}}`,
+			append([]string{"MCP-Protocol-Version", "2026-07-28", "Mcp-Method", method}, headers...)...)
+	}
+	out := send("server/discover", "")
+	for _, want := range []string{`"2026-07-28"`, `"2025-11-25"`, `"2025-06-18"`} {
+		if !strings.Contains(out.body, want) {
+			t.Errorf("discover lacks %s: %s", want, out.body)
+		}
+	}
+	if strings.Contains(out.body, "2024-11-05") {
+		t.Error("discover offers a revision that is not served")
+	}
+	out = send("tools/list", "")
+	if !slices.Equal(names(t, out.body), toolNames) || !strings.Contains(out.body, `"cacheScope":"private"`) {
+		t.Errorf("list: %s", out.body)
+	}
+	call := `"name":"account_status","arguments":{},`
+	if out := send("tools/call", call, "Mcp-Name", "account_status", "Last-Event-ID", "7"); out.status != http.StatusOK || decode(t, out.body).IsError {
+		t.Errorf("call: %d %s", out.status, out.body)
+	}
+	if out := send("tools/call", call, "Mcp-Name", "drive_search"); out.status != http.StatusBadRequest || !strings.Contains(out.body, "-32020") {
+		t.Errorf("Mcp-Name that is not the body's: %d %s", out.status, out.body)
+	}
+	if out := send("tools/call", `"name":"nope",`, "Mcp-Name", "nope"); out.status != http.StatusBadRequest || !strings.Contains(out.body, "-32602") {
+		t.Errorf("unknown tool: %d %s", out.status, out.body)
+	}
+	if out := send("logging/setLevel", ""); out.status != http.StatusNotFound {
+		t.Errorf("removed method: %d", out.status)
+	}
+	narrow := r.send(http.MethodPost, r.mcp, r.as.mint("accounts"), `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"drive_search",`+modernMeta+`}}`,
+		"MCP-Protocol-Version", "2026-07-28", "Mcp-Method", "tools/call", "Mcp-Name", "drive_search")
+	if narrow.status != http.StatusForbidden {
+		t.Errorf("step-up: %d", narrow.status)
+	}
+}
+
+// TestForeignClient: mcp-go's own client, in both eras.
+func TestForeignClient(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	for name, options := range map[string][]client.ClientOption{"modern": nil, "legacy": {client.WithLegacyProtocolOnly()}} {
+		tr, err := transport.NewStreamableHTTP(r.mcp, transport.WithHTTPHeaders(map[string]string{"Authorization": "Bearer " + r.as.mint(all)}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := client.NewClient(tr, options...)
+		if err := c.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		init, err := c.Initialize(t.Context(), mcp.InitializeRequest{Params: mcp.InitializeParams{ProtocolVersion: mcp.LATEST_PROTOCOL_VERSION, ClientInfo: mcp.Implementation{Name: "t", Version: "1"}}})
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if (init.ProtocolVersion == "2026-07-28") != (name == "modern") {
+			t.Errorf("%s: negotiated %s", name, init.ProtocolVersion)
+		}
+		tools, err := c.ListTools(t.Context(), mcp.ListToolsRequest{})
+		if err != nil || len(tools.Tools) != len(toolNames) {
+			t.Errorf("%s: %v", name, err)
+		}
+		out, err := c.CallTool(t.Context(), mcp.CallToolRequest{Params: mcp.CallToolParams{Name: "gmail_search_threads", Arguments: map[string]any{"query": "subject:budget"}}})
+		if err != nil || out.IsError || out.StructuredContent == nil {
+			t.Errorf("%s: %v %+v", name, err, out)
+		}
+		_ = c.Close()
+	}
+}
+
+// TestDescriptions: every tool has both schemas, all four hints, and its results
+// and errors fit its output schema as strict clients check it (the TypeScript
+// SDK validates error results too).
+func TestDescriptions(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	var m struct {
+		Result struct {
+			Tools []struct {
+				Name, Title, Description string
+				InputSchema              json.RawMessage
+				OutputSchema             json.RawMessage
+				Annotations              map[string]any
+			}
+		}
+	}
+	if err := json.Unmarshal([]byte(r.send(http.MethodPost, r.mcp, r.as.mint(all), list).body), &m); err != nil {
+		t.Fatal(err)
+	}
+	good := map[string]map[string]any{
+		"account_status": {}, "calendar_list_events": {}, "drive_search": {}, "gmail_search_threads": {},
+		"gmail_get_thread": {"thread_id": r.thread("subject:autumn")},
+	}
+	for _, tool := range m.Result.Tools {
+		for _, hint := range []string{"readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint"} {
+			if _, ok := tool.Annotations[hint].(bool); !ok {
+				t.Errorf("%s leaves %s to a default", tool.Name, hint)
+			}
+		}
+		if tool.Title == "" || !strings.Contains(string(tool.InputSchema), `"additionalProperties":false`) || strings.Contains(string(tool.OutputSchema), `"null"`) {
+			t.Errorf("%s: %s %s", tool.Name, tool.InputSchema, tool.OutputSchema)
+		}
+		doc, err := jsonschema.UnmarshalJSON(strings.NewReader(string(tool.OutputSchema)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := jsonschema.NewCompiler()
+		if err := c.AddResource("mem:///out", doc); err != nil {
+			t.Fatal(err)
+		}
+		schema, err := c.Compile("mem:///out")
+		if err != nil {
+			t.Fatalf("%s: %v", tool.Name, err)
+		}
+		ok := r.call(r.as.mint(all), tool.Name, good[tool.Name])
+		bad := r.call(r.as.mint(all), tool.Name, map[string]any{"no_such_argument": 1})
+		for what, res := range map[string]result{"result": ok, "error": bad} {
+			if res.IsError != (what == "error") || res.Content[0].Text == "" {
+				t.Errorf("%s: %s: %+v", tool.Name, what, res)
+			}
+			if err := schema.Validate(map[string]any(res.Data)); err != nil {
+				t.Errorf("%s: %s does not fit the output schema: %v", tool.Name, what, err)
+			}
+		}
+		if bad.Data["code"] != "invalid_argument" {
+			t.Errorf("%s: %v", tool.Name, bad.Data)
+		}
+		if err := schema.Validate(map[string]any{}); err == nil {
+			t.Errorf("%s: the schema admits anything", tool.Name)
+		}
+	}
+}
+
+// thread returns the id of the first thread a search finds.
+func (r *rig) thread(query string) string {
+	r.t.Helper()
+	threads := r.ok("gmail_search_threads", map[string]any{"query": query})["threads"].([]any)
+	if len(threads) == 0 {
+		r.t.Fatalf("no thread for %s", query)
+	}
+	return threads[0].(map[string]any)["thread_id"].(string)
+}
