@@ -49,17 +49,20 @@ func serverURL(ctx context.Context) (string, error) {
 		return dsn, dropOld(ctx, dsn)
 	}
 	removeOrphans()
-	base := os.TempDir()
-	if os.Geteuid() == 0 {
-		base = "/tmp" // a directory that the server's user can enter, whatever TMPDIR says
-	}
-	cluster, err := pgcluster.Start(ctx, pgcluster.Config{
-		Dir: filepath.Join(base, dirPrefix+strconv.Itoa(os.Getpid())), BinDir: os.Getenv("PG_BIN"), Ephemeral: true,
-	})
+	cluster, err := pgcluster.Start(ctx, pgcluster.Config{Dir: processDir(), BinDir: os.Getenv("PG_BIN"), Ephemeral: true})
 	if err != nil {
 		return "", err
 	}
 	return cluster.DSN("postgres"), nil
+}
+
+// processDir is this process's place for clusters.
+func processDir() string {
+	base := os.TempDir()
+	if os.Geteuid() == 0 {
+		base = "/tmp" // a directory that the server's user can enter, whatever TMPDIR says
+	}
+	return filepath.Join(base, dirPrefix+strconv.Itoa(os.Getpid()))
 }
 
 // removeOrphans deletes the directories of test processes that are gone; their
@@ -68,7 +71,8 @@ func removeOrphans() {
 	for _, base := range []string{os.TempDir(), "/tmp"} {
 		dirs, _ := filepath.Glob(filepath.Join(base, dirPrefix+"*"))
 		for _, dir := range dirs {
-			pid, err := strconv.Atoi(strings.TrimPrefix(filepath.Base(dir), dirPrefix))
+			number, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(dir), dirPrefix), "-")
+			pid, err := strconv.Atoi(number)
 			if err == nil && syscall.Kill(pid, 0) == syscall.ESRCH {
 				_ = os.RemoveAll(dir)
 			}

@@ -110,6 +110,9 @@ func (db *DB) whyNotRedeemed(ctx context.Context, r grant.Redemption) error {
 // beyond the window revokes the grant (RFC 9700 §4.14.2). On refusal it
 // returns an error of package grant.
 func (db *DB) RotateRefresh(ctx context.Context, r grant.Rotation) (*grant.Grant, error) {
+	if r.Generation < 1 {
+		return nil, grant.ErrNotFound // before the code is redeemed there is no refresh token
+	}
 	g, err := db.claim(ctx, r.Tenant, stmt(`UPDATE grants
 		SET generation = $3 + 1,
 		    rotated_at = CASE WHEN generation = $3 THEN now() ELSE rotated_at END,
@@ -155,8 +158,24 @@ func (db *DB) whyNotRotated(ctx context.Context, r grant.Rotation) error {
 	case generation < r.Generation:
 		return grant.ErrNotFound // a generation not issued yet: the database was restored from an older state
 	}
-	if err := db.RevokeGrant(ctx, r.Tenant, r.ID, "refresh_token_reused"); err != nil {
-		return err
+	return db.revokeReused(ctx, r)
+}
+
+// revokeReused ends a grant whose refresh token was reused. The conditions are
+// repeated here: what was read a moment ago may be a parallel rotation by now,
+// and a read never decides (DESIGN §1.4).
+func (db *DB) revokeReused(ctx context.Context, r grant.Rotation) error {
+	n, err := db.exec(ctx, r.Tenant, stmt(`UPDATE grants
+		SET revoked_at = coalesce(revoked_at, now()),
+		    revoked_reason = CASE WHEN revoked_at IS NULL THEN 'refresh_token_reused' ELSE revoked_reason END
+		WHERE tenant_id = $1 AND id = $2 AND client_id = $3 AND generation > $4
+		  AND (generation > $4 + 1 OR rotated_at <= now() - $5::interval OR replays >= $6)`,
+		r.Tenant.UUID(), r.ID, r.ClientID, r.Generation, r.Grace, r.Replays))
+	if err != nil {
+		return fmt.Errorf("revoking a reused grant: %w", err)
+	}
+	if n != 1 {
+		return errors.New("rotating refresh token: the grant changed meanwhile") // doubt: the client tries again
 	}
 	return grant.ErrReused
 }

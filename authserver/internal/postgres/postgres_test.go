@@ -45,7 +45,11 @@ type fixture struct {
 
 func setUp(t testing.TB, tracer pgx.QueryTracer) *fixture {
 	t.Helper()
-	dsn := pgtest.Clone(t)
+	return setUpAt(t, pgtest.Clone(t), tracer)
+}
+
+func setUpAt(t testing.TB, dsn string, tracer pgx.QueryTracer) *fixture {
+	t.Helper()
 	f := &fixture{db: open(t, dsn, tracer), dsn: dsn}
 	var err error
 	if f.record, err = f.db.EnsureConnection(ctx, tenant.DefaultID, "google-sub-1", "example.com"); err != nil {

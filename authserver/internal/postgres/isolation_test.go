@@ -1,0 +1,205 @@
+package postgres_test
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"latchkey/authserver/internal/client"
+	"latchkey/authserver/internal/connection"
+	"latchkey/authserver/internal/exchange"
+	"latchkey/authserver/internal/flow"
+	"latchkey/authserver/internal/grant"
+	"latchkey/authserver/internal/keyset"
+	"latchkey/authserver/internal/pgtest"
+	"latchkey/authserver/internal/tenant"
+	"latchkey/authserver/internal/vault"
+	"latchkey/pkg/oauth"
+)
+
+// dump is every row of a tenant as the runtime role sees it.
+func (f *fixture) dump(t testing.TB, tn tenant.ID) string {
+	t.Helper()
+	conn, err := pgx.Connect(ctx, f.dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	for _, s := range []string{`SET ROLE latchkey_runtime`, `SELECT set_config('app.tenant_id', '` + tn.String() + `', false)`} {
+		if _, err := conn.Exec(ctx, s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var out strings.Builder
+	for _, table := range []string{"subjects", "connections", "credentials", "clients", "flows", "consents", "grants", "data_keys", "signing_keys"} {
+		var rows string
+		if err := conn.QueryRow(ctx, `SELECT coalesce(string_agg(to_jsonb(x)::text, E'\n' ORDER BY to_jsonb(x)::text), '') FROM `+table+` x`).Scan(&rows); err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(&out, "%s\n%s\n", table, rows)
+	}
+	return out.String()
+}
+
+// TestOtherTenantFindsNothing: DESIGN §1.3, PEERS A18: every method, called for another tenant with the ids of the
+// first one's rows, finds nothing and changes nothing.
+func TestOtherTenantFindsNothing(t *testing.T) {
+	t.Parallel()
+	f := setUp(t, nil)
+	unredeemed, live := f.grant(t), f.grant(t)
+	if _, err := f.db.RedeemCode(ctx, live); err != nil {
+		t.Fatal(err)
+	}
+	c := &client.Client{ID: "c1", Kind: client.Dynamic, Name: "n", RedirectURIs: []string{"http://127.0.0.1/cb"}, GrantTypes: []oauth.GrantType{oauth.GrantAuthorizationCode},
+		AuthMethod: "none", ApplicationType: "native", CreatedAt: time.Now()}
+	state, browser := sha256.Sum256([]byte("s")), sha256.Sum256([]byte("b"))
+	owner := uuid.New()
+	for _, err := range []error{
+		f.db.InsertClient(ctx, tenant.DefaultID, c),
+		f.db.BeginFlow(ctx, tenant.DefaultID, flow.Flow{StateHash: state, BrowserHash: browser, Request: []byte("r"), Lifetime: time.Minute}),
+		f.db.InsertDataKey(ctx, tenant.DefaultID, vault.DataKey{ID: uuid.New(), KEK: "k", Wrapped: []byte("w")}),
+		f.db.InsertSigningKey(ctx, tenant.DefaultID, keyset.Record{KID: "k", Purpose: keyset.ForGrants, Alg: "HS256", Sealed: []byte("s")}),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	record, err := f.db.Connection(ctx, f.record.Ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ok, err := f.db.TakeLease(ctx, record.Ref, record.Version, owner, time.Minute); err != nil || !ok {
+		t.Fatal(ok, err)
+	}
+
+	other := pgtest.Tenant(t, f.dsn)
+	ref := record.Ref
+	ref.Tenant = other
+	none := errors.New("found nothing")
+	found := func(n int, err error) error {
+		if err == nil && n == 0 {
+			return none
+		}
+		return err
+	}
+	for name, m := range map[string]struct {
+		call func() error
+		want error
+	}{
+		"RedeemCode": {func() error { r := unredeemed; r.Tenant = other; _, err := f.db.RedeemCode(ctx, r); return err }, grant.ErrNotFound},
+		"RotateRefresh": {func() error {
+			r := rotation(live, 1)
+			r.Tenant = other
+			_, err := f.db.RotateRefresh(ctx, r)
+			return err
+		}, grant.ErrNotFound},
+		"reuse": {func() error {
+			r := rotation(live, 1)
+			r.Tenant, r.Grace = other, 0
+			_, err := f.db.RotateRefresh(ctx, r)
+			return err
+		}, grant.ErrNotFound},
+		"RevokeGrant": {func() error { return f.db.RevokeGrant(ctx, other, live.ID, "test") }, nil},
+		"Client":      {func() error { _, err := f.db.Client(ctx, other, "c1"); return err }, client.ErrNotFound},
+		"ConsumeFlow": {func() error { _, err := f.db.ConsumeFlow(ctx, other, state, browser); return err }, flow.ErrNoFlow},
+		"Connection":  {func() error { _, err := f.db.Connection(ctx, ref); return err }, connection.ErrNotFound},
+		"other subject": {func() error {
+			r := record.Ref
+			r.Subject = uuid.New()
+			_, err := f.db.Connection(ctx, r)
+			return err
+		}, connection.ErrNotFound},
+		"Exchange": {func() error {
+			got, err := f.db.Exchange(ctx, exchange.Lookup{Tenant: other, Grant: live.ID, Subject: record.Subject, AssertionClient: "rs", AssertionID: "j", AssertionExpires: time.Now().Add(time.Minute)})
+			if err == nil && !got.GrantLive {
+				return found(len(got.Connections), nil)
+			}
+			return err
+		}, none},
+		"TakeLease": {func() error {
+			ok, err := f.db.TakeLease(ctx, ref, record.Version, uuid.New(), time.Minute)
+			if err == nil && !ok {
+				return none
+			}
+			return err
+		}, none},
+		"ReleaseLease": {func() error { return f.db.ReleaseLease(ctx, ref, owner) }, nil},
+		"PublishRefresh": {func() error {
+			return f.db.PublishRefresh(ctx, connection.Refreshed{Ref: ref, Version: record.Version, Owner: owner, SealedAccess: []byte("x"), AccessExpires: time.Now()})
+		}, connection.ErrLost},
+		"MarkCredential": {func() error {
+			return f.db.MarkCredential(ctx, ref, record.Version, owner, connection.Revoked, "test")
+		}, connection.ErrLost},
+		"DataKeys":    {func() error { keys, err := f.db.DataKeys(ctx, other); return found(len(keys), err) }, none},
+		"SigningKeys": {func() error { keys, err := f.db.SigningKeys(ctx, other); return found(len(keys), err) }, none},
+	} {
+		before := f.dump(t, tenant.DefaultID)
+		if err := m.call(); !errors.Is(err, m.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if after := f.dump(t, tenant.DefaultID); after != before {
+			t.Errorf("%s changed the other tenant's rows:\n%s", name, after)
+		}
+	}
+
+	// One person at two tenants is two subjects.
+	again, err := f.db.EnsureConnection(ctx, other, "google-sub-1", "")
+	if err != nil || again.Subject == record.Subject || again.Connection == record.Connection || again.SealedRefresh != nil {
+		t.Error(again, err)
+	}
+	// A sign-in that mixes tenants writes nothing at either.
+	before := f.dump(t, tenant.DefaultID) + f.dump(t, other)
+	g := grant.New{Tenant: other, ID: uuid.New(), ClientID: "c", Subject: record.Subject, Connection: record.Connection, Resource: mcp, Scopes: oauth.NewScopes("gmail.read"), CodeChallenge: challenge, Lifetimes: tenant.DefaultLifetimes()}
+	link := connection.Link{Ref: record.Ref, UpstreamClient: "up", SealedAccess: []byte("a"), AccessExpires: time.Now()}
+	for name, s := range map[string]flow.SignIn{
+		"grant of another tenant": {Link: link, SealedEmail: []byte("e"), Snapshot: []byte("{}"), Grant: g},
+		"link of another tenant":  {Link: connection.Link{Ref: ref, UpstreamClient: "up", SealedAccess: []byte("a"), AccessExpires: time.Now()}, SealedEmail: []byte("e"), Snapshot: []byte("{}"), Grant: g},
+	} {
+		if err := f.db.CompleteSignIn(ctx, s); err == nil {
+			t.Errorf("%s: signed in", name)
+		}
+	}
+	if after := f.dump(t, tenant.DefaultID) + f.dump(t, other); after != before {
+		t.Error("a refused sign-in left rows behind")
+	}
+	for name, err := range map[string]error{
+		"no tenant":      f.db.RevokeGrant(ctx, tenant.ID{}, live.ID, "test"),
+		"unknown tenant": f.db.InsertClient(ctx, tenant.FromUUID(uuid.New()), c),
+	} {
+		if err == nil {
+			t.Errorf("%s is served", name)
+		}
+	}
+}
+
+// TestSweep: what expired over an hour ago goes, at all tenants; what lives stays.
+func TestSweep(t *testing.T) {
+	t.Parallel()
+	f := setUp(t, nil)
+	other := pgtest.Tenant(t, f.dsn)
+	for i, at := range []tenant.ID{tenant.DefaultID, tenant.DefaultID, other} {
+		if err := f.db.BeginFlow(ctx, at, flow.Flow{StateHash: [32]byte{byte(i)}, Request: []byte("r"), Lifetime: []time.Duration{-2 * time.Hour, time.Minute, -2 * time.Hour}[i]}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for id, expires := range map[string]time.Time{"old": time.Now().Add(-2 * time.Hour), "live": time.Now().Add(time.Minute)} {
+		if _, err := f.db.Exchange(ctx, exchange.Lookup{Tenant: tenant.DefaultID, AssertionClient: "rs", AssertionID: id, AssertionExpires: expires}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n, err := f.db.Sweep(ctx); err != nil || n != 3 {
+		t.Errorf("%d rows swept: %v", n, err)
+	}
+	if n, err := f.db.Sweep(ctx); err != nil || n != 0 {
+		t.Errorf("%d rows swept: %v", n, err)
+	}
+	if _, err := f.db.ConsumeFlow(ctx, tenant.DefaultID, [32]byte{1}, [32]byte{}); err != nil {
+		t.Errorf("a living flow was swept: %v", err)
+	}
+}
