@@ -17,12 +17,10 @@ bin: ## (re)build the programs that `make up` runs
 .PHONY: bin
 
 up: bin ## run everything in the foreground: database, stand-in for Google, both servers
-	@exec ./bin/up
+	@exec ./bin/up -with-parent
 
 down: ## stop a `make up` of this checkout
-	@if [ -s .run/up.pid ] && kill -0 "$$(cat .run/up.pid)" 2>/dev/null; then \
-	  pid="$$(cat .run/up.pid)"; kill -TERM "$$pid"; while kill -0 "$$pid" 2>/dev/null; do sleep 0.1; done; echo stopped; \
-	else echo "nothing runs from this checkout"; fi
+	@if [ -x bin/up ]; then exec ./bin/up -down; else echo 'nothing runs here'; fi
 
 test: ## all tests, against a PostgreSQL of their own
 	go test work
