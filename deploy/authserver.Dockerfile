@@ -22,6 +22,7 @@ RUN go build -trimpath -ldflags='-s -w' -o /out/server ./cmd/authserver \
 FROM scratch AS runtime
 COPY --from=build /out/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY deploy/passwd /etc/passwd
+COPY --chown=65532:65532 deploy/keys /keys
 COPY --from=build /out/server /server
 USER 65532:65532
 ENV AS_LISTEN=0.0.0.0:8080 AS_INTERNAL_LISTEN=0.0.0.0:8081 AS_ADMIN_LISTEN=127.0.0.1:8082

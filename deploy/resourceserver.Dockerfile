@@ -21,6 +21,7 @@ RUN go build -trimpath -ldflags='-s -w' -o /out/server ./cmd/resourceserver \
 FROM scratch AS runtime
 COPY --from=build /out/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY deploy/passwd /etc/passwd
+COPY --chown=65532:65532 deploy/keys /keys
 COPY --from=build /out/server /server
 USER 65532:65532
 ENV RS_LISTEN=0.0.0.0:8090

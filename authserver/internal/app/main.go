@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"os"
 	"runtime/debug"
 	"time"
 
@@ -145,9 +146,13 @@ type keysCmd struct {
 
 type keysInitCmd struct {
 	KEKFile string `name:"kek-file" env:"KEK_FILE" required:"" help:"File to make, mode 0600; it must not exist." placeholder:"FILE"`
+	Keep    bool   `name:"keep" help:"Do nothing if the file exists, for jobs that run at every start."`
 }
 
 func (c *keysInitCmd) Run(e *env) error {
+	if _, err := os.Stat(c.KEKFile); c.Keep && err == nil {
+		return nil
+	}
 	kek, err := vault.CreateKEK(c.KEKFile)
 	if err != nil {
 		return err

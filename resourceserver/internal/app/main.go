@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"runtime/debug"
 	"time"
 
@@ -89,9 +90,13 @@ type keysCmd struct {
 type keysInitCmd struct {
 	KeyFile  string `name:"key-file" env:"RS_KEY_FILE" required:"" help:"Private key to make, mode 0600." placeholder:"FILE"`
 	JWKSFile string `name:"jwks-file" env:"RS_JWKS_FILE" required:"" help:"Public key set to make; the authorization server gets it as RS_JWKS_FILE." placeholder:"FILE"`
+	Keep     bool   `name:"keep" help:"Do nothing if the private key's file exists, for jobs that run at every start."`
 }
 
 func (c *keysInitCmd) Run(e *env) error {
+	if _, err := os.Stat(c.KeyFile); c.Keep && err == nil {
+		return nil
+	}
 	id, err := credential.CreateKey(c.KeyFile, c.JWKSFile)
 	if err != nil {
 		return err
