@@ -1,0 +1,87 @@
+package content_test
+
+import (
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"latchkey/resourceserver/internal/content"
+)
+
+func TestHTML(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string][2]string{
+		"paragraphs":       {"<p>One</p><p>Two<br>Three</p>", "One\n\nTwo\nThree"},
+		"white space":      {"<div>  a \n b</div> <div>c</div>", "a b\nc"},
+		"inline":           {"a<b>b</b> <i>c</i>", "ab c"},
+		"list":             {"<ul><li>x<li>y</ul>", "- x\n- y"},
+		"table":            {"<table><tr><td>a<td>b<tr><td>c<td>d</table>", "a b\nc d"},
+		"pre":              {"<pre>a\n  b</pre>", "a\n  b"},
+		"entities":         {"a &amp; b&nbsp;&lt;c&gt;", "a & b <c>"},
+		"link":             {`<a href="https://x.test/a">here</a>`, "here (https://x.test/a)"},
+		"link that shows":  {`<a href="https://x.test/">https://x.test/</a>`, "https://x.test/"},
+		"script link":      {`<a href="javascript:alert(1)">here</a>`, "here"},
+		"script and style": {"<style>p{}</style><script>alert(1)</script>a<title>t</title>", "a"},
+		"hidden attribute": {"<div hidden>evil</div>a", "a"},
+		"display none":     {`<div style="color:red; Display : None">evil</div>a`, "a"},
+		"font size zero":   {`<span style="font-size:0px">evil</span>a`, "a"},
+		"not quite hidden": {`<span style="font-size:0.8em">b</span>`, "b"},
+		"comment":          {"<!-- evil -->a", "a"},
+		"zero width":       {"a\u200bb\u2060c", "abc"},
+		"tag characters":   {"a\U000E0069\U000E0067n", "an"},
+		"unclosed":         {"<p>a<div>b", "a\n\nb"},
+		"no HTML":          {"a < b", "a < b"},
+	} {
+		if got := content.HTML(c[0]); got != c[1] {
+			t.Errorf("%s: %q, want %q", name, got, c[1])
+		}
+	}
+	if got := content.HTML(strings.Repeat("<div>", 100_000) + "deep"); !strings.Contains(got, "deep") {
+		t.Errorf("deep nesting: %d bytes", len(got))
+	}
+}
+
+func TestDecode(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ bytes, label, want string }{
+		"UTF-8":                       {"Grüße", "utf-8", "Grüße"},
+		"Latin-1":                     {"Gr\xfc\xdfe", "iso-8859-1", "Grüße"},
+		"windows-1252 euro":           {"5 \x80", "windows-1252", "5 €"},
+		"already converted":           {"Grüße", "iso-8859-1", "Grüße"},
+		"ISO-2022-JP":                 {"\x1b$B$3$s\x1b(B", "iso-2022-jp", "こん"},
+		"unknown label, broken bytes": {"a\xffb", "x-nope", "a\uFFFDb"},
+		"no label, broken bytes":      {"a\xffb", "", "a\uFFFDb"},
+	} {
+		if got := content.Decode([]byte(c.bytes), c.label); got != c.want {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+	if got := content.Header("=?iso-8859-1?Q?Gr=FC=DFe?= =?utf-8?B?IQ==?=", 100); got != "Grüße!" {
+		t.Errorf("RFC 2047: %q", got)
+	}
+}
+
+func TestCut(t *testing.T) {
+	t.Parallel()
+	s := strings.Repeat("é", 10)
+	part, length, more := content.Cut(s, 3, 4)
+	if part != "éééé" || length != 10 || !more {
+		t.Error(part, length, more)
+	}
+	if part, _, more := content.Cut(s, 8, 4); part != "éé" || more {
+		t.Error(part, more)
+	}
+	if part, _, more := content.Cut(s, 99, 4); part != "" || more {
+		t.Error(part, more)
+	}
+}
+
+func FuzzHTML(f *testing.F) {
+	f.Add("<p>a<table><td><a href=https://x>b</a>")
+	f.Add("<div style='display:none'><p>x</div>y")
+	f.Fuzz(func(t *testing.T, s string) {
+		if out := content.HTML(s); !utf8.ValidString(out) || strings.ContainsRune(out, '\u200b') {
+			t.Errorf("%q", out)
+		}
+	})
+}
