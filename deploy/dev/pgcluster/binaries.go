@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 // LeastVersion is the oldest PostgreSQL that Latchkey supports.
@@ -17,47 +18,62 @@ const LeastVersion = 15
 
 const debianDirs = "/usr/lib/postgresql/*/bin"
 
-// findBinaries returns the directory of initdb and postgres: BinDir, else PATH,
-// else Debian's newest, else, as root on Debian, freshly installed.
-func findBinaries(ctx context.Context, c Config) (string, error) {
+// binaries are the programs of one PostgreSQL.
+type binaries struct {
+	dir   string // of initdb and postgres
+	major int
+}
+
+// findBinaries returns BinDir's, else those on PATH, else Debian's newest, else,
+// as root on Debian, freshly installed ones.
+func findBinaries(ctx context.Context, c Config) (binaries, error) {
 	if c.BinDir != "" {
-		if err := checkBinaries(ctx, c.BinDir); err != nil {
-			return "", fmt.Errorf("PG_BIN: %w", err)
+		b, err := checkBinaries(ctx, c.BinDir)
+		if err != nil {
+			return b, fmt.Errorf("PG_BIN: %w", err)
 		}
-		return c.BinDir, nil
+		return b, nil
 	}
-	if dir, ok := installed(ctx); ok {
-		return dir, nil
+	if b, ok := installed(ctx); ok {
+		return b, nil
 	}
 	_, aptErr := exec.LookPath("apt-get")
 	if c.NoInstall || os.Geteuid() != 0 || aptErr != nil {
-		return "", fmt.Errorf("no PostgreSQL %d or newer was found: install it (on Debian: apt-get install postgresql), or set PG_BIN to the directory of its binaries", LeastVersion)
+		return binaries{}, fmt.Errorf("no PostgreSQL %d or newer was found: install it (on Debian: apt-get install postgresql), or set PG_BIN to the directory of its binaries", LeastVersion)
+	}
+	release, err := installing(ctx)
+	if err != nil {
+		return binaries{}, err
+	}
+	defer release()
+	if b, ok := installed(ctx); ok { // by the one we waited for
+		return b, nil
 	}
 	c.logf("no PostgreSQL found: installing Debian's package postgresql")
 	if err := install(ctx); err != nil {
-		return "", err
+		return binaries{}, err
 	}
-	if dir, ok := installed(ctx); ok {
-		return dir, nil
+	if b, ok := installed(ctx); ok {
+		return b, nil
 	}
-	return "", fmt.Errorf("the PostgreSQL that was installed is older than %d: set PG_BIN to a newer one", LeastVersion)
+	return binaries{}, fmt.Errorf("the PostgreSQL that was installed is older than %d: set PG_BIN to a newer one", LeastVersion)
 }
 
-func installed(ctx context.Context) (string, bool) {
+func installed(ctx context.Context) (binaries, bool) {
 	var candidates []string
 	if path, err := exec.LookPath("postgres"); err == nil {
-		if real, err := filepath.EvalSymlinks(path); err == nil {
+		if real, err := filepath.EvalSymlinks(path); err == nil { // often one program linked out of Debian's directory
 			candidates = append(candidates, filepath.Dir(real))
 		}
 	}
 	debian, _ := filepath.Glob(debianDirs)
 	slices.SortFunc(debian, func(a, b string) int { return majorOf(b) - majorOf(a) })
 	for _, dir := range append(candidates, debian...) {
-		if checkBinaries(ctx, dir) == nil {
-			return dir, true
+		if b, err := checkBinaries(ctx, dir); err == nil {
+			return b, true
 		}
 	}
-	return "", false
+	return binaries{}, false
 }
 
 func majorOf(debianDir string) int {
@@ -65,28 +81,48 @@ func majorOf(debianDir string) int {
 	return n
 }
 
-func checkBinaries(ctx context.Context, dir string) error {
+func checkBinaries(ctx context.Context, dir string) (binaries, error) {
+	dir, err := filepath.Abs(dir) // they run in another directory than this process
+	if err != nil {
+		return binaries{}, fmt.Errorf("finding the binaries: %w", err)
+	}
 	if _, err := os.Stat(filepath.Join(dir, "initdb")); err != nil {
-		return fmt.Errorf("%s has no initdb: give the directory of PostgreSQL's server binaries", dir)
+		return binaries{}, fmt.Errorf("%s has no initdb: give the directory of PostgreSQL's server binaries", dir)
 	}
 	out, err := exec.CommandContext(ctx, filepath.Join(dir, "postgres"), "--version").Output()
 	if err != nil {
-		return fmt.Errorf("%s has no working postgres: %w", dir, err)
+		return binaries{}, fmt.Errorf("%s has no working postgres: %w", dir, err)
 	}
 	fields := strings.Fields(string(out)) // postgres (PostgreSQL) 15.18 (Debian …)
 	if len(fields) < 3 {
-		return fmt.Errorf("%s is not PostgreSQL", dir)
+		return binaries{}, fmt.Errorf("%s is not PostgreSQL", dir)
 	}
-	major, _, _ := strings.Cut(fields[2], ".")
-	if n, err := strconv.Atoi(leadingDigits(major)); err != nil || n < LeastVersion {
-		return fmt.Errorf("%s is PostgreSQL %s: at least %d is needed", dir, fields[2], LeastVersion)
+	major, err := strconv.Atoi(leadingDigits(fields[2]))
+	if err != nil || major < LeastVersion {
+		return binaries{}, fmt.Errorf("%s is PostgreSQL %s: at least %d is needed", dir, fields[2], LeastVersion)
 	}
-	return nil
+	return binaries{dir, major}, nil
 }
 
-// leadingDigits cuts "18beta1" to "18".
+// leadingDigits cuts "15.18" and "18beta1" to "15" and "18".
 func leadingDigits(s string) string {
 	return s[:len(s)-len(strings.TrimLeft(s, "0123456789"))]
+}
+
+// installing waits for its turn: the test programs of several packages start at
+// once, and the package manager refuses all but one of them.
+func installing(ctx context.Context) (release func(), err error) {
+	lock, err := os.OpenFile("/run/latchkey-install.lock", os.O_CREATE|os.O_RDWR|syscall.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("preparing the installation: %w", err)
+	}
+	for syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil {
+		if err := pause(ctx); err != nil {
+			_ = lock.Close()
+			return nil, fmt.Errorf("waiting for another installation: %w", err)
+		}
+	}
+	return func() { _ = lock.Close() }, nil
 }
 
 // install installs Debian's server without letting it make a cluster of its
@@ -103,10 +139,11 @@ func install(ctx context.Context) error {
 	}
 	for _, args := range [][]string{
 		{"update", "-q"},
-		{"install", "-y", "-q", "--no-install-recommends", "-o", "Dpkg::Options::=--force-confold", "postgresql"},
+		{"install", "-y", "-q", "--no-install-recommends", "-o", "Dpkg::Options::=--force-confold", "-o", "DPkg::Lock::Timeout=60", "postgresql"},
 	} {
 		cmd := exec.CommandContext(ctx, "apt-get", args...)
 		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
+		cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // a kill could leave packages half configured
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("apt-get %s: %w\n%s", args[0], err, tail(out))
 		}
