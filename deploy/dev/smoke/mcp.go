@@ -68,8 +68,12 @@ func (c *Client) ListTools(ctx context.Context) ([]string, error) {
 	return names, nil
 }
 
-// CallTool calls a tool; an answer marked as an error is an error.
+// CallTool calls a tool, without arguments if there are none; an answer marked
+// as an error is an error.
 func (c *Client) CallTool(ctx context.Context, name string, arguments json.RawMessage) (*ToolResult, error) {
+	if len(arguments) == 0 {
+		arguments = json.RawMessage("{}")
+	}
 	var out struct {
 		IsError bool `json:"isError"`
 		Content []struct {

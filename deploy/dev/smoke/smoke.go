@@ -136,6 +136,9 @@ func (c *Client) SignIn(ctx context.Context) error {
 	return nil
 }
 
+// AccessToken is the one in use, for requests that a test makes itself.
+func (c *Client) AccessToken() string { return c.accessToken }
+
 // Secrets returns every secret the client has seen, for tests that look for
 // them where they must not be.
 func (c *Client) Secrets() []string { return c.secrets }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"latchkey/deploy/dev/fakegoogle"
@@ -119,15 +120,28 @@ func (s *Stack) startDatabase(ctx context.Context) error {
 	return nil
 }
 
-// StartDatabase starts our own database again after its process was killed or
-// stopped.
+// StartDatabase starts our own database again after EndDatabase.
 func (s *Stack) StartDatabase(ctx context.Context) (err error) {
 	s.cluster, err = pgcluster.Start(ctx, s.database)
 	return err
 }
 
-// DatabasePID is the process id of our own database server.
-func (s *Stack) DatabasePID() int { return s.cluster.PID() }
+// EndDatabase ends our own database server by a signal, SIGKILL for a crash or
+// SIGINT for an orderly stop, and waits. Not for an ephemeral one, whose data
+// would be gone.
+func (s *Stack) EndDatabase(sig syscall.Signal) error {
+	if s.config.Ephemeral {
+		return errors.New("an ephemeral database does not come back")
+	}
+	if err := syscall.Kill(s.cluster.PID(), sig); err != nil {
+		return fmt.Errorf("ending the database: %w", err)
+	}
+	<-s.cluster.Done()
+	return s.cluster.Close()
+}
+
+// DatabaseDir is the directory of our own database.
+func (s *Stack) DatabaseDir() string { return s.database.Dir }
 
 // DatabaseDone is closed when our own database server has ended.
 func (s *Stack) DatabaseDone() <-chan struct{} {

@@ -1,0 +1,167 @@
+package blackbox_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"latchkey/deploy/dev/smoke"
+	"latchkey/deploy/dev/stack"
+)
+
+// work is the directory of everything these tests make. Not t.TempDir: the
+// database's user must be able to enter it.
+var work string
+
+func TestMain(m *testing.M) {
+	var err error
+	if work, err = os.MkdirTemp("", "latchkey-e2e-"); err == nil {
+		err = os.Chmod(work, 0o755)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	if common != nil {
+		common.Close()
+	}
+	_ = os.RemoveAll(work)
+	os.Exit(code)
+}
+
+// programs builds the servers and the runner, once.
+var programs = sync.OnceValues(func() (string, error) {
+	bin := filepath.Join(work, "bin")
+	for _, p := range []struct{ module, path string }{
+		{"../../../authserver", "./cmd/authserver"}, {"../../../resourceserver", "./cmd/resourceserver"}, {"../../dev", "./cmd/up"},
+	} {
+		args := []string{"build", "-buildvcs=false", "-o", bin + "/"}
+		if raceDetector {
+			args = append(args, "-race")
+		}
+		cmd := exec.Command("go", append(args, p.path)...)
+		cmd.Dir = p.module // so that it works without the workspace too
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return "", fmt.Errorf("building %s: %w\n%s", p.path, err, out)
+		}
+	}
+	return bin, nil
+})
+
+// listeners returns settings with ports that are free now.
+func listeners() ([]string, error) {
+	var env []string
+	for _, name := range []string{"AS_LISTEN", "AS_INTERNAL_LISTEN", "AS_ADMIN_LISTEN", "RS_LISTEN"} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = l.Close() }() // held until all are known, so that they differ
+		env = append(env, name+"="+l.Addr().String())
+	}
+	return env, nil
+}
+
+// start starts a whole system with a data directory of its own.
+func start(ctx context.Context, ephemeral bool, settings ...string) (*stack.Stack, error) {
+	bin, err := programs()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp(work, "s")
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(dir, 0o755); err != nil {
+		return nil, err
+	}
+	env, err := listeners()
+	if err != nil {
+		return nil, err
+	}
+	env = append(env, "PATH="+os.Getenv("PATH"), "PG_BIN="+os.Getenv("PG_BIN"), "LOG_LEVEL=debug", "GORACE=halt_on_error=1")
+	return stack.Start(ctx, stack.Config{
+		Bin: bin, Data: filepath.Join(dir, "data"), Run: filepath.Join(dir, "run"), Env: append(env, settings...), Ephemeral: ephemeral,
+	})
+}
+
+// shared is the system of the tests that break nothing.
+var (
+	common *stack.Stack
+	shared = sync.OnceValue(func() (err error) {
+		common, err = start(context.Background(), true)
+		return err
+	})
+)
+
+func running(t *testing.T) *stack.Stack {
+	t.Helper()
+	err := shared()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return common
+}
+
+// own is a durable system of the test's own, which may break it.
+func own(t *testing.T, settings ...string) *stack.Stack {
+	t.Helper()
+	s, err := start(t.Context(), false, settings...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s
+}
+
+// client returns a client of a system; what it does is shown if the test fails.
+func client(t *testing.T, s *stack.Stack) *smoke.Client {
+	t.Helper()
+	c, err := smoke.New(smoke.Config{MCPURL: s.MCPURL, Out: t.Output()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func signedIn(t *testing.T, s *stack.Stack) *smoke.Client {
+	t.Helper()
+	c := client(t, s)
+	must(t, c.SignIn(t.Context()))
+	return c
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// works: the client's access token leads to Google's data.
+func works(t *testing.T, c *smoke.Client) {
+	t.Helper()
+	result, err := c.CallTool(t.Context(), smoke.DefaultTool, nil)
+	must(t, err)
+	if !strings.Contains(result.Text, "alice@example.com") {
+		t.Errorf("the tool's answer is about somebody else: %s", result.Text)
+	}
+}
+
+// eventually polls for a state of another process: there is no event to wait for.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("in vain: %s", what)
+		}
+	}
+}
