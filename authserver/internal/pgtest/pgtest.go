@@ -2,6 +2,7 @@ package pgtest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"latchkey/deploy/dev/pgcluster"
 	"latchkey/migrations"
@@ -81,7 +83,9 @@ func removeOrphans() {
 }
 
 // dropOld deletes databases that earlier runs left on a server that is not
-// ours, before the run: dropping is slow, so no test does it.
+// ours, before the run: dropping is slow, so no test does it. The server may
+// refuse a drop: another test process was faster, or somebody is looking at
+// the database. That is no reason to fail.
 func dropOld(ctx context.Context, dsn string) error {
 	conn, err := pgx.Connect(ctx, dsn)
 	if err != nil {
@@ -102,7 +106,8 @@ func dropOld(ctx context.Context, dsn string) error {
 		if err != nil || time.Since(time.Unix(made, 0)) < 24*time.Hour {
 			continue
 		}
-		if _, err := conn.Exec(ctx, `DROP DATABASE `+pgx.Identifier{name}.Sanitize()); err != nil {
+		var refused *pgconn.PgError
+		if _, err := conn.Exec(ctx, `DROP DATABASE IF EXISTS `+pgx.Identifier{name}.Sanitize()); err != nil && !errors.As(err, &refused) {
 			return fmt.Errorf("dropping old test database: %w", err)
 		}
 	}
@@ -127,8 +132,8 @@ func create(ctx context.Context, server, name, from string) (string, error) {
 
 func withDatabase(dsn, name string) (string, error) {
 	u, err := url.Parse(dsn)
-	if err != nil {
-		return "", fmt.Errorf("TEST_DATABASE_URL must be a URL: %w", err)
+	if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" {
+		return "", errors.New("TEST_DATABASE_URL must be a URL such as postgres://user@host/postgres") // the parser's text would repeat its password
 	}
 	u.Path = "/" + name
 	return u.String(), nil

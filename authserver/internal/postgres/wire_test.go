@@ -58,7 +58,8 @@ func newProxy(t testing.TB, dsn string) *proxy {
 		t.Fatal(err)
 	}
 	q := u.Query()
-	q.Del("host")
+	q.Del("host") // both stand above the URL's own address
+	q.Del("port")
 	q.Set("sslmode", "disable")
 	u.Host, u.RawQuery = listener.Addr().String(), q.Encode()
 	p := &proxy{dsn: u.String(), upstream: func() (net.Conn, error) { return net.Dial(network, address) }, counts: map[byte]int{}, conns: map[net.Conn]bool{}}
