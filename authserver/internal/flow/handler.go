@@ -134,16 +134,21 @@ func (h *Handler) Authorize(w http.ResponseWriter, r *http.Request) error {
 	return web.Render(w, http.StatusOK, "consent.html", view, h.formTargets(a))
 }
 
-// formTargets: browsers apply form-action to the redirects that follow a post.
+// formTargets: browsers apply form-action to every redirect that follows a
+// post: Google, the company's own sign-in to which Google may pass a person on,
+// and the client. The first of these can be any https origin.
 func (h *Handler) formTargets(a *authorization) []string {
 	targets := []string{h.GoogleOrigin}
 	if u, err := url.Parse(a.RedirectURI); err == nil {
-		if u.Scheme == "https" || u.Scheme == "http" {
-			return append(targets, u.Scheme+"://"+u.Host)
+		switch u.Scheme {
+		case "https":
+		case "http":
+			targets = append(targets, "http://"+u.Host)
+		default:
+			targets = append(targets, u.Scheme+":")
 		}
-		return append(targets, u.Scheme+":")
 	}
-	return targets
+	return append(targets, "https:")
 }
 
 func (a *authorization) consent(c *client.Client, t *tenant.Tenant) consent.Request {
