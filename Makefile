@@ -22,18 +22,20 @@ up: bin ## run everything in the foreground: database, stand-in for Google, both
 down: ## stop a `make up` of this checkout
 	@if [ -x bin/up ]; then exec ./bin/up -down; else echo 'nothing runs here'; fi
 
+# -count=1: tests that build and run programs depend on more than Go's test
+# cache can see.
 test: ## all tests, against a PostgreSQL of their own
-	go test work
+	go test -count=1 work
 
 race: ## all tests under the race detector
-	go test -race work
+	go test -count=1 -race work
 
-verify: ## formatting, vet, each module on its own, drift of generated files and go.mod
-	@test -z "$$(gofmt -l $(MODULES))" || { gofmt -l $(MODULES); echo 'run gofmt on these'; exit 1; }
+verify: ## formatting, vet, import rules, each module on its own, drift of dependencies and generated files
+	@unformatted="$$(gofmt -l $(MODULES))"; [ -z "$$unformatted" ] || { echo "run gofmt on: $$unformatted"; exit 1; }
 	go vet work
+	go test -count=1 ./deploy/e2e/arch
 	@for m in $(MODULES); do echo "GOWORK=off $$m"; ( cd "$$m" && GOWORK=off go build ./... && GOWORK=off go vet ./... && GOWORK=off go mod tidy -diff ); done
-	go run ./deploy/dev/cmd/discoverytable deploy/dev/fakegoogle/methods.json
-	@git diff --exit-code -- deploy/dev/fakegoogle/methods.json || { echo 'methods.json was out of date: commit it'; exit 1; }
+	@deploy/drift
 
 fuzz: ## every fuzz target for FUZZTIME
 	@for m in $(MODULES); do ( cd "$$m"; for p in $$(go list ./...); do \
