@@ -96,15 +96,16 @@ func (cl *Cluster) probe(ctx context.Context) error {
 	if cl.who == nil {
 		return nil
 	}
-	run := cl.command(ctx, "postgres", "--version")
-	run.Dir = "/"
-	if err := run.Run(); err != nil {
+	try := cl.command(ctx, "postgres", "--version")
+	if err := try.Run(); err == nil || ctx.Err() != nil {
+		return ctx.Err()
+	}
+	try = cl.command(ctx, "postgres", "--version")
+	try.Dir = "/"
+	if try.Run() != nil {
 		return fmt.Errorf("the database's user cannot run the programs in %s: install PostgreSQL outside home directories, or set PG_BIN to such a place", cl.bin.dir)
 	}
-	if err := cl.command(ctx, "postgres", "--version").Run(); err != nil {
-		return fmt.Errorf("the database's user cannot enter %s: make every directory above it accessible (chmod a+x), or choose another place", cl.config.Dir)
-	}
-	return nil
+	return fmt.Errorf("the database's user cannot enter %s: make every directory above it accessible (chmod a+x), or choose another place", cl.config.Dir)
 }
 
 // command is a program of PostgreSQL, run as the server's user in the cluster's

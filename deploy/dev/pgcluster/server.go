@@ -16,7 +16,7 @@ import (
 
 // errHeld says that sessions of a killed server still hold its shared memory.
 // They end by themselves once they notice.
-var errHeld = errors.New("sessions of an earlier PostgreSQL server have not ended")
+var errHeld = errors.New("sessions of an earlier server that was killed still run; try again in a moment")
 
 // server is one run of the postgres program.
 type server struct {
@@ -86,7 +86,7 @@ func (cl *Cluster) awaitReady(ctx context.Context, s *server, log string) error 
 		case <-s.done:
 			b, _ := os.ReadFile(log)
 			if bytes.Contains(b, []byte("pre-existing shared memory block")) {
-				return fmt.Errorf("PostgreSQL cannot start in %s: %w", cl.config.Dir, errHeld)
+				return fmt.Errorf("PostgreSQL cannot start in %s yet: %w", cl.config.Dir, errHeld)
 			}
 			return fmt.Errorf("PostgreSQL ended at its start:\n%s", tail(b))
 		default:
