@@ -257,6 +257,15 @@ func TestRefusedTokenIsRenewedOnce(t *testing.T) {
 	if forced != 1 || len(r.as.requests()) != 2 {
 		t.Errorf("%d forced of %d exchanges", forced, len(r.as.requests()))
 	}
+	// Google refuses the fresh token too: no second refresh in the same call.
+	before := len(r.as.requests())
+	r.google.Inject(fakegoogle.Fault{Prefix: "/gmail/v1/users/me/threads/", Status: 401})
+	if out := r.call(r.as.mint(all), "gmail_search_threads", map[string]any{"page_size": 30}); out.Data["code"] != "reconnect_required" {
+		t.Errorf("refused for good: %v", out.Data)
+	}
+	if n := len(r.as.requests()) - before; n != 1 {
+		t.Errorf("%d exchanges in a call that Google refuses for good", n)
+	}
 }
 
 // TestOneConnection: many calls, one TCP connection to Google (LIBRARIES C) and

@@ -6,6 +6,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -43,7 +44,7 @@ func guarded(t *testing.T, next http.HandlerFunc) (http.Handler, *http.Request) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	g, err := bearer.New(bearer.Config{Resource: resource, Verifier: v, Baseline: oauth.NewScopes("base"), Required: func(string) (oauth.Scopes, bool) { return oauth.Scopes{}, false }})
+	g, err := bearer.New(bearer.Config{Resource: resource, Verifier: v, Baseline: oauth.NewScopes("base"), Required: func(name string) (oauth.Scopes, bool) { return oauth.NewScopes("more"), name == "guarded_tool" }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,5 +113,28 @@ func TestLateRefusal(t *testing.T) {
 	}
 	if bearer.Refuse(t.Context(), bearer.InvalidToken()) {
 		t.Error("refused without a request")
+	}
+}
+
+// TestGuardComesFirst: a call without the tool's scopes never reaches the
+// protocol library; the tool layer's check is the second one.
+func TestGuardComesFirst(t *testing.T) {
+	t.Parallel()
+	for body, want := range map[string]int{
+		`{"method":"tools/call","params":{"name":"guarded_tool"}}`:                       http.StatusForbidden,
+		`{"METHOD":"tools/call","Params":{"name":"free","NAME":"guarded_tool"}}`:         http.StatusForbidden,
+		`{"method":"tools/call","params":{"name":"x"},"params":{"name":"guarded_tool"}}`: http.StatusForbidden,
+		`{"method":"tools/call","params":{"name":"guarded_tool"},"params":{}}`:           http.StatusOK,
+		`{"method":"tools/call","params":{"name":"free"}}`:                               http.StatusOK,
+		`{"method":"tools/list","params":{"name":"guarded_tool"}}`:                       http.StatusOK,
+	} {
+		reached := false
+		h, r := guarded(t, func(http.ResponseWriter, *http.Request) { reached = true })
+		r.Body, r.ContentLength = io.NopCloser(strings.NewReader(body)), int64(len(body))
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if w.Code != want || reached != (want == http.StatusOK) {
+			t.Errorf("%s: %d, reached %v", body, w.Code, reached)
+		}
 	}
 }

@@ -1,6 +1,10 @@
 package googleapi
 
-import "net/http"
+import (
+	"net/http"
+
+	"latchkey/resourceserver/internal/credential"
+)
 
 // Retrier and Limiter open two links of the chain to tests.
 func Retrier(next http.RoundTripper) http.RoundTripper { return &retrier{next: next} }
@@ -8,4 +12,9 @@ func Retrier(next http.RoundTripper) http.RoundTripper { return &retrier{next: n
 // Limiter bounds answers to max bytes.
 func Limiter(next http.RoundTripper, max int64) http.RoundTripper {
 	return &limiter{next: next, max: max}
+}
+
+// Authorizer adds and renews the credential of a need.
+func Authorizer(next http.RoundTripper, c *credential.Credentials, need credential.Need, first *credential.Credential) http.RoundTripper {
+	return &authorizer{next: next, credentials: c, need: need, current: first, quotaUser: quotaUser(need.Principal)}
 }
