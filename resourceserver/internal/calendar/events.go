@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	_ "time/tzdata" // images made from scratch have no zone files
 
 	"google.golang.org/api/calendar/v3"
 
