@@ -3,6 +3,7 @@ package app_test
 import (
 	"bytes"
 	"context"
+	"io"
 	"net"
 	"net/http"
 	"path/filepath"
@@ -58,30 +59,30 @@ func TestCommands(t *testing.T) {
 func TestServe(t *testing.T) {
 	t.Parallel()
 	r := start(t) // its authority has the keys
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := free.Addr().String()
-	_ = free.Close()
 	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan string, 1)
+	defer stop()
+	var log buffer
+	ended := make(chan int, 1)
 	go func() {
-		code, _, errOut := run(ctx, "serve", "--rs-listen", address, "--resource-url", "http://"+address+"/mcp", "--issuer", r.as.url, "--as-internal-url", r.as.url, "--rs-key-file", r.settings.RSKeyFile)
-		if code != 0 {
-			ended <- errOut
-		}
-		close(ended)
+		ended <- app.Main(ctx, []string{"serve", "--rs-listen", "127.0.0.1:0", "--resource-url", "http://127.0.0.1:1/mcp", "--issuer", r.as.url,
+			"--as-internal-url", r.as.url, "--rs-key-file", r.settings.RSKeyFile}, io.Discard, &log)
 	}()
+	address := ""
 	ready := func() bool {
+		if _, after, ok := strings.Cut(log.String(), `"address":"`); ok {
+			address, _, _ = strings.Cut(after, `"`)
+		}
+		if address == "" {
+			return false
+		}
 		code, _, _ := run(t.Context(), "healthcheck", "--rs-listen", address)
 		return code == 0
 	}
 	for deadline := time.Now().Add(10 * time.Second); !ready(); {
 		if time.Now().After(deadline) {
-			t.Fatal("not ready")
+			t.Fatal("not ready: ", log.String())
 		}
-		time.Sleep(10 * time.Millisecond) // a real process boundary: nothing to wait on
+		time.Sleep(10 * time.Millisecond) // it listens at a moment of its own; nothing to wait on
 	}
 	resp, err := http.Post("http://"+address+"/mcp", "application/json", strings.NewReader(list))
 	if err != nil || resp.StatusCode != http.StatusUnauthorized {
@@ -90,7 +91,7 @@ func TestServe(t *testing.T) {
 		_ = resp.Body.Close()
 	}
 	stop()
-	if errOut := <-ended; errOut != "" {
-		t.Error(errOut)
+	if code := <-ended; code != 0 {
+		t.Error(code, log.String())
 	}
 }
