@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -10,6 +11,8 @@ import (
 
 	"latchkey/deploy/dev/stack"
 )
+
+const endpointsName = "endpoints.env"
 
 func banner(w io.Writer, s *stack.Stack, took time.Duration) {
 	line := strings.Repeat("-", 78)
@@ -47,11 +50,11 @@ func banner(w io.Writer, s *stack.Stack, took time.Duration) {
 
 // writeEndpoints writes endpoints.env for scripts. Mode 0600: the database URL
 // may hold a password.
-func writeEndpoints(dir string, s *stack.Stack) (string, error) {
+func writeEndpoints(dir string, s *stack.Stack) error {
 	asLog, err1 := filepath.Abs(s.AS.Log)
 	rsLog, err2 := filepath.Abs(s.RS.Log)
-	if err1 != nil || err2 != nil {
-		return "", fmt.Errorf("finding the logs: %w", err1)
+	if err := errors.Join(err1, err2); err != nil {
+		return fmt.Errorf("finding the logs: %w", err)
 	}
 	var b strings.Builder
 	for _, e := range [][2]string{
@@ -60,15 +63,22 @@ func writeEndpoints(dir string, s *stack.Stack) (string, error) {
 	} {
 		fmt.Fprintf(&b, "%s=%s\n", e[0], quote(e[1]))
 	}
-	path := filepath.Join(dir, "endpoints.env")
+	path := filepath.Join(dir, endpointsName)
 	tmp := path + ".tmp" // whoever polls for the file finds it whole
 	if err := os.WriteFile(tmp, []byte(b.String()), 0o600); err != nil {
-		return "", fmt.Errorf("writing endpoints.env: %w", err)
+		return fmt.Errorf("writing endpoints.env: %w", err)
 	}
 	if err := os.Rename(tmp, path); err != nil {
-		return "", fmt.Errorf("writing endpoints.env: %w", err)
+		return fmt.Errorf("writing endpoints.env: %w", err)
 	}
-	return path, nil
+	return nil
+}
+
+func forgetEndpoints(dir string) error {
+	if err := os.Remove(filepath.Join(dir, endpointsName)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("removing old endpoints: %w", err)
+	}
+	return nil
 }
 
 // quote makes a value safe for a shell that reads the file, and leaves plain

@@ -56,6 +56,10 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	defer held.release()
+	if err := forgetEndpoints(*runDir); err != nil { // of a runner that was killed
+		return err
+	}
+	defer func() { _ = forgetEndpoints(*runDir) }()
 	if *dataDir == "" {
 		cluster, err := pgcluster.DefaultDir()
 		if err != nil {
@@ -80,11 +84,9 @@ func run(ctx context.Context, args []string) error {
 			return interrupted(ctx, fmt.Errorf("the client flow failed (logs: %s, %s): %w", s.AS.Log, s.RS.Log, err))
 		}
 	}
-	endpoints, err := writeEndpoints(*runDir, s)
-	if err != nil {
+	if err := writeEndpoints(*runDir, s); err != nil {
 		return err
 	}
-	defer func() { _ = os.Remove(endpoints) }()
 	banner(os.Stdout, s, time.Since(start))
 	err = s.Wait(ctx)
 	fmt.Println("stopping")
