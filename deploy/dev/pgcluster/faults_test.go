@@ -125,7 +125,8 @@ func TestKilledServer(t *testing.T) {
 }
 
 // TestStalePIDFile: after a power cut the pid files name a process that is now
-// somebody else's, or nothing. That process is left alone.
+// somebody else's, even another PostgreSQL, or nothing. That process is left
+// alone and not waited for.
 func TestStalePIDFile(t *testing.T) {
 	t.Parallel()
 	d := dir(t)
@@ -133,6 +134,7 @@ func TestStalePIDFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	other := exec.Command("sleep", "60")
+	other.Args[0] = "/usr/lib/postgresql/bin/postgres" // what a server of another directory looks like
 	other.Dir, other.SysProcAttr = "/", runAs(t, d)
 	if err := other.Start(); err != nil {
 		t.Fatal(err)
