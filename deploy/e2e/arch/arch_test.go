@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -19,9 +21,15 @@ type pkg struct {
 	Deps                               []string
 }
 
-func list(t *testing.T, args ...string) []pkg {
+// goList asks about the workspace, however this module is tested.
+func goList(t *testing.T, args ...string) []byte {
 	t.Helper()
-	cmd := exec.Command("go", append([]string{"list", "-json=ImportPath,Imports,TestImports,XTestImports,Deps"}, args...)...)
+	work, err := filepath.Abs("../../../go.work")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("go", append([]string{"list"}, args...)...)
+	cmd.Env = append(os.Environ(), "GOWORK="+work)
 	out, err := cmd.Output()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
@@ -30,6 +38,12 @@ func list(t *testing.T, args ...string) []pkg {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return out
+}
+
+func list(t *testing.T, args ...string) []pkg {
+	t.Helper()
+	out := goList(t, append([]string{"-json=ImportPath,Imports,TestImports,XTestImports,Deps"}, args...)...)
 	var all []pkg
 	d := json.NewDecoder(strings.NewReader(string(out)))
 	for {

@@ -4,7 +4,6 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -15,11 +14,7 @@ import (
 func TestEnvironmentIsReadOnce(t *testing.T) {
 	t.Parallel()
 	for _, module := range []string{"latchkey/pkg", "latchkey/migrations", "latchkey/authserver", "latchkey/resourceserver"} {
-		out, err := exec.Command("go", "list", "-f", "{{.ImportPath}} {{.Dir}}", module+"/...").Output()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for line := range strings.Lines(string(out)) {
+		for line := range strings.Lines(string(goList(t, "-f", "{{.ImportPath}} {{.Dir}}", module+"/..."))) {
 			path, dir, _ := strings.Cut(strings.TrimSpace(line), " ")
 			if strings.HasSuffix(path, "/internal/config") || strings.Contains(path, "/cmd/") || strings.HasSuffix(path, "/pgtest") {
 				continue
