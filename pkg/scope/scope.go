@@ -34,6 +34,15 @@ type Definition struct {
 // Identity are the Google scopes of every sign-in: who the person is.
 var identity = []string{"email", "openid", "profile"}
 
+// Sign-in scopes as Google writes them in its answers.
+var answered = []string{google + "userinfo.email", google + "userinfo.profile"}
+
+// IdentityOf returns the sign-in scopes among granted ones: they tell who the
+// person is and open no data.
+func IdentityOf(granted oauth.Scopes) oauth.Scopes {
+	return granted.Intersect(oauth.NewScopes(append(slices.Clone(identity), answered...)...))
+}
+
 // Identity returns the Google scopes of every sign-in.
 func Identity() []string { return slices.Clone(identity) }
 

@@ -209,3 +209,49 @@ func TestGoogleTrouble(t *testing.T) {
 		t.Errorf("the first grant after the repair: %v", err)
 	}
 }
+
+// TestExchangeGivesNoMoreThanTheTokenCarries: DESIGN §1.1 [law]: a person who once granted Drive does not give it to every client.
+func TestExchangeGivesNoMoreThanTheTokenCarries(t *testing.T) {
+	t.Parallel()
+	s := authtest.Start(t)
+	everything := s.SignIn(t, s.NewVisit(t))
+	v := s.NewVisit(t)
+	v.Query.Set("scope", "gmail.read accounts")
+	mailOnly := s.SignIn(t, v)
+	v = s.NewVisit(t)
+	v.Query.Set("scope", "accounts")
+	identityOnly := s.SignIn(t, v)
+	x := s.Exchanger(t, s.Internal)
+	for name, c := range map[string]struct {
+		token       map[string]any
+		ask         []string
+		mail, drive int
+	}{
+		"everything": {everything, []string{gmailRead}, 200, 200},
+		"mail only":  {mailOnly, []string{gmailRead}, 200, 403},
+		"identity":   {identityOnly, nil, 403, 403},
+	} {
+		refreshes := s.Google.Count("refresh")
+		var first string
+		for range 3 { // the narrowed token is kept
+			got, err := x.Exchange(t.Context(), request(c.token, c.ask...))
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			if first == "" {
+				first = got.AccessToken
+			}
+			if got.AccessToken != first || got.AccountEmail != "alice@example.com" {
+				t.Errorf("%s: another token at the next call", name)
+			}
+		}
+		if n := s.Google.Count("refresh") - refreshes; n > 1 {
+			t.Errorf("%s: %d refreshes", name, n)
+		}
+		for path, want := range map[string]int{"/gmail/v1/users/me/profile": c.mail, "/drive/v3/files": c.drive} {
+			if resp := get(t, s.Google.URL+path, "Authorization", "Bearer "+first); resp.StatusCode != want {
+				t.Errorf("%s: %s answers %d, not %d", name, path, resp.StatusCode, want)
+			}
+		}
+	}
+}

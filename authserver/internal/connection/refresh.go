@@ -46,7 +46,7 @@ type Sealer interface {
 // Google refreshes tokens. Errors have a google.Class.
 type Google interface {
 	ID() string
-	Refresh(ctx context.Context, refresh secret.Text) (*google.Tokens, error)
+	Refresh(ctx context.Context, refresh secret.Text, scopes oauth.Scopes) (*google.Tokens, error)
 }
 
 // Credentials hands out Google access tokens of connections. Every field but
@@ -59,6 +59,7 @@ type Credentials struct {
 	Now    func() time.Time
 
 	flight singleflight.Group
+	narrow narrowed
 }
 
 // AccessToken is a Google access token with what is known of it.
@@ -81,11 +82,11 @@ var (
 	ErrTransient = errors.New("google or the database does not answer")
 )
 
-// AccessToken returns a token that lives at least minTTL more, refreshing at
+// full returns a token with everything the person granted that lives at least minTTL more, refreshing at
 // most once across all replicas. With force the stored token is refreshed
 // although it looks alive, because Google refused it. While Google is away the
 // stored token is served as long as it lives.
-func (c *Credentials) AccessToken(ctx context.Context, r *Record, minTTL time.Duration, force bool) (*AccessToken, error) {
+func (c *Credentials) full(ctx context.Context, r *Record, minTTL time.Duration, force bool) (*AccessToken, error) {
 	if err := usable(r); err != nil {
 		return nil, err
 	}
@@ -179,7 +180,10 @@ func (c *Credentials) refresh(ctx context.Context, began *Record) (*Record, erro
 	}
 }
 
-func (c *Credentials) refreshAsOwner(ctx context.Context, r *Record, owner uuid.UUID) (*Record, error) {
+// askGoogle refreshes with the stored refresh token; the caller holds the
+// lease. After an error the lease is given back and the credential marked as
+// Google's answer demands.
+func (c *Credentials) askGoogle(ctx context.Context, r *Record, owner uuid.UUID, scopes oauth.Scopes) (*google.Tokens, error) {
 	if r.SealedRefresh == nil || r.UpstreamClient != c.Google.ID() {
 		// Nothing to refresh with, or minted by another Google client, with which
 		// it does not work (DESIGN §4).
@@ -191,10 +195,18 @@ func (c *Credentials) refreshAsOwner(ctx context.Context, r *Record, owner uuid.
 		return nil, fmt.Errorf("opening refresh token: %w", err)
 	}
 	call, cancel := context.WithTimeout(ctx, google.Timeout)
-	tokens, err := c.Google.Refresh(call, secret.NewText(string(plain)))
-	cancel()
+	defer cancel()
+	tokens, err := c.Google.Refresh(call, secret.NewText(string(plain)), scopes)
 	if err != nil {
 		return nil, c.failed(ctx, r, owner, err)
+	}
+	return tokens, nil
+}
+
+func (c *Credentials) refreshAsOwner(ctx context.Context, r *Record, owner uuid.UUID) (*Record, error) {
+	tokens, err := c.askGoogle(ctx, r, owner, oauth.Scopes{})
+	if err != nil {
+		return nil, err
 	}
 	out := Refreshed{Ref: r.Ref, Version: r.Version, Owner: owner, AccessExpires: tokens.Expires, GoogleScopes: tokens.Scopes}
 	if out.SealedAccess, err = c.Vault.Seal(ctx, binding(r.Ref, vault.AccessToken), []byte(tokens.Access.Reveal())); err != nil {

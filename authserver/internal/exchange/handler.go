@@ -214,7 +214,7 @@ func (h *Handler) exchange(w http.ResponseWriter, r *http.Request) (*exchange.Re
 	}
 	httpx.Annotate(ctx, slog.String("tenant", t.ID.String()), slog.String("subject", who.Subject), slog.String("client", who.ClientID),
 		slog.String("tool", req.tool), slog.String("connection", record.Connection.String()))
-	return h.answer(ctx, req, record)
+	return h.answer(ctx, req, who.Scopes, record)
 }
 
 // subject verifies the presented access token: of the tenant it names, for one
@@ -280,7 +280,7 @@ func choose(found *Found, account string) (*connection.Record, error) {
 
 func handle(c *connection.Record) string { return "acc_" + c.Connection.String() }
 
-func (h *Handler) answer(ctx context.Context, req *request, r *connection.Record) (*exchange.Response, error) {
+func (h *Handler) answer(ctx context.Context, req *request, granted oauth.Scopes, r *connection.Record) (*exchange.Response, error) {
 	if r.Status == connection.Active {
 		if missing := req.scopes.Minus(r.GoogleScopes); !missing.Empty() {
 			e := fail(oauth.InteractionRequired, "The Google account has not granted what this needs. Connect again and allow it.")
@@ -288,7 +288,7 @@ func (h *Handler) answer(ctx context.Context, req *request, r *connection.Record
 			return nil, e
 		}
 	}
-	token, err := h.Credentials.AccessToken(ctx, r, req.minTTL, req.force)
+	token, err := h.Credentials.AccessToken(ctx, r, scope.GoogleFor(scope.Expand(granted)), req.minTTL, req.force)
 	if err != nil {
 		return nil, noToken(err, handle(r))
 	}

@@ -2,6 +2,7 @@ package google
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -45,6 +46,7 @@ type Client struct {
 	revokeURL string
 	http      *http.Client
 	verifier  *oidc.IDTokenVerifier
+	now       func() time.Time
 }
 
 // New returns a client. It does not call Google: endpoints are settings, and a
@@ -60,10 +62,13 @@ func New(c Config) *Client {
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		}
 	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
 	keys := oidc.ClientContext(context.Background(), c.HTTP) // lives as long as the client: key sets are fetched later
 	provider := (&oidc.ProviderConfig{IssuerURL: c.Issuer, AuthURL: c.AuthURL, TokenURL: c.TokenURL, JWKSURL: c.JWKSURL, Algorithms: []string{oidc.RS256}}).NewProvider(keys)
 	return &Client{
-		id: c.ClientID, http: c.HTTP, revokeURL: c.RevokeURL,
+		id: c.ClientID, http: c.HTTP, revokeURL: c.RevokeURL, now: c.Now,
 		config: oauth2.Config{
 			ClientID: c.ClientID, ClientSecret: c.ClientSecret.Reveal(), RedirectURL: c.RedirectURL,
 			Endpoint: oauth2.Endpoint{AuthURL: c.AuthURL, TokenURL: c.TokenURL, AuthStyle: oauth2.AuthStyleInParams},
@@ -139,13 +144,43 @@ func (c *Client) Exchange(ctx context.Context, code, verifier string) (*Tokens, 
 	return c.tokens(token, secret.Text{})
 }
 
-// Refresh gets a fresh access token. The error is an *Error.
-func (c *Client) Refresh(ctx context.Context, refresh secret.Text) (*Tokens, error) {
-	source := c.config.TokenSource(context.WithValue(ctx, oauth2.HTTPClient, c.http), &oauth2.Token{RefreshToken: refresh.Reveal()})
-	token, err := source.Token()
+// Refresh gets a fresh access token, for the given scopes only unless they are
+// empty (RFC 6749 §6). The error is an *Error. x/oauth2 sends no scope on
+// refresh, so the request is made here.
+func (c *Client) Refresh(ctx context.Context, refresh secret.Text, scopes oauth.Scopes) (*Tokens, error) {
+	form := url.Values{
+		"grant_type": {"refresh_token"}, "refresh_token": {refresh.Reveal()}, "client_id": {c.id}, "client_secret": {c.config.ClientSecret},
+	}
+	if !scopes.Empty() {
+		form.Set("scope", scopes.String())
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.config.Endpoint.TokenURL, strings.NewReader(form.Encode()))
+	if err != nil {
+		return nil, &Error{Class: Transient, cause: fmt.Errorf("building refresh: %w", err)}
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	resp, err := c.http.Do(req)
 	if err != nil {
 		return nil, classify(err)
 	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBodyBytes))
+	if err != nil {
+		return nil, classify(err)
+	}
+	var out struct {
+		Access  string `json:"access_token"`
+		Refresh string `json:"refresh_token"`
+		Expires int64  `json:"expires_in"`
+		Scope   string `json:"scope"`
+		Error   string `json:"error"`
+	}
+	err = json.Unmarshal(body, &out)
+	if resp.StatusCode != http.StatusOK || err != nil || out.Access == "" || out.Expires <= 0 {
+		return nil, classify(&oauth2.RetrieveError{Response: resp, Body: body, ErrorCode: out.Error})
+	}
+	token := (&oauth2.Token{AccessToken: out.Access, RefreshToken: out.Refresh, Expiry: c.now().Add(time.Duration(out.Expires) * time.Second)}).
+		WithExtra(map[string]any{"scope": out.Scope})
 	return c.tokens(token, refresh)
 }
 

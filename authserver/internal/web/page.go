@@ -62,17 +62,15 @@ func Page(h httpx.HandlerFunc) http.Handler {
 		}
 		var page *PageError
 		if !errors.As(err, &page) {
-			page = describe(err)
-		}
-		if e := (*oauth.Error)(nil); errors.As(err, &e) {
+			e := protocolError(err)
 			setRetryAfter(w, e)
+			page = describe(e)
 		}
 		_ = Render(w, page.Status, "error.html", struct{ Title, Advice, RequestID string }{page.Title, page.Advice, httpx.RequestID(r.Context())}, nil)
 	})
 }
 
-func describe(err error) *PageError {
-	e := protocolError(err)
+func describe(e *oauth.Error) *PageError {
 	page := &PageError{Status: e.HTTPStatus(), Title: "This request cannot be completed", Advice: e.Description}
 	if page.Status >= http.StatusInternalServerError {
 		page.Title, page.Advice = "We cannot answer right now", "Nothing was changed. Wait a moment, then try again."

@@ -298,6 +298,15 @@ func (s *Server) renew(w http.ResponseWriter, r *http.Request, c Client) {
 		scopes = append(scopes, sc)
 	}
 	slices.Sort(scopes)
+	if asked := strings.Fields(r.PostFormValue("scope")); len(asked) > 0 { // RFC 6749 §6: less, never more
+		for _, sc := range asked {
+			if !slices.Contains(scopes, sc) {
+				tokenError(w, 400, "invalid_scope", "")
+				return
+			}
+		}
+		scopes = asked
+	}
 	s.counters["refresh"]++
 	writeJSON(w, 200, s.issue(c, s.users[t.key.sub], scopes))
 }

@@ -1,0 +1,61 @@
+package flow_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+
+	"latchkey/authserver/internal/client"
+	"latchkey/authserver/internal/flow"
+	"latchkey/authserver/internal/tenant"
+	"latchkey/authserver/internal/web"
+	"latchkey/pkg/oauth"
+	"latchkey/pkg/scope"
+)
+
+type clients map[string]*client.Client
+
+func (c clients) Client(_ context.Context, _ tenant.ID, id string) (*client.Client, error) {
+	if found, ok := c[id]; ok {
+		return found, nil
+	}
+	return nil, client.ErrNotFound
+}
+
+// FuzzParse: whatever the query, the person is sent to a registered redirect
+// URI or nowhere.
+func FuzzParse(f *testing.F) {
+	known := clients{"c1": {ID: "c1", RedirectURIs: []string{"https://a.example/cb", "http://127.0.0.1/cb"}, GrantTypes: []oauth.GrantType{oauth.GrantAuthorizationCode}}}
+	issuer, err := oauth.ParseIssuerURL("https://auth.example.com")
+	if err != nil {
+		f.Fatal(err)
+	}
+	resource, err := oauth.ParseResource("https://mcp.example.com/mcp")
+	if err != nil {
+		f.Fatal(err)
+	}
+	t1 := &tenant.Tenant{ID: tenant.DefaultID, Slug: "default", Issuer: issuer, Resources: []tenant.Resource{{Canonical: resource}}, DefaultScopes: scope.Names(), Lifetimes: tenant.DefaultLifetimes()}
+	const good = "client_id=c1&redirect_uri=https://a.example/cb&response_type=code&code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM&code_challenge_method=S256"
+	f.Add(good)
+	f.Add(good + "&scope=gmail.read&state=x&resource=https://mcp.example.com/mcp")
+	f.Add("client_id=c1&redirect_uri=https://evil.example/cb")
+	f.Add("client_id=c1&redirect_uri=http://127.0.0.1:80@evil.example/cb&response_type=token")
+	f.Add("%zz&;;client_id")
+	f.Fuzz(func(t *testing.T, query string) {
+		uri, err := flow.Parse(t.Context(), known, t1, query)
+		var redirect *web.RedirectError
+		if errors.As(err, &redirect) {
+			uri = redirect.RedirectURI
+			if redirect.Issuer != issuer || redirect.Err.Code == "" {
+				t.Error("an error redirect without issuer or code")
+			}
+		}
+		if uri != "" && !slices.Contains(known["c1"].RedirectURIs, uri) && !known["c1"].MatchRedirect(uri) {
+			t.Errorf("leads to %q", uri)
+		}
+		if uri == "" && err == nil {
+			t.Error("neither accepted nor refused")
+		}
+	})
+}
