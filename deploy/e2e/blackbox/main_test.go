@@ -2,13 +2,16 @@ package blackbox_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -56,16 +59,30 @@ var programs = sync.OnceValues(func() (string, error) {
 	return bin, nil
 })
 
-// listeners returns settings with ports that are free now.
+// nextPort counts through ports below those that the kernel hands out by itself
+// (from 32768 on): a port freed from there may be an outgoing connection's a
+// moment later.
+var nextPort atomic.Int32
+
+func init() { nextPort.Store(21000 + rand.Int32N(9000)) }
+
+// listeners returns settings with ports that are free now and given to nobody
+// else here.
 func listeners() ([]string, error) {
 	var env []string
 	for _, name := range []string{"AS_LISTEN", "AS_INTERNAL_LISTEN", "AS_ADMIN_LISTEN", "RS_LISTEN"} {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
+		for {
+			port := nextPort.Add(1)
+			if port >= 32768 {
+				return nil, errors.New("no free port")
+			}
+			l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+			if err == nil {
+				env = append(env, name+"="+l.Addr().String())
+				_ = l.Close()
+				break
+			}
 		}
-		defer func() { _ = l.Close() }() // held until all are known, so that they differ
-		env = append(env, name+"="+l.Addr().String())
 	}
 	return env, nil
 }
