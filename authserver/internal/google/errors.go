@@ -79,9 +79,9 @@ func classify(err error) error {
 			return &Error{Class: ReauthPolicy, Code: body.Subtype, cause: err}
 		}
 		return &Error{Class: InvalidGrant, Code: r.ErrorCode, cause: err}
-	case "admin_policy_enforced", "org_internal", "disabled_client", "access_denied":
+	case "admin_policy_enforced", "org_internal", "access_denied":
 		return &Error{Class: AdminBlocked, Code: r.ErrorCode, cause: err}
-	case "invalid_client", "unauthorized_client", "deleted_client", "redirect_uri_mismatch", "invalid_request", "invalid_scope", "unsupported_grant_type":
+	case "invalid_client", "unauthorized_client", "deleted_client", "disabled_client", "redirect_uri_mismatch", "invalid_request", "invalid_scope", "unsupported_grant_type":
 		return &Error{Class: Configuration, Code: r.ErrorCode, cause: err}
 	}
 	return &Error{Class: Transient, Code: "unrecognised", cause: err}
