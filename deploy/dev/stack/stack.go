@@ -50,24 +50,20 @@ type Stack struct {
 
 // Start starts everything and waits until it is ready. On an error nothing of
 // it runs any more. The error is a sentence that says what to do.
-func Start(ctx context.Context, c Config) (s *Stack, err error) {
+func Start(ctx context.Context, c Config) (*Stack, error) {
 	if c.Log == nil {
 		c.Log = func(string) {}
 	}
-	s = &Stack{config: c, env: parseEnvironment(c.Env)}
+	s := &Stack{config: c, env: parseEnvironment(c.Env)}
 	if err := s.env.complete(); err != nil {
 		return nil, err
 	}
 	if err := s.env.free(s.listeners()...); err != nil {
 		return nil, err
 	}
-	defer func() {
-		if err != nil {
-			s.Close()
-		}
-	}()
 	for _, step := range []func(context.Context) error{s.directories, s.startDatabase, s.startGoogle, s.keys, s.migrate, s.startServers} {
 		if err := step(ctx); err != nil {
+			s.Close()
 			return nil, err
 		}
 	}

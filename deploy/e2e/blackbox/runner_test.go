@@ -108,6 +108,20 @@ func TestRunnerSaysWhichPart(t *testing.T) {
 	}
 	must(t, taken.Close())
 
+	for name, row := range map[string]struct{ setting, want string }{
+		"no database":     {"DATABASE_URL=postgres://nobody@127.0.0.1:1/none?connect_timeout=1", "migrat"},
+		"half of Google":  {"GOOGLE_CLIENT_ID=x", "GOOGLE_CLIENT_SECRET"},
+		"half a key pair": {"RS_KEY_FILE=/nonexistent", "RS_JWKS_FILE"},
+		"no PostgreSQL":   {"PG_BIN=/nonexistent", "PG_BIN"},
+	} {
+		r := runnerIn(t, dir, append(env, row.setting))
+		err := r.cmd.Wait()
+		if err == nil || r.cmd.ProcessState.ExitCode() != 1 || !strings.Contains(r.out.String(), row.want) || strings.Contains(r.out.String(), "goroutine") {
+			t.Errorf("%s: %v %s", name, err, r.out)
+		}
+		eventually(t, "nothing is left", func() bool { return len(r.left()) == 0 })
+	}
+
 	r = runnerIn(t, dir, env)
 	r.up(t)
 	for _, pid := range children(t, r.cmd.Process.Pid) {
