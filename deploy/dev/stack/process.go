@@ -98,7 +98,12 @@ func (p *Process) ended() error {
 	if !errors.As(p.err, &exit) || !exit.Exited() {
 		return fmt.Errorf("%s ended (%v): see %s", p.Name, p.err, p.Log)
 	}
+	return fmt.Errorf("%s ended (%v), saying: %s (more in %s)", p.Name, p.err, p.lastWords(), p.Log)
+}
+
+// lastWords is the last line of the log, which holds no secret (DESIGN §1.7).
+func (p *Process) lastWords() []byte {
 	b, _ := os.ReadFile(p.Log)
 	b = bytes.TrimSpace(b)
-	return fmt.Errorf("%s ended (%v), saying: %s (more in %s)", p.Name, p.err, b[bytes.LastIndexByte(b, '\n')+1:], p.Log)
+	return b[bytes.LastIndexByte(b, '\n')+1:]
 }

@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	readyTimeout = 60 * time.Second
+	readyTimeout = 40 * time.Second // the authorization server itself gives a database 30 s
 	clientID     = "dev-client"
 	clientSecret = "dev-client-secret-of-the-stand-in"
 )
@@ -243,7 +243,7 @@ func await(ctx context.Context, p *Process, url string) error {
 			return p.ended()
 		case <-ctx.Done():
 			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-				return fmt.Errorf("%s was not ready in time: see %s", p.Name, p.Log)
+				return fmt.Errorf("%s was not ready within %v, saying: %s (more in %s)", p.Name, readyTimeout, p.lastWords(), p.Log)
 			}
 			return ctx.Err()
 		case <-time.After(20 * time.Millisecond):
