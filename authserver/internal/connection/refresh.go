@@ -13,6 +13,7 @@ import (
 	"latchkey/authserver/internal/google"
 	"latchkey/authserver/internal/vault"
 	"latchkey/pkg/oauth"
+	"latchkey/pkg/scope"
 	"latchkey/pkg/secret"
 )
 
@@ -25,6 +26,12 @@ const (
 
 	pollFirst = 20 * time.Millisecond
 	pollMost  = 500 * time.Millisecond
+
+	// flightLimit leaves time to store what Google said at the last moment.
+	flightLimit = WaitBudget + google.Timeout + 10*time.Second
+	// maxTurns bounds how often a caller looks again at a credential that others
+	// keep changing.
+	maxTurns = 4
 )
 
 // Store is what refreshing needs of the database. Each change is conditional:
@@ -82,36 +89,113 @@ var (
 	ErrTransient = errors.New("google or the database does not answer")
 )
 
-// full returns a token with everything the person granted that lives at least minTTL more, refreshing at
-// most once across all replicas. With force the stored token is refreshed
-// although it looks alive, because Google refused it. While Google is away the
-// stored token is served as long as it lives.
-func (c *Credentials) full(ctx context.Context, r *Record, minTTL time.Duration, force bool) (*AccessToken, error) {
-	if err := usable(r); err != nil {
-		return nil, err
+// AccessToken returns a Google access token that lives at least minTTL more and
+// opens nothing beyond the allowed scopes and who the person is (DESIGN §1.1):
+// the shared token where everything the person granted is allowed, else one
+// that Google issued for less. The shared token is refreshed at most once
+// across all replicas. With force a token is fetched anew although it looks
+// alive, because Google refused it. While Google is away the token at hand is
+// served as long as it lives. The error is one of the reasons above, or that of
+// the vault.
+func (c *Credentials) AccessToken(ctx context.Context, r *Record, allowed oauth.Scopes, minTTL time.Duration, force bool) (*AccessToken, error) {
+	for range maxTurns {
+		if err := usable(r); err != nil {
+			return nil, err
+		}
+		// Chosen anew in every turn: a sign-in meanwhile may have granted more than
+		// this caller may have.
+		h := c.atHand(r, allowed)
+		life := h.expires.Sub(c.now())
+		if life > minTTL && !force {
+			return c.serve(ctx, r, h)
+		}
+		if r.SealedRefresh == nil || r.UpstreamClient != c.Google.ID() {
+			// Nothing to refresh with, or minted by another Google client, with which
+			// alone it works (DESIGN §4). The row stays as it is: it says so itself,
+			// and the client id in the settings may be the mistake.
+			return nil, ErrReauth
+		}
+		got, err := c.once(ctx, r, h)
+		switch {
+		case err != nil && life > 0 && !force && errors.Is(err, ErrTransient):
+			return c.serve(ctx, r, h)
+		case err != nil:
+			return nil, err
+		case got.token != nil:
+			return got.token, nil
+		}
+		// The credential has changed, by us or by another writer: look again. A new
+		// token is taken with whatever life Google gave it.
+		r, minTTL, force = got.now, 0, false
 	}
-	if !force && c.lives(r, minTTL) {
+	return nil, fmt.Errorf("%w: the credential keeps changing", ErrTransient)
+}
+
+// hand is the token at hand for a caller: the shared one, or one with less.
+type hand struct {
+	shared  bool
+	want    oauth.Scopes // of the one with less
+	kept    *AccessToken // the one with less, if there is one
+	expires time.Time    // zero: there is none
+}
+
+func (c *Credentials) atHand(r *Record, allowed oauth.Scopes) hand {
+	identity := scope.IdentityOf(r.GoogleScopes)
+	if allowed.ContainsAll(r.GoogleScopes.Minus(identity)) {
+		h := hand{shared: true}
+		if r.SealedAccess != nil {
+			h.expires = r.AccessExpires
+		}
+		return h
+	}
+	h := hand{want: r.GoogleScopes.Intersect(allowed).Union(identity)}
+	if h.kept = c.narrow.get(narrowKey(r, h.want)); h.kept != nil {
+		h.expires = h.kept.Expires
+	}
+	return h
+}
+
+func (c *Credentials) serve(ctx context.Context, r *Record, h hand) (*AccessToken, error) {
+	if h.shared {
 		return c.open(ctx, r)
 	}
-	// In this process one goroutine refreshes for all; it outlives any caller
-	// that gives up, so a token from Google is never thrown away.
+	return h.kept, nil
+}
+
+// outcome is a narrowed token, or the credential as it stands after a change.
+type outcome struct {
+	token *AccessToken
+	now   *Record
+}
+
+// once lets one goroutine of this process ask for all that want the same. It
+// outlives any caller that gives up, so a token from Google is never thrown
+// away.
+func (c *Credentials) once(ctx context.Context, r *Record, h hand) (*outcome, error) {
 	key := fmt.Sprintf("%s|%s|%d", r.Tenant, r.Connection, r.Version)
+	if !h.shared {
+		key = "narrow|" + narrowKey(r, h.want)
+	}
 	result := c.flight.DoChan(key, func() (any, error) {
-		detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), WaitBudget+google.Timeout)
+		detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), flightLimit)
 		defer cancel()
-		return c.refresh(detached, r)
+		owner := uuid.Must(uuid.NewV7())
+		if now, err := c.lease(detached, r, owner); err != nil || now != nil {
+			return &outcome{now: now}, err
+		}
+		if h.shared {
+			return c.refresh(detached, r, owner)
+		}
+		return c.mint(detached, r, owner, h.want)
 	})
 	select {
 	case <-ctx.Done():
 		return nil, fmt.Errorf("%w: %w", ErrTransient, ctx.Err())
 	case got := <-result:
-		if got.Err == nil {
-			return c.open(ctx, got.Val.(*Record))
+		if got.Err != nil {
+			return nil, got.Err
 		}
-		if errors.Is(got.Err, ErrTransient) && !force && c.lives(r, 0) {
-			return c.open(ctx, r)
-		}
-		return nil, got.Err
+		return got.Val.(*outcome), nil
 	}
 }
 
@@ -132,10 +216,6 @@ func (c *Credentials) now() time.Time {
 	return time.Now()
 }
 
-func (c *Credentials) lives(r *Record, ttl time.Duration) bool {
-	return r.SealedAccess != nil && r.AccessExpires.Sub(c.now()) > ttl
-}
-
 func binding(ref Ref, p vault.Purpose) vault.Binding {
 	return vault.Binding{Tenant: ref.Tenant, Subject: ref.Subject, Connection: ref.Connection, Purpose: p}
 }
@@ -148,25 +228,25 @@ func (c *Credentials) open(ctx context.Context, r *Record) (*AccessToken, error)
 	return &AccessToken{Token: secret.NewText(string(plain)), Expires: r.AccessExpires, Scopes: r.GoogleScopes, Version: r.Version}, nil
 }
 
-// refresh takes the lease and refreshes, or waits for whoever holds it and
-// adopts the result. It returns the record to use.
-func (c *Credentials) refresh(ctx context.Context, began *Record) (*Record, error) {
-	deadline := c.now().Add(WaitBudget)
-	owner, wait := uuid.Must(uuid.NewV7()), pollFirst
+// lease waits until owner alone may call Google for the credential as r knows
+// it. It returns the newer record, and no lease, when another writer refreshed,
+// relinked or revoked it meanwhile.
+func (c *Credentials) lease(ctx context.Context, r *Record, owner uuid.UUID) (*Record, error) {
+	deadline, wait := c.now().Add(WaitBudget), pollFirst
 	for {
-		mine, err := c.Store.TakeLease(ctx, began.Ref, began.Version, owner, Lease)
+		mine, err := c.Store.TakeLease(ctx, r.Ref, r.Version, owner, Lease)
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrTransient, err)
 		}
 		if mine {
-			return c.refreshAsOwner(ctx, began, owner)
+			return nil, nil
 		}
-		now, err := c.Store.Connection(ctx, began.Ref)
+		now, err := c.read(ctx, r.Ref)
 		if err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrTransient, err)
+			return nil, err
 		}
-		if now.Version != began.Version {
-			return now, usable(now) // adopt: refreshed, relinked or revoked by another
+		if now.Version != r.Version {
+			return now, nil
 		}
 		if c.now().After(deadline) {
 			return nil, fmt.Errorf("%w: another refresh takes too long", ErrTransient)
@@ -180,15 +260,19 @@ func (c *Credentials) refresh(ctx context.Context, began *Record) (*Record, erro
 	}
 }
 
+func (c *Credentials) read(ctx context.Context, ref Ref) (*Record, error) {
+	now, err := c.Store.Connection(ctx, ref)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrTransient, err)
+	}
+	return now, nil
+}
+
 // askGoogle refreshes with the stored refresh token; the caller holds the
 // lease. After an error the lease is given back and the credential marked as
-// Google's answer demands.
+// Google's answer demands. It returns ErrLost when Google's answer is about a
+// credential that another writer has replaced.
 func (c *Credentials) askGoogle(ctx context.Context, r *Record, owner uuid.UUID, scopes oauth.Scopes) (*google.Tokens, error) {
-	if r.SealedRefresh == nil || r.UpstreamClient != c.Google.ID() {
-		// Nothing to refresh with, or minted by another Google client, with which
-		// it does not work (DESIGN §4).
-		return nil, c.mark(ctx, r, owner, "no_refresh_token", ErrReauth)
-	}
 	plain, err := c.Vault.Open(ctx, binding(r.Ref, vault.RefreshToken), r.SealedRefresh)
 	if err != nil {
 		c.release(ctx, r, owner)
@@ -203,29 +287,45 @@ func (c *Credentials) askGoogle(ctx context.Context, r *Record, owner uuid.UUID,
 	return tokens, nil
 }
 
-func (c *Credentials) refreshAsOwner(ctx context.Context, r *Record, owner uuid.UUID) (*Record, error) {
+// refresh replaces the shared token; the caller holds the lease.
+func (c *Credentials) refresh(ctx context.Context, r *Record, owner uuid.UUID) (*outcome, error) {
 	tokens, err := c.askGoogle(ctx, r, owner, oauth.Scopes{})
-	if err != nil {
+	if err == nil {
+		err = c.publish(ctx, r, owner, tokens)
+	}
+	if err != nil && !errors.Is(err, ErrLost) {
 		return nil, err
 	}
+	// After ErrLost: what the other writer left, so a revoke stays a revoke.
+	now, err := c.read(ctx, r.Ref)
+	return &outcome{now: now}, err
+}
+
+func (c *Credentials) publish(ctx context.Context, r *Record, owner uuid.UUID, tokens *google.Tokens) error {
 	out := Refreshed{Ref: r.Ref, Version: r.Version, Owner: owner, AccessExpires: tokens.Expires, GoogleScopes: tokens.Scopes}
+	var err error
 	if out.SealedAccess, err = c.Vault.Seal(ctx, binding(r.Ref, vault.AccessToken), []byte(tokens.Access.Reveal())); err != nil {
-		return nil, fmt.Errorf("sealing access token: %w", err)
+		c.release(ctx, r, owner)
+		return fmt.Errorf("sealing access token: %w", err)
 	}
-	if !tokens.Refresh.Empty() { // an answer without one keeps the stored one (DESIGN §6)
-		if out.SealedRefresh, err = c.Vault.Seal(ctx, binding(r.Ref, vault.RefreshToken), []byte(tokens.Refresh.Reveal())); err != nil {
-			return nil, fmt.Errorf("sealing refresh token: %w", err)
+	return c.store(ctx, r, out, tokens.Refresh)
+}
+
+// store publishes a refresh. An answer without a refresh token keeps the stored
+// one (DESIGN §6).
+func (c *Credentials) store(ctx context.Context, r *Record, out Refreshed, refresh secret.Text) error {
+	if !refresh.Empty() {
+		var err error
+		if out.SealedRefresh, err = c.Vault.Seal(ctx, binding(r.Ref, vault.RefreshToken), []byte(refresh.Reveal())); err != nil {
+			c.release(ctx, r, out.Owner)
+			return fmt.Errorf("sealing refresh token: %w", err)
 		}
 	}
-	err = c.Store.PublishRefresh(ctx, out)
+	err := c.Store.PublishRefresh(ctx, out)
 	if err != nil && !errors.Is(err, ErrLost) {
-		return nil, fmt.Errorf("%w: %w", ErrTransient, err)
+		return fmt.Errorf("%w: %w", ErrTransient, err)
 	}
-	now, readErr := c.Store.Connection(ctx, r.Ref)
-	if readErr != nil {
-		return nil, fmt.Errorf("%w: %w", ErrTransient, readErr)
-	}
-	return now, usable(now) // after ErrLost: what the other writer left, so a revoke stays a revoke
+	return err
 }
 
 // failed turns Google's refusal into the credential's state (DESIGN §6).
@@ -233,9 +333,9 @@ func (c *Credentials) failed(ctx context.Context, r *Record, owner uuid.UUID, er
 	class := google.ClassOf(err)
 	switch class {
 	case google.InvalidGrant:
-		return c.mark(ctx, r, owner, string(class), ErrReauth)
+		return c.mark(ctx, r, owner, class, ErrReauth)
 	case google.ReauthPolicy, google.AdminBlocked:
-		return c.mark(ctx, r, owner, string(class), ErrPolicy)
+		return c.mark(ctx, r, owner, class, ErrPolicy)
 	case google.Configuration:
 		c.release(ctx, r, owner)
 		if c.Log != nil {
@@ -247,9 +347,14 @@ func (c *Credentials) failed(ctx context.Context, r *Record, owner uuid.UUID, er
 	return fmt.Errorf("%w: %w", ErrTransient, err)
 }
 
-func (c *Credentials) mark(ctx context.Context, r *Record, owner uuid.UUID, class string, reason error) error {
-	err := c.Store.MarkCredential(ctx, r.Ref, r.Version, owner, NeedsReauth, class)
-	if err != nil && !errors.Is(err, ErrLost) {
+// mark writes why the credential is unusable and returns the reason, or ErrLost
+// when another writer was first: then Google refused what is no longer stored.
+func (c *Credentials) mark(ctx context.Context, r *Record, owner uuid.UUID, class google.Class, reason error) error {
+	err := c.Store.MarkCredential(ctx, r.Ref, r.Version, owner, NeedsReauth, string(class))
+	switch {
+	case errors.Is(err, ErrLost):
+		return err
+	case err != nil:
 		return fmt.Errorf("%w: %w", ErrTransient, err)
 	}
 	return reason
