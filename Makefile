@@ -38,9 +38,7 @@ verify: ## formatting, vet, import rules, each module on its own, drift of depen
 	@deploy/drift
 
 fuzz: ## every fuzz target for FUZZTIME
-	@for m in $(MODULES); do ( cd "$$m"; for p in $$(go list ./...); do \
-	  for f in $$(go test -list '^Fuzz' "$$p" | grep '^Fuzz' || true); do echo "$$p $$f"; go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) "$$p"; done; \
-	done ); done
+	@FUZZTIME=$(FUZZTIME) deploy/fuzz
 
 bench: ## benchmarks
 	go test -run '^$$' -bench . -benchtime $(BENCHTIME) -benchmem work
