@@ -3,6 +3,7 @@ package connection_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -262,6 +263,35 @@ func TestLessIsKept(t *testing.T) {
 	want(t, "Google does not narrow", got, err, "", connection.ErrConfiguration)
 	if !f.free() || f.stored(vault.AccessToken) != "stored" {
 		t.Error("the shared token or the lease was touched")
+	}
+}
+
+// TestRefreshTokenCoversLess: scopes grew at a sign-in that brought no refresh token; the stored one cannot be narrowed to them, and the row learns what it covers.
+func TestRefreshTokenCoversLess(t *testing.T) {
+	t.Parallel()
+	f := setUp(t, time.Hour, both, func(_ int, c *call) {
+		if !granted.ContainsAll(oauth.NewScopes(strings.Fields(c.scope)...)) {
+			c.fail(400, `{"error":"invalid_scope"}`)
+			return
+		}
+		c.ok("for "+c.scope, "", granted.Intersect(c.scopes()))
+	})
+	got, err := f.replica().AccessToken(t.Context(), f.record(), oauth.NewScopes(driveRead), 0, false)
+	want(t, "drive only", got, err, "for openid", nil)
+	if !f.record().GoogleScopes.Equal(granted) || !f.free() {
+		t.Errorf("the row says %v", f.record().GoogleScopes)
+	}
+	f = setUp(t, time.Hour, both, func(_ int, c *call) {
+		if c.scope != "" {
+			c.fail(400, `{"error":"invalid_scope"}`)
+			return
+		}
+		c.ok("all", "", both)
+	})
+	got, err = f.replica().AccessToken(t.Context(), f.record(), granted, 0, false)
+	want(t, "Google knows no narrowing", got, err, "", connection.ErrConfiguration)
+	if n := f.google.count(); n != 2 || !f.free() {
+		t.Errorf("%d calls to Google", n)
 	}
 }
 

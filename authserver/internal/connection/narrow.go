@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"latchkey/authserver/internal/google"
 	"latchkey/pkg/oauth"
 )
 
@@ -55,6 +56,9 @@ func (c *Credentials) mint(ctx context.Context, r *Record, owner uuid.UUID, want
 		now, err := c.read(ctx, r.Ref)
 		return &outcome{now: now}, err
 	}
+	if google.ClassOf(err) == google.ScopeRefused {
+		return c.learn(ctx, r, owner, want, err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -82,4 +86,22 @@ func (c *Credentials) mint(ctx context.Context, r *Record, owner uuid.UUID, want
 	t := &AccessToken{Token: tokens.Access, Expires: tokens.Expires, Scopes: tokens.Scopes, Version: now.Version}
 	c.narrow.put(narrowKey(now, want), t, c.now())
 	return &outcome{token: t}, nil
+}
+
+// learn follows a refusal of the scopes asked for: the stored refresh token
+// covers less than was noted at a sign-in, since Google's scopes grow per person
+// but not per refresh token. Refreshing the shared token tells what it covers
+// (RFC 6749 §5.1). Where that is what was refused, the refusal stands.
+func (c *Credentials) learn(ctx context.Context, r *Record, owner uuid.UUID, want oauth.Scopes, refusal error) (*outcome, error) {
+	if now, err := c.lease(ctx, r, owner); err != nil || now != nil {
+		return &outcome{now: now}, err
+	}
+	out, err := c.refresh(ctx, r, owner)
+	if err != nil {
+		return nil, err
+	}
+	if out.now.GoogleScopes.ContainsAll(want) {
+		return nil, refusal
+	}
+	return out, nil
 }

@@ -342,6 +342,9 @@ func (c *Credentials) failed(ctx context.Context, r *Record, owner uuid.UUID, er
 			c.Log.Error("google refuses this server's OAuth client: check GOOGLE_CLIENT_ID and GOOGLE_CLIENT_SECRET", "error", err)
 		}
 		return fmt.Errorf("%w: %w", ErrConfiguration, err)
+	case google.ScopeRefused: // mint knows more to do
+		c.release(ctx, r, owner)
+		return fmt.Errorf("%w: %w", ErrConfiguration, err)
 	}
 	c.release(ctx, r, owner)
 	return fmt.Errorf("%w: %w", ErrTransient, err)

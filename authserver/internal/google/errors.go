@@ -20,6 +20,9 @@ const (
 	ReauthPolicy Class = "invalid_rapt"
 	// Configuration: our client at Google is wrong; no credential is touched.
 	Configuration Class = "configuration"
+	// ScopeRefused: the refresh token does not cover the scopes asked for; it may
+	// well cover less.
+	ScopeRefused Class = "invalid_scope"
 	// AdminBlocked: the person's administrator does not allow this app.
 	AdminBlocked Class = "admin_policy"
 	// Transient: Google or the way to it failed; nothing follows from it.
@@ -79,9 +82,11 @@ func classify(err error) error {
 			return &Error{Class: ReauthPolicy, Code: body.Subtype, cause: err}
 		}
 		return &Error{Class: InvalidGrant, Code: r.ErrorCode, cause: err}
+	case "invalid_scope":
+		return &Error{Class: ScopeRefused, Code: r.ErrorCode, cause: err}
 	case "admin_policy_enforced", "org_internal", "access_denied":
 		return &Error{Class: AdminBlocked, Code: r.ErrorCode, cause: err}
-	case "invalid_client", "unauthorized_client", "deleted_client", "disabled_client", "redirect_uri_mismatch", "invalid_request", "invalid_scope", "unsupported_grant_type":
+	case "invalid_client", "unauthorized_client", "deleted_client", "disabled_client", "redirect_uri_mismatch", "invalid_request", "unsupported_grant_type":
 		return &Error{Class: Configuration, Code: r.ErrorCode, cause: err}
 	}
 	return &Error{Class: Transient, Code: "unrecognised", cause: err}

@@ -134,6 +134,7 @@ func TestClasses(t *testing.T) {
 		"client may not refresh":     {answer(401, `{"error":"unauthorized_client"}`), google.Configuration},
 		"client deleted":             {answer(401, `{"error":"deleted_client"}`), google.Configuration},
 		"client disabled by Google":  {answer(401, `{"error":"disabled_client"}`), google.Configuration},
+		"more than it covers":        {answer(400, `{"error":"invalid_scope"}`), google.ScopeRefused},
 		"administrator":              {answer(400, `{"error":"admin_policy_enforced"}`), google.AdminBlocked},
 		"outage":                     {answer(503, `{"error":"internal_failure","error_description":"ECHO"}`), google.Transient},
 		"outage that says revoked":   {answer(500, `{"error":"invalid_grant"}`), google.Transient},
