@@ -373,6 +373,16 @@ func TestRefreshTokenIsFetchedAgain(t *testing.T) {
 	if n := s.Google.Count("POST /token"); n != 3 {
 		t.Errorf("%d trips to Google after the second sign-in", n)
 	}
+	// Scopes that grow without a new refresh token need one (DESIGN §5).
+	growing := authtest.Start(t)
+	v := growing.NewVisit(t)
+	v.Query.Set("scope", "gmail.read")
+	growing.SignIn(t, v)
+	growing.Google.Inject(fakegoogle.Fault{Prefix: "/token", NoRefresh: true, Times: 1})
+	growing.SignIn(t, growing.NewVisit(t))
+	if n := growing.Google.Count("POST /token"); n != 3 {
+		t.Errorf("%d trips to Google when scopes grow", n)
+	}
 	other := authtest.Start(t)
 	other.Google.Inject(fakegoogle.Fault{Prefix: "/token", NoRefresh: true})
 	other.SignIn(t, other.NewVisit(t))

@@ -281,16 +281,15 @@ func choose(found *Found, account string) (*connection.Record, error) {
 func handle(c *connection.Record) string { return "acc_" + c.Connection.String() }
 
 func (h *Handler) answer(ctx context.Context, req *request, granted oauth.Scopes, r *connection.Record) (*exchange.Response, error) {
-	if r.Status == connection.Active {
-		if missing := req.scopes.Minus(r.GoogleScopes); !missing.Empty() {
-			e := fail(oauth.InteractionRequired, "The Google account has not granted what this needs. Connect again and allow it.")
-			e.Reason, e.MissingScopes, e.Account = exchange.MissingGoogleScopes, missing.Slice(), handle(r)
-			return nil, e
-		}
+	if missing := req.scopes.Minus(r.GoogleScopes); r.Status == connection.Active && !missing.Empty() {
+		return nil, notGranted(missing, r)
 	}
 	token, err := h.Credentials.AccessToken(ctx, r, scope.GoogleFor(scope.Expand(granted)), req.minTTL, req.force)
 	if err != nil {
 		return nil, noToken(err, handle(r))
+	}
+	if missing := req.scopes.Minus(token.Scopes); !missing.Empty() { // the refresh has shown that less is granted
+		return nil, notGranted(missing, r)
 	}
 	email, err := h.Vault.Open(ctx, vault.Binding{Tenant: r.Tenant, Subject: r.Subject, Connection: r.Connection, Purpose: vault.Email}, r.SealedEmail)
 	if err != nil {
@@ -302,6 +301,12 @@ func (h *Handler) answer(ctx context.Context, req *request, granted oauth.Scopes
 		ExpiresIn: int64(life / time.Second), Scope: token.Scopes.String(), Account: handle(r), AccountEmail: string(email),
 		GrantVersion: token.Version, CacheTTL: int64(max(0, min(life-cacheShare, maxCache)) / time.Second),
 	}, nil
+}
+
+func notGranted(missing oauth.Scopes, r *connection.Record) *exchange.Error {
+	e := fail(oauth.InteractionRequired, "The Google account has not granted what this needs. Connect again and allow it.")
+	e.Reason, e.MissingScopes, e.Account = exchange.MissingGoogleScopes, missing.Slice(), handle(r)
+	return e
 }
 
 func noToken(err error, account string) *exchange.Error {

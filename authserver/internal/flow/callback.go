@@ -109,7 +109,10 @@ func (h *Handler) dispatch(w http.ResponseWriter, r *http.Request, t *tenant.Ten
 	if err != nil {
 		return oauth.Unavailable(fmt.Errorf("finding connection: %w", err))
 	}
-	stored := record.SealedRefresh != nil && record.Status == connection.Active && record.UpstreamClient == h.Google.ID()
+	// A stored refresh token covers what was granted when Google gave it: scopes
+	// that have grown since need a new one (DESIGN §5).
+	stored := record.SealedRefresh != nil && record.Status == connection.Active && record.UpstreamClient == h.Google.ID() &&
+		record.GoogleScopes.ContainsAll(tokens.Scopes)
 	if tokens.Refresh.Empty() && !stored && !tr.Again {
 		// Google sends a refresh token with the first consent only; we have none,
 		// so it must ask once more (DESIGN §5).
