@@ -13,7 +13,7 @@ help: ## list the targets
 
 bin: ## (re)build the programs that `make up` runs
 	@mkdir -p bin
-	@go build -o bin/ ./authserver/cmd/authserver ./resourceserver/cmd/resourceserver ./deploy/dev/cmd/fakegoogle ./deploy/dev/cmd/up ./deploy/dev/cmd/smoke
+	@go build -o bin/ ./authserver/cmd/authserver ./resourceserver/cmd/resourceserver ./deploy/dev/cmd/up ./deploy/dev/cmd/smoke
 .PHONY: bin
 
 up: bin ## run everything in the foreground: database, stand-in for Google, both servers

@@ -13,6 +13,7 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -114,6 +115,10 @@ func with(dsn string, f func(*goose.Provider, *sql.DB) error) (err error) {
 	config.RuntimeParams["application_name"] = "latchkey-migrate"
 	db := stdlib.OpenDB(*config)
 	defer func() { err = errors.Join(err, db.Close()) }()
+	if err := db.Ping(); err != nil {
+		// The driver tells of every address it tried, on lines of their own.
+		return fmt.Errorf("the database does not answer: %s", strings.Join(strings.Fields(err.Error()), " "))
+	}
 	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, lockTries))
 	if err != nil {
 		return fmt.Errorf("making the migration lock: %w", err)

@@ -77,6 +77,10 @@ func serve(ctx context.Context, c *config.Server, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	// Doubt about the database is not asked about here: readiness tells.
+	if _, err := s.keys.For(ctx, tenant.DefaultID); errors.Is(err, vault.ErrWrongKEK) {
+		return err
+	}
 	public.Handler, internal.Handler, admin.Handler = s.Public(log), s.Internal(log), s.Admin(log)
 	go s.sweep(ctx, log)
 	return httpx.Serve(ctx, log, public, internal, admin)

@@ -55,6 +55,10 @@ func (b Binding) associated(key uuid.UUID) []byte {
 // changed.
 var ErrRefused = errors.New("sealed value refused")
 
+// ErrWrongKEK says that the database was sealed under another key-encryption
+// key than the one given: a server with it must not start (DESIGN §1.6).
+var ErrWrongKEK = errors.New("wrong key-encryption key")
+
 // DataKey is a tenant's data key, wrapped.
 type DataKey struct {
 	ID      uuid.UUID
@@ -225,11 +229,11 @@ func (v *Vault) unwrap(t tenant.ID, list []DataKey) (*ring, error) {
 	keys := &ring{byID: map[uuid.UUID]*subtle.AESGCM{}, read: v.now()}
 	for _, k := range list {
 		if !v.kek.ids[k.KEK] {
-			return nil, fmt.Errorf("data key %s is wrapped by key-encryption key %s, but KEK_FILE holds %s: set KEK_FILE to the file that was in use", k.ID, k.KEK, v.kek.id)
+			return nil, fmt.Errorf("%w: data key %s is wrapped by key-encryption key %s, but KEK_FILE holds %s: set KEK_FILE to the file that was in use", ErrWrongKEK, k.ID, k.KEK, v.kek.id)
 		}
 		raw, err := v.kek.aead.Decrypt(k.Wrapped, wrapping(t, k.ID))
 		if err != nil {
-			return nil, fmt.Errorf("data key %s cannot be unwrapped", k.ID)
+			return nil, fmt.Errorf("%w: data key %s cannot be unwrapped", ErrWrongKEK, k.ID)
 		}
 		if keys.byID[k.ID], err = subtle.NewAESGCM(raw); err != nil {
 			return nil, fmt.Errorf("using data key %s: %w", k.ID, err)

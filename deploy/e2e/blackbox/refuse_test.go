@@ -69,17 +69,18 @@ func TestRefusesToStart(t *testing.T) {
 		program string
 		want    []string
 	}{
-		"schema behind":          {asEnv, as, []string{"authserver migrate up"}},
-		"AS port taken":          {append(asEnv, "AS_LISTEN="+taken.Addr().String()), as, []string{taken.Addr().String(), "AS_LISTEN", "in use"}},
-		"AS internal port taken": {append(asEnv, "AS_INTERNAL_LISTEN="+taken.Addr().String()), as, []string{taken.Addr().String(), "AS_INTERNAL_LISTEN"}},
-		"RS port taken":          {append(rsEnv, "RS_LISTEN="+taken.Addr().String()), rs, []string{taken.Addr().String(), "RS_LISTEN", "in use"}},
-		"no KEK":                 {append(asEnv, "KEK_FILE="+file("absent")), as, []string{"absent", "keys init"}},
-		"KEK for everybody":      {append(asEnv, "KEK_FILE="+file("kek-open")), as, []string{"kek-open", "600"}},
-		"no RS key":              {append(rsEnv, "RS_KEY_FILE="+file("absent")), rs, []string{"absent", "keys init"}},
-		"RS key for everybody":   {append(rsEnv, "RS_KEY_FILE="+file("key-open")), rs, []string{"key-open", "600"}},
-		"http issuer":            {append(asEnv, "ISSUER=http://auth.example.com"), as, []string{"ISSUER", "https"}},
-		"all problems at once":   {append(asEnv, "ISSUER=", "RESOURCE_URL=x", "KEK_FILE=", "GOOGLE_CLIENT_ID="), as, []string{"ISSUER", "RESOURCE_URL", "KEK_FILE", "GOOGLE_CLIENT_ID"}},
-		"RS, all at once":        {nil, rs, []string{"ISSUER", "RESOURCE_URL", "RS_KEY_FILE", "AS_INTERNAL_URL"}},
+		"schema behind":           {asEnv, as, []string{"authserver migrate up"}},
+		"AS port taken":           {append(asEnv, "AS_LISTEN="+taken.Addr().String()), as, []string{taken.Addr().String(), "AS_LISTEN", "in use"}},
+		"AS internal port taken":  {append(asEnv, "AS_INTERNAL_LISTEN="+taken.Addr().String()), as, []string{taken.Addr().String(), "AS_INTERNAL_LISTEN"}},
+		"RS port taken":           {append(rsEnv, "RS_LISTEN="+taken.Addr().String()), rs, []string{taken.Addr().String(), "RS_LISTEN", "in use"}},
+		"no KEK":                  {append(asEnv, "KEK_FILE="+file("absent")), as, []string{"absent", "keys init"}},
+		"KEK of another database": {append(asEnv, "DATABASE_URL="+running(t).DatabaseURL), as, []string{"KEK_FILE", "was in use"}},
+		"KEK for everybody":       {append(asEnv, "KEK_FILE="+file("kek-open")), as, []string{"kek-open", "600"}},
+		"no RS key":               {append(rsEnv, "RS_KEY_FILE="+file("absent")), rs, []string{"absent", "keys init"}},
+		"RS key for everybody":    {append(rsEnv, "RS_KEY_FILE="+file("key-open")), rs, []string{"key-open", "600"}},
+		"http issuer":             {append(asEnv, "ISSUER=http://auth.example.com"), as, []string{"ISSUER", "https"}},
+		"all problems at once":    {append(asEnv, "ISSUER=", "RESOURCE_URL=x", "KEK_FILE=", "GOOGLE_CLIENT_ID="), as, []string{"ISSUER", "RESOURCE_URL", "KEK_FILE", "GOOGLE_CLIENT_ID"}},
+		"RS, all at once":         {nil, rs, []string{"ISSUER", "RESOURCE_URL", "RS_KEY_FILE", "AS_INTERNAL_URL"}},
 	} {
 		out := said(t, row.env, row.program, "serve")
 		for _, want := range row.want {
