@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	whatwg "github.com/nlnwa/whatwg-url/url"
+
 	"latchkey/authserver/internal/client"
 	"latchkey/pkg/oauth"
 )
@@ -76,25 +78,41 @@ func TestErrorOfRedirect(t *testing.T) {
 	}
 }
 
-// FuzzMatchRedirect checks the hand-made comparison against net/url: whatever
-// matches a loopback registration must be, for a second parser, the same URI
-// but for the port.
+// FuzzMatchRedirect checks the hand-made comparison against two parsers that did
+// not make it: Go's and the browsers' (WHATWG URL). Whatever matches must be, for
+// both, a registered URI but for a loopback port: same scheme, host, path and
+// query, no user, no fragment (PEERS A6).
 func FuzzMatchRedirect(f *testing.F) {
-	c := &client.Client{RedirectURIs: []string{"http://127.0.0.1/callback", "http://localhost/cb?x=1", "https://a.example/cb"}}
-	for _, s := range []string{"http://127.0.0.1:1/callback", "http://localhost:2/cb?x=1", "http://127.0.0.1:80@evil/callback", "https://a.example/cb"} {
+	registered := []string{"http://127.0.0.1/callback", "http://localhost/cb?x=1", "http://[::1]/cb", "https://a.example/cb", "https://a.example:8443/cb?a=%2F&b", "cursor://anysphere.cursor-mcp/oauth/callback"}
+	c := &client.Client{RedirectURIs: registered}
+	for _, s := range append(registered, "http://127.0.0.1:1/callback", "http://localhost:2/cb?x=1", "http://[::1]:65535/cb", "http://127.0.0.1:80@evil/callback", `https://a.example\@evil/cb`, "https://a.example/cb/../cb", "HTTPS://a.example/cb") {
 		f.Add(s)
 	}
+	browser := whatwg.NewParser()
 	f.Fuzz(func(t *testing.T, s string) {
 		if !c.MatchRedirect(s) {
 			return
 		}
 		u, err := url.Parse(s)
-		if err != nil {
-			t.Fatalf("%q matches but does not parse", s)
+		if err != nil || u.User != nil || u.Fragment != "" {
+			t.Fatalf("%q matches, but Go reads %v %v", s, u, err)
 		}
-		host := u.Hostname()
-		if u.User != nil || u.Fragment != "" || (host != "127.0.0.1" && host != "localhost" && host != "a.example") || (u.Path != "/callback" && u.Path != "/cb") {
-			t.Errorf("%q matches, but leads to host %q path %q", s, host, u.Path)
+		w, err := browser.Parse(s)
+		if err != nil || w.Username() != "" || w.Password() != "" || w.Hash() != "" {
+			t.Fatalf("%q matches, but a browser reads %v %v", s, w, err)
 		}
+		for _, r := range registered {
+			ru, _ := url.Parse(r)
+			rw, err := browser.Parse(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			samePort := ru.Port() == u.Port() || u.Scheme == "http"
+			if u.Scheme == ru.Scheme && u.Hostname() == ru.Hostname() && samePort && u.EscapedPath() == ru.EscapedPath() && u.RawQuery == ru.RawQuery &&
+				w.Protocol() == rw.Protocol() && w.Hostname() == rw.Hostname() && (w.Port() == rw.Port() || u.Scheme == "http") && w.Pathname() == rw.Pathname() && w.Search() == rw.Search() {
+				return
+			}
+		}
+		t.Errorf("%q matches, but leads to %v for Go and %v for a browser", s, u, w)
 	})
 }

@@ -119,11 +119,7 @@ type form struct {
 // no state cookie; those come with the approval (MCP security best practices).
 func (h *Handler) Authorize(w http.ResponseWriter, r *http.Request) error {
 	ctx, t := r.Context(), tenant.FromContext(r.Context())
-	// A browser keeps its CSRF secret, so that two renders of the page are both valid.
-	browser := web.Cookie(r, t.Issuer, csrfCookie)
-	if raw, err := base64.RawURLEncoding.DecodeString(browser); err != nil || len(raw) != secretSize {
-		browser = randomSecret()
-	}
+	browser := browserSecret(r, t)
 	sum := sha256.Sum256([]byte(browser))
 	a, c, err := h.request(r, t, sum)
 	if err != nil {
@@ -309,6 +305,16 @@ func derive(browser, label string) string {
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
 
+// browserSecret is the browser's CSRF secret: it keeps the one it has, so that
+// two renders of a page are both valid.
+func browserSecret(r *http.Request, t *tenant.Tenant) string {
+	browser := web.Cookie(r, t.Issuer, csrfCookie)
+	if raw, err := base64.RawURLEncoding.Strict().DecodeString(browser); err != nil || len(raw) != secretSize || len(browser) != base64.RawURLEncoding.EncodedLen(secretSize) {
+		return randomSecret()
+	}
+	return browser
+}
+
 func randomSecret() string {
 	var b [secretSize]byte
 	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
@@ -318,8 +324,8 @@ func randomSecret() string {
 // parseState splits a state into tenant and hash. The tenant in it is only a
 // pointer: the row is found by the hash of the whole.
 func parseState(s string) (tenant.ID, [sha256.Size]byte, bool) {
-	raw, err := base64.RawURLEncoding.DecodeString(s)
-	if err != nil || len(raw) != 16+secretSize {
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(s)
+	if err != nil || len(raw) != 16+secretSize || len(s) != base64.RawURLEncoding.EncodedLen(16+secretSize) { // no line breaks, which the decoder skips
 		return tenant.ID{}, [sha256.Size]byte{}, false
 	}
 	return tenant.FromUUID(uuid.UUID(raw[:16])), sha256.Sum256(raw), true

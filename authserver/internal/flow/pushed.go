@@ -125,7 +125,7 @@ func pushedBinding(t *tenant.Tenant, id [sha256.Size]byte) vault.Binding {
 // link is ignored: what was not pushed was not proven (RFC 9126 §4).
 func (h *Handler) pushed(ctx context.Context, t *tenant.Tenant, q url.Values, requestURI string, browser [sha256.Size]byte, source string) (*authorization, *client.Client, error) {
 	clientID := q["client_id"]
-	raw, err := base64.RawURLEncoding.DecodeString(strings.TrimPrefix(requestURI, requestURIPrefix))
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(strings.TrimPrefix(requestURI, requestURIPrefix))
 	if err != nil || len(raw) != secretSize || len(clientID) != 1 || clientID[0] == "" {
 		return nil, nil, badLink("The link that brought you here does not name one app and its request.", nil)
 	}

@@ -1,0 +1,52 @@
+package flow_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"latchkey/authserver/internal/flow"
+	"latchkey/authserver/internal/tenant"
+	"latchkey/authserver/internal/web"
+	"latchkey/pkg/oauth"
+)
+
+// FuzzCookies: whatever the browser sends as cookies, what is read of one name is
+// a value that was sent under exactly that name, and a browser secret is 32 bytes
+// or a new one (RFC 6265bis: a cookie header is not to be trusted for anything).
+func FuzzCookies(f *testing.F) {
+	issuer, err := oauth.ParseIssuerURL("https://auth.example.com")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add("__Host-latchkey-csrf=" + strings.Repeat("A", 43))
+	f.Add("latchkey-csrf=x; __Host-latchkey-csrf=y; __Host-latchkey-csrf=z")
+	f.Add("__Host-latchkey-csrf=\"quoted\"; a")
+	f.Add("__HOST-latchkey-csrf=x;;=;\x00")
+	f.Fuzz(func(t *testing.T, header string) {
+		r := &http.Request{Header: http.Header{"Cookie": {header}}}
+		value := web.Cookie(r, issuer, "latchkey-csrf")
+		if value != "" && !strings.Contains(header, "__Host-latchkey-csrf=") {
+			t.Errorf("%q gives %q", header, value)
+		}
+		if secret := flow.BrowserSecret(r, &tenant.Tenant{Issuer: issuer}); len(secret) != 43 {
+			t.Errorf("%q gives a secret of %d characters", header, len(secret))
+		}
+	})
+}
+
+// FuzzState: a state of Google's answer is one spelling of tenant and secret, or none.
+func FuzzState(f *testing.F) {
+	f.Add(strings.Repeat("A", 64))
+	f.Add(strings.Repeat("A", 63) + "B")
+	f.Add("")
+	f.Fuzz(func(t *testing.T, s string) {
+		id, _, ok := flow.ParseState(s)
+		if !ok && !id.IsZero() {
+			t.Errorf("%q is refused but names %v", s, id)
+		}
+		if ok && len(s) != 64 {
+			t.Errorf("accepted %d characters", len(s))
+		}
+	})
+}
