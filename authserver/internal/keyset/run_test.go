@@ -145,7 +145,7 @@ func TestOneTenantsTroubleIsItsOwn(t *testing.T) {
 		stop()
 		m.set(func() {
 			for _, id := range others[3:] {
-				if n := len(m.reads[id]); n < 60 {
+				if n := len(m.reads[id]); n < 140 { // of about 160
 					t.Errorf("tenant %s was read %d times in an hour", id, n)
 				}
 			}
