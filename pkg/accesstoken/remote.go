@@ -42,6 +42,7 @@ type RemoteKeys struct {
 	tried   time.Time  // start of the last attempt
 	failed  error      // of the last attempt, nil after a success
 	flight  *keyFlight // the fetch under way, if any
+	unknown uint64     // how often a key id was not in the set
 }
 
 type keyFlight struct {
@@ -64,6 +65,9 @@ func (k *RemoteKeys) Key(ctx context.Context, kid string) (jose.JSONWebKey, erro
 	}
 	k.mu.Lock()
 	key, known := k.keys[kid]
+	if !known && !k.fetched.IsZero() {
+		k.unknown++
+	}
 	age, pause := k.now().Sub(k.fetched), k.now().Sub(k.tried)
 	switch {
 	case known && age < refresh:
@@ -96,6 +100,14 @@ func (k *RemoteKeys) Key(ctx context.Context, kid string) (jose.JSONWebKey, erro
 		return key, nil
 	}
 	return jose.JSONWebKey{}, fmt.Errorf("%w: unknown key id", ErrInvalid)
+}
+
+// Unknown is how often Key was asked for a key id that a fetched set did not
+// have: forged ones, or a rotation that did not publish in time.
+func (k *RemoteKeys) Unknown() uint64 {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.unknown
 }
 
 // Ready returns nil when tokens can be verified: keys are in memory, or a fetch

@@ -144,6 +144,9 @@ func TestUnknownKid(t *testing.T) {
 		s := &server{body: before}
 		k := remote(s)
 		has(t, k, "k1")
+		if n := k.Unknown(); n != 0 {
+			t.Errorf("%d unknown key ids before there was one", n)
+		}
 		for range 1000 {
 			if _, err := k.Key(t.Context(), "forged"); !errors.Is(err, accesstoken.ErrInvalid) {
 				t.Fatal(err)
@@ -152,6 +155,9 @@ func TestUnknownKid(t *testing.T) {
 		}
 		if n := s.count(); n > 3 {
 			t.Errorf("%d fetches in a minute", n)
+		}
+		if n := k.Unknown(); n != 1000 {
+			t.Errorf("%d unknown key ids counted", n)
 		}
 		s.set(func() { s.body = after })
 		time.Sleep(31 * time.Second)

@@ -47,7 +47,13 @@ type Verifier struct {
 	now      func() time.Time
 
 	mu     sync.RWMutex
-	cached map[[sha256.Size]byte]*Principal // verified tokens, by SHA-256; at most maxCached
+	cached map[[sha256.Size]byte]*verified // by SHA-256 of the token; at most maxCached
+}
+
+// verified is a token whose signature and claims were checked.
+type verified struct {
+	*Principal
+	kid string
 }
 
 // VerifierConfig configures a Verifier; all but Now is required.
@@ -67,33 +73,36 @@ func NewVerifier(c VerifierConfig) (*Verifier, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Verifier{issuer: c.Issuer, audience: c.Audience, keys: c.Keys, now: c.Now, cached: map[[sha256.Size]byte]*Principal{}}, nil
+	return &Verifier{issuer: c.Issuer, audience: c.Audience, keys: c.Keys, now: c.Now, cached: map[[sha256.Size]byte]*verified{}}, nil
 }
 
 // Verify checks signature and claims (RFC 9068 §4) and returns the principal.
-// A token verified before is answered from memory until it expires.
+// A token verified before is answered from memory until it expires, or its key
+// is gone: one that leaked and was deleted must not live on here.
 func (v *Verifier) Verify(ctx context.Context, token string) (*Principal, error) {
 	if len(token) == 0 || len(token) > MaxTokenBytes {
 		return nil, fmt.Errorf("%w: length", ErrInvalid)
 	}
 	sum := sha256.Sum256([]byte(token))
 	v.mu.RLock()
-	p := v.cached[sum]
+	known := v.cached[sum]
 	v.mu.RUnlock()
-	if p == nil {
+	if known == nil {
 		var err error
-		if p, err = v.verify(ctx, token); err != nil {
+		if known, err = v.verify(ctx, token); err != nil {
 			return nil, err
 		}
-		v.remember(sum, p)
+		v.remember(sum, known)
+	} else if _, err := v.keys.Key(ctx, known.kid); err != nil {
+		return nil, fmt.Errorf("finding key: %w", err)
 	}
-	if !v.now().Before(p.Expires.Add(Leeway)) {
+	if !v.now().Before(known.Expires.Add(Leeway)) {
 		return nil, fmt.Errorf("%w: expired", ErrInvalid)
 	}
-	return p, nil
+	return known.Principal, nil
 }
 
-func (v *Verifier) remember(sum [sha256.Size]byte, p *Principal) {
+func (v *Verifier) remember(sum [sha256.Size]byte, p *verified) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if len(v.cached) >= maxCached {
@@ -114,7 +123,7 @@ func (v *Verifier) remember(sum [sha256.Size]byte, p *Principal) {
 	v.cached[sum] = p
 }
 
-func (v *Verifier) verify(ctx context.Context, token string) (*Principal, error) {
+func (v *Verifier) verify(ctx context.Context, token string) (*verified, error) {
 	jws, err := jose.ParseSignedCompact(token, algorithms) // RFC 9068 §4: "none" and symmetric algorithms are refused here
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
@@ -143,7 +152,11 @@ func (v *Verifier) verify(ctx context.Context, token string) (*Principal, error)
 	if err := json.Unmarshal(payload, &c); err != nil {
 		return nil, fmt.Errorf("%w: claims: %w", ErrInvalid, err)
 	}
-	return v.check(c)
+	p, err := v.check(c)
+	if err != nil {
+		return nil, err
+	}
+	return &verified{p, header.KeyID}, nil
 }
 
 func (v *Verifier) check(c Claims) (*Principal, error) {

@@ -3,6 +3,7 @@ package accesstoken_test
 import (
 	"context"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
@@ -29,11 +30,9 @@ const (
 type static struct {
 	keys map[string]jose.JSONWebKey
 	err  error
-	n    int
 }
 
 func (s *static) Key(_ context.Context, kid string) (jose.JSONWebKey, error) {
-	s.n++
 	if s.err != nil {
 		return jose.JSONWebKey{}, s.err
 	}
@@ -110,7 +109,19 @@ func TestVerify(t *testing.T) {
 	rs := jose.JSONWebKey{Key: private, KeyID: "rs", Algorithm: string(jose.RS256)}
 	disguised := rs
 	disguised.KeyID = "k1"
-	v := verifier(t, &static{keys: map[string]jose.JSONWebKey{"k1": key, "rs": rs}})
+	_, edPrivate, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ed := jose.JSONWebKey{Key: edPrivate, KeyID: "ed", Algorithm: string(jose.EdDSA)}
+	// Keys whose alg is not what they are used for: the key says, not the token.
+	edAsES, rsAsPS, bare := ed, rs, ed
+	edAsES.KeyID, edAsES.Algorithm = "ed-as-es", string(jose.ES256)
+	rsAsPS.KeyID, rsAsPS.Algorithm = "rs-as-ps", string(jose.PS256)
+	bare.KeyID, bare.Algorithm = "bare", ""
+	edDisguised := ed
+	edDisguised.KeyID = "rs"
+	v := verifier(t, &static{keys: map[string]jose.JSONWebKey{"k1": key, "rs": rs, "ed": ed, "ed-as-es": edAsES, "rs-as-ps": rsAsPS, "bare": bare}})
 	now := time.Now().Unix()
 	es := func(change func(*accesstoken.Claims)) string {
 		return sign(t, key, jose.ES256, "at+jwt", claims(change))
@@ -122,6 +133,11 @@ func TestVerify(t *testing.T) {
 		"good":                             {es(nil), true},
 		"long typ":                         {sign(t, key, jose.ES256, "application/at+jwt", claims(nil)), true},
 		"RS256":                            {sign(t, rs, jose.RS256, "at+jwt", claims(nil)), true},
+		"EdDSA":                            {sign(t, ed, jose.EdDSA, "at+jwt", claims(nil)), true},
+		"EdDSA under an RS256 key id":      {sign(t, edDisguised, jose.EdDSA, "at+jwt", claims(nil)), false},
+		"EdDSA with a key for ES256":       {sign(t, edAsES, jose.EdDSA, "at+jwt", claims(nil)), false},
+		"RS256 with a key for PS256":       {sign(t, rsAsPS, jose.RS256, "at+jwt", claims(nil)), false},
+		"a key without algorithm":          {sign(t, bare, jose.EdDSA, "at+jwt", claims(nil)), false},
 		"expired within the leeway":        {es(func(c *accesstoken.Claims) { c.Expiry = now - 20 }), true},
 		"expired":                          {es(func(c *accesstoken.Claims) { c.Expiry = now - 31 }), false},
 		"no exp":                           {es(func(c *accesstoken.Claims) { c.Expiry = 0 }), false},
@@ -192,22 +208,32 @@ func TestDoubtIsNotRefusal(t *testing.T) {
 	}
 }
 
-// TestVerifyFromMemory: a token is verified once and expires all the same.
+// TestVerifyFromMemory: a token is verified once and expires all the same; when its key is gone, it is refused from memory
+// too: a key that leaked and was deleted must not live on in the tokens that were seen before.
 func TestVerifyFromMemory(t *testing.T) {
 	t.Parallel()
-	key := ec(t, "k1")
+	key, another := ec(t, "k1"), ec(t, "k1")
 	synctest.Test(t, func(t *testing.T) {
 		keys := &static{keys: map[string]jose.JSONWebKey{"k1": key}}
 		v := verifier(t, keys)
 		token := sign(t, key, jose.ES256, "at+jwt", claims(nil))
-		for range 5 {
-			if _, err := v.Verify(t.Context(), token); err != nil {
-				t.Fatal(err)
-			}
+		if _, err := v.Verify(t.Context(), token); err != nil {
+			t.Fatal(err)
 		}
-		if keys.n != 1 {
-			t.Errorf("verified %d times", keys.n)
+		keys.keys["k1"] = another // would fail a signature that is checked again
+		if _, err := v.Verify(t.Context(), token); err != nil {
+			t.Fatal("verified again: ", err)
 		}
+		keys.err = errors.New("unreachable")
+		if _, err := v.Verify(t.Context(), token); err == nil || errors.Is(err, accesstoken.ErrInvalid) {
+			t.Error("doubt about the key:", err)
+		}
+		keys.err = nil
+		delete(keys.keys, "k1")
+		if _, err := v.Verify(t.Context(), token); !errors.Is(err, accesstoken.ErrInvalid) {
+			t.Error("accepted from memory although its key is gone:", err)
+		}
+		keys.keys["k1"] = key
 		time.Sleep(600*time.Second + accesstoken.Leeway) // the bubble's clock
 		if _, err := v.Verify(t.Context(), token); !errors.Is(err, accesstoken.ErrInvalid) {
 			t.Error("accepted from memory after its end")

@@ -7,14 +7,12 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"os"
 	"runtime/debug"
 	"time"
 
 	"github.com/alecthomas/kong"
 
 	"latchkey/authserver/internal/config"
-	"latchkey/authserver/internal/vault"
 	"latchkey/migrations"
 )
 
@@ -23,7 +21,7 @@ type cli struct {
 
 	Serve       serveCmd       `cmd:"" help:"Run the authorization server."`
 	Migrate     migrateCmd     `cmd:"" help:"Change or show the database schema."`
-	Keys        keysCmd        `cmd:"" help:"Make keys."`
+	Keys        keysCmd        `cmd:"" help:"Make, list and rotate keys."`
 	Clients     clientsCmd     `cmd:"" help:"Enter, list and delete clients."`
 	Healthcheck healthcheckCmd `cmd:"" help:"Exit 0 if the running server is ready."`
 	Version     versionCmd     `cmd:"" help:"Print the version."`
@@ -139,27 +137,6 @@ func (c *migrateStatusCmd) Run(e *env) error {
 		}
 	}
 	return nil
-}
-
-type keysCmd struct {
-	Init keysInitCmd `cmd:"" help:"Make the key-encryption key, once. Without it no stored credential can be read: back it up."`
-}
-
-type keysInitCmd struct {
-	KEKFile string `name:"kek-file" env:"KEK_FILE" required:"" help:"File to make, mode 0600; it must not exist." placeholder:"FILE"`
-	Keep    bool   `name:"keep" help:"Do nothing if the file exists, for jobs that run at every start."`
-}
-
-func (c *keysInitCmd) Run(e *env) error {
-	if _, err := os.Stat(c.KEKFile); c.Keep && err == nil {
-		return nil
-	}
-	kek, err := vault.CreateKEK(c.KEKFile)
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(e.out, "made key-encryption key %s in %s; back it up\n", kek.ID(), c.KEKFile)
-	return err
 }
 
 type healthcheckCmd struct {

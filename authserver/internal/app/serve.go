@@ -86,6 +86,7 @@ func serve(ctx context.Context, c *config.Server, log *slog.Logger) error {
 	}
 	public.Handler, internal.Handler, admin.Handler = s.Public(log), s.Internal(log), s.Admin(log)
 	go s.sweep(ctx, log)
+	go s.keys.Run(ctx)
 	return httpx.Serve(ctx, log, public, internal, admin)
 }
 
@@ -117,7 +118,8 @@ func New(c *config.Server, db *postgres.DB, kek *vault.KEK, callers *exchange.Cl
 	lifetimes := tenant.DefaultLifetimes()
 	lifetimes.AccessToken, lifetimes.RefreshGrace = c.AccessTokenTTL, c.RefreshGrace
 	directory, err := tenant.NewDirectory(&tenant.Tenant{
-		ID: tenant.DefaultID, Slug: "default", Issuer: c.Issuer, Lifetimes: lifetimes, DefaultScopes: scope.Names(), Documents: c.Documents,
+		ID: tenant.DefaultID, Slug: "default", Issuer: c.Issuer, Lifetimes: lifetimes, DefaultScopes: scope.Names(),
+		Documents: c.Documents, AccessTokenAlg: c.AccessTokenAlg,
 		Resources: []tenant.Resource{{Canonical: c.Resource, Aliases: tenant.DefaultAliases(c.Resource, true)}},
 	})
 	if err != nil {
@@ -128,7 +130,12 @@ func New(c *config.Server, db *postgres.DB, kek *vault.KEK, callers *exchange.Cl
 	if err != nil {
 		return nil, err
 	}
-	keys := keyset.New(keyset.Config{Store: db, Vault: v})
+	timing := keyset.DefaultTiming()
+	timing.Period = c.SigningKeyPeriod
+	keys, err := keyset.New(keyset.Config{Store: db, Vault: v, Tenants: tenants, Timing: timing, Log: log})
+	if err != nil {
+		return nil, err
+	}
 	authURL, err := url.Parse(c.Google.AuthURL)
 	if err != nil {
 		return nil, fmt.Errorf("GOOGLE_AUTH_URL: %w", err)

@@ -67,7 +67,7 @@ func readSmall(file string) ([]byte, error) {
 	return os.ReadFile(file)
 }
 
-// Check returns the database URL of the servers' login user.
+// check returns the database URL of the servers' login user.
 func (d Database) check(p *problems) secret.Text {
 	return p.secretOf("DATABASE_URL", d.DatabaseURL, d.DatabaseURLFile, true)
 }
@@ -97,6 +97,7 @@ func (s Serve) Check() (*Server, error) {
 		DatabaseURL: s.check(&p), Listen: s.Listen, InternalListen: s.InternalListen, AdminListen: s.AdminListen,
 		InternalURL: strings.TrimSuffix(s.InternalURL, "/"), KEKFile: s.KEKFile, RSClientID: s.RSClientID, RSJWKSFile: s.RSJWKSFile,
 		AccessTokenTTL: s.AccessTokenTTL, RefreshGrace: s.RefreshGrace,
+		AccessTokenAlg: s.AccessTokenAlg, SigningKeyPeriod: s.SigningKeyPeriod, // kong admits only the three algorithms
 	}
 	var err error
 	if s.Issuer == "" {
@@ -138,6 +139,9 @@ func (s Serve) Check() (*Server, error) {
 	}
 	p.within("ACCESS_TOKEN_TTL", s.AccessTokenTTL, time.Minute, 24*time.Hour)
 	p.within("REFRESH_GRACE", s.RefreshGrace, 0, 10*time.Minute)
+	if s.SigningKeyPeriod != 0 {
+		p.within("SIGNING_KEY_PERIOD", s.SigningKeyPeriod, 24*time.Hour, 365*24*time.Hour)
+	}
 	s.checkClients(&p, out)
 	if err := p.err(); err != nil {
 		return nil, err

@@ -51,6 +51,8 @@ func TestCheck(t *testing.T) {
 		"secret file missing":                     {func(s *config.Serve) { s.GoogleSecret, s.GoogleSecretFile = "", "no-such-file" }, "GOOGLE_CLIENT_SECRET_FILE"},
 		"Google over http":                        {func(s *config.Serve) { s.GoogleTokenURL = "http://a.example/token" }, "must be https"},
 		"access tokens that live too long":        {func(s *config.Serve) { s.AccessTokenTTL = 48 * time.Hour }, "ACCESS_TOKEN_TTL"},
+		"keys that never rest":                    {func(s *config.Serve) { s.SigningKeyPeriod = time.Hour }, "SIGNING_KEY_PERIOD"},
+		"keys rotated by hand only":               {func(s *config.Serve) { s.SigningKeyPeriod = 0 }, ""},
 		"internal URL on a private network, http": {func(s *config.Serve) { s.InternalURL = "http://authserver:8081" }, ""},
 	} {
 		s := valid()

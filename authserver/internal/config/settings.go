@@ -55,6 +55,9 @@ type Serve struct {
 	TrustedProxies      string   `name:"trusted-proxies" env:"TRUSTED_PROXIES" help:"Networks of the reverse proxies in front of this server: only they are believed about a client's address." placeholder:"CIDR,..."`
 	CIMDTestAllowHosts  []string `name:"cimd-test-allow-hosts" env:"CIMD_TEST_ALLOW_HOSTS" help:"Test only: host:port on loopback from which client metadata documents may come." placeholder:"HOST:PORT,..."`
 	CIMDTestCAFile      string   `name:"cimd-test-ca-file" env:"CIMD_TEST_CA_FILE" help:"Test only: certificate authority of these hosts." placeholder:"FILE"`
+
+	AccessTokenAlg   string        `name:"access-token-alg" env:"ACCESS_TOKEN_ALG" default:"ES256" enum:"ES256,EdDSA,RS256" help:"Algorithm of access tokens: ES256, EdDSA or RS256 (2048 bits). A change rotates the keys."`
+	SigningKeyPeriod time.Duration `name:"signing-key-period" env:"SIGNING_KEY_PERIOD" default:"720h" help:"How long a signing key is used, 24h to 8760h; 0: until authserver keys rotate."`
 }
 
 // Google are the checked settings of the upstream.
@@ -89,4 +92,7 @@ type Server struct {
 	Proxies         httpx.Proxies
 	TestHosts       []string       // host:port; test only
 	TestRoots       *x509.CertPool // nil: the system's; test only
+
+	AccessTokenAlg   string        // ES256, EdDSA or RS256
+	SigningKeyPeriod time.Duration // 0: keys change by hand only
 }

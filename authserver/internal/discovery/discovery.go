@@ -22,10 +22,7 @@ type Handler struct {
 	Keys    func(ctx context.Context, t tenant.ID) (*keyset.Set, error)
 }
 
-const (
-	metadataAge = "public, max-age=3600"
-	jwksAge     = "public, max-age=300" // at most this long is a new key unknown somewhere
-)
+const metadataAge = "public, max-age=3600"
 
 // Metadata returns the document of a tenant.
 func Metadata(t *tenant.Tenant) oauth.ServerMetadata {
@@ -102,14 +99,18 @@ func (h *Handler) document(w http.ResponseWriter, r *http.Request, t *tenant.Ten
 	write(w, r, body, `"`+hex.EncodeToString(sum[:8])+`"`, metadataAge)
 }
 
-// JWKS serves the tenant's public keys (RFC 7517 §5).
+// JWKS serves the tenant's public keys (RFC 7517 §5). How long they may be
+// cached is the key set's to say: a copy has every key that signs as long as it
+// lasts. While nobody here answers, a copy helps (RFC 5861 §4) for as long as
+// the tokens live that were made before.
 func (h *Handler) JWKS(w http.ResponseWriter, r *http.Request) error {
-	set, err := h.Keys(r.Context(), tenant.FromContext(r.Context()).ID)
+	t := tenant.FromContext(r.Context())
+	set, err := h.Keys(r.Context(), t.ID)
 	if err != nil {
 		return oauth.Unavailable(fmt.Errorf("reading keys: %w", err))
 	}
 	body, etag := set.JWKS()
-	write(w, r, body, etag, jwksAge)
+	write(w, r, body, etag, fmt.Sprintf("public, max-age=%d, stale-if-error=%d", int(set.MaxAge().Seconds()), int(t.Lifetimes.AccessToken.Seconds())))
 	return nil
 }
 

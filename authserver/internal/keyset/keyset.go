@@ -2,26 +2,16 @@ package keyset
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/sha256"
-	"crypto/x509"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
-	"github.com/go-jose/go-jose/v4"
 	"golang.org/x/sync/singleflight"
 
-	"latchkey/authserver/internal/grant"
 	"latchkey/authserver/internal/tenant"
 	"latchkey/authserver/internal/vault"
-	"latchkey/pkg/accesstoken"
-	"latchkey/pkg/secret"
 )
 
 // Purpose of a key.
@@ -32,8 +22,11 @@ const (
 	ForGrants       Purpose = "grant"
 )
 
-// State of a key: next is published but does not sign, active signs, retired
-// only verifies.
+// Purposes are all of them.
+func Purposes() []Purpose { return []Purpose{ForAccessTokens, ForGrants} }
+
+// State of a key: next is known but does not sign, active signs, retired only
+// verifies.
 type State string
 
 const (
@@ -44,19 +37,54 @@ const (
 
 // Record is a key as stored.
 type Record struct {
-	KID     string
-	Purpose Purpose
-	Alg     string
-	Sealed  []byte
-	State   State
+	KID                         string
+	Purpose                     Purpose
+	Alg                         string
+	Sealed                      []byte
+	State                       State
+	Created, Activated, Retired time.Time     // zero until it happens
+	Age                         time.Duration // in its state, by the database's clock when it was read
+	TokenLife                   time.Duration // the longest life of its tokens that a server has noted
 }
 
-// Store keeps keys.
+// Demand says when a next key is wanted besides when the active one has
+// another algorithm.
+type Demand struct {
+	ByHand bool          // an operator asks: always
+	After  time.Duration // age of the active key; 0: no age
+	Max    int           // keys of the purpose, the new one included
+}
+
+// Advance is what a server knows of a purpose's transitions.
+type Advance struct {
+	Purpose   Purpose
+	Lead      time.Duration // a next key so old becomes active, the active one retired
+	TokenLife time.Duration // longest life of a token made now; noted at every key
+	Margin    time.Duration // a key retired for its token life and this is deleted
+}
+
+// Advanced is what was done: key ids.
+type Advanced struct {
+	Activated string // "" for none
+	Deleted   []string
+}
+
+// Store keeps keys. Each method that changes something is one transaction and
+// decides by the database's clock; of several processes at once one does it.
 type Store interface {
+	// SigningKeys returns a tenant's keys: active, next, retired ones newest first.
 	SigningKeys(ctx context.Context, t tenant.ID) ([]Record, error)
 	// InsertSigningKey stores a tenant's first active key of a purpose. When
 	// another process was first it changes nothing and returns nil: read again.
 	InsertSigningKey(ctx context.Context, t tenant.ID, r Record) error
+	// PublishSigningKey stores a next key if there is an active one, none is next
+	// and the demand holds. It reports whether it did.
+	PublishSigningKey(ctx context.Context, t tenant.ID, r Record, d Demand) (bool, error)
+	// AdvanceSigningKeys does the transitions that are due, unless another
+	// process is at it.
+	AdvanceSigningKeys(ctx context.Context, t tenant.ID, a Advance) (Advanced, error)
+	// ReplaceSigningKeys deletes every key of a purpose and stores an active one.
+	ReplaceSigningKeys(ctx context.Context, t tenant.ID, r Record) ([]string, error)
 }
 
 // Sealer seals private keys.
@@ -65,48 +93,68 @@ type Sealer interface {
 	Open(ctx context.Context, b vault.Binding, sealed []byte) ([]byte, error)
 }
 
-// Refresh is the age at which a set is read again.
-const Refresh = 30 * time.Second
-
-// Config configures a Keyset. Store and Vault are required.
+// Config configures a Keyset. Store, Vault and Tenants are required.
 type Config struct {
-	Store Store
-	Vault Sealer
-	Now   func() time.Time
+	Store   Store
+	Vault   Sealer
+	Tenants func() *tenant.Directory
+	Timing  Timing           // default DefaultTiming
+	Now     func() time.Time // default time.Now
+	Log     *slog.Logger     // default: none
 }
 
 // Keyset serves every tenant's set from memory. Safe for concurrent use.
 type Keyset struct {
-	store  Store
-	vault  Sealer
-	now    func() time.Time
-	flight singleflight.Group
+	store   Store
+	vault   Sealer
+	tenants func() *tenant.Directory
+	timing  Timing
+	now     func() time.Time
+	log     *slog.Logger
+	flight  singleflight.Group
 
 	mu   sync.RWMutex
 	sets map[tenant.ID]*Set
 }
 
 // New returns an empty cache; a tenant's set is read, or made, at its first use.
-func New(c Config) *Keyset {
+// It refuses times with which a key could sign before everybody knows it.
+func New(c Config) (*Keyset, error) {
+	if c.Store == nil || c.Vault == nil || c.Tenants == nil {
+		return nil, errors.New("the key set needs a store, a vault and the tenants")
+	}
+	if c.Timing == (Timing{}) {
+		c.Timing = DefaultTiming()
+	}
+	if err := c.Timing.check(); err != nil {
+		return nil, err
+	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Keyset{store: c.Store, vault: c.Vault, now: c.Now, sets: map[tenant.ID]*Set{}}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Keyset{store: c.Store, vault: c.Vault, tenants: c.Tenants, timing: c.Timing, now: c.Now, log: c.Log, sets: map[tenant.ID]*Set{}}, nil
 }
 
-// For returns the tenant's set. A set older than Refresh is read again in the
-// background and served meanwhile, so a database outage stops no signature
-// check and adds no latency.
+// For returns the tenant's set. One older than Refresh is read again in the
+// background and served meanwhile, so a short outage of the database stops no
+// signature check and adds no latency. One that may lack a key which signs by
+// now is not served: the error is doubt (DESIGN §1.5).
 func (k *Keyset) For(ctx context.Context, t tenant.ID) (*Set, error) {
 	k.mu.RLock()
 	set := k.sets[t]
 	k.mu.RUnlock()
 	load := func() (any, error) { return k.load(context.WithoutCancel(ctx), t) }
 	if set != nil {
-		if k.now().Sub(set.read) >= Refresh {
+		age := k.wall().Sub(set.read)
+		if age >= k.timing.Refresh {
 			k.flight.DoChan(t.String(), load)
 		}
-		return set, nil
+		if age >= 0 && age < k.timing.complete() {
+			return set, nil
+		}
 	}
 	fresh, err, _ := k.flight.Do(t.String(), load)
 	if err != nil {
@@ -115,11 +163,23 @@ func (k *Keyset) For(ctx context.Context, t tenant.ID) (*Set, error) {
 	return fresh.(*Set), nil
 }
 
-func (k *Keyset) load(ctx context.Context, t tenant.ID) (*Set, error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+// wall is the time without its monotonic part, which stands still while a
+// machine is suspended: keys do not.
+func (k *Keyset) wall() time.Time { return k.now().Round(0) }
+
+const loadTimeout = 5 * time.Second
+
+// load reads a tenant's keys, makes what is missing, and keeps the set.
+func (k *Keyset) load(ctx context.Context, id tenant.ID) (*Set, error) {
+	t, ok := k.tenants().ByID(id)
+	if !ok {
+		return nil, errors.New("reading signing keys: unknown tenant")
+	}
+	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
 	defer cancel()
 	for range 2 {
-		records, err := k.store.SigningKeys(ctx, t)
+		read := k.wall() // before the query: what is stored from now on may be missing
+		records, err := k.store.SigningKeys(ctx, id)
 		if err != nil {
 			return nil, fmt.Errorf("reading signing keys: %w", err)
 		}
@@ -130,116 +190,31 @@ func (k *Keyset) load(ctx context.Context, t tenant.ID) (*Set, error) {
 			}
 		}
 		if len(missing) == 0 {
-			set, err := k.open(ctx, t, records)
+			set, err := k.open(ctx, id, records, read)
 			if err != nil {
 				return nil, err
 			}
-			k.mu.Lock()
-			k.sets[t] = set
-			k.mu.Unlock()
+			k.keep(id, set)
 			return set, nil
 		}
 		for p := range missing { // the tenant's first use; the first writer wins
-			if err := k.create(ctx, t, p); err != nil {
+			r, err := generate(ctx, k.vault, id, p, algOf(t, p))
+			if err != nil {
 				return nil, err
+			}
+			if err := k.store.InsertSigningKey(ctx, id, r); err != nil {
+				return nil, fmt.Errorf("storing signing key: %w", err)
 			}
 		}
 	}
 	return nil, errors.New("the tenant has no active signing key")
 }
 
-func binding(t tenant.ID, kid string) vault.Binding {
-	return vault.Binding{Tenant: t, Purpose: vault.SigningKey, Context: kid}
-}
-
-func (k *Keyset) create(ctx context.Context, t tenant.ID, p Purpose) error {
-	r := Record{Purpose: p, State: Active}
-	var private []byte
-	switch p {
-	case ForAccessTokens:
-		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-		if err != nil {
-			return fmt.Errorf("making signing key: %w", err)
-		}
-		if private, err = x509.MarshalPKCS8PrivateKey(key); err != nil {
-			return fmt.Errorf("encoding signing key: %w", err)
-		}
-		public, err := (&jose.JSONWebKey{Key: &key.PublicKey}).Thumbprint(cryptoSHA256) // RFC 7638
-		if err != nil {
-			return fmt.Errorf("naming signing key: %w", err)
-		}
-		r.Alg, r.KID = string(jose.ES256), hex.EncodeToString(public[:16])
-	case ForGrants:
-		private = make([]byte, 32)
-		_, _ = rand.Read(private) // never fails (crypto/rand)
-		var id [4]byte
-		_, _ = rand.Read(id[:])
-		r.Alg, r.KID = "HS256", hex.EncodeToString(id[:])
+// keep puts a set into memory unless one that was read later is there.
+func (k *Keyset) keep(t tenant.ID, set *Set) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if old := k.sets[t]; old == nil || !old.read.After(set.read) || old.read.After(k.wall()) {
+		k.sets[t] = set
 	}
-	var err error
-	if r.Sealed, err = k.vault.Seal(ctx, binding(t, r.KID), private); err != nil {
-		return fmt.Errorf("sealing signing key: %w", err)
-	}
-	if err := k.store.InsertSigningKey(ctx, t, r); err != nil {
-		return fmt.Errorf("storing signing key: %w", err)
-	}
-	return nil
-}
-
-func (k *Keyset) open(ctx context.Context, t tenant.ID, records []Record) (*Set, error) {
-	set := &Set{public: map[string]jose.JSONWebKey{}, read: k.now()}
-	var mac *grant.MACKey
-	var others []grant.MACKey
-	var jwks jose.JSONWebKeySet
-	for _, r := range records {
-		private, err := k.vault.Open(ctx, binding(t, r.KID), r.Sealed)
-		if err != nil {
-			return nil, fmt.Errorf("opening signing key %s: %w", r.KID, err)
-		}
-		if r.Purpose == ForGrants {
-			key, err := macKey(r.KID, private)
-			if err != nil {
-				return nil, err
-			}
-			if r.State == Active {
-				mac = &key
-			} else {
-				others = append(others, key)
-			}
-			continue
-		}
-		parsed, err := x509.ParsePKCS8PrivateKey(private)
-		if err != nil {
-			return nil, fmt.Errorf("decoding signing key %s", r.KID)
-		}
-		jwk := jose.JSONWebKey{Key: parsed, KeyID: r.KID, Algorithm: r.Alg, Use: "sig"}
-		if r.State == Active {
-			if set.signer, err = jose.NewSigner(jose.SigningKey{Algorithm: jose.SignatureAlgorithm(r.Alg), Key: jwk}, (&jose.SignerOptions{}).WithType(accesstoken.Type)); err != nil {
-				return nil, fmt.Errorf("using signing key %s: %w", r.KID, err)
-			}
-		}
-		set.public[r.KID] = jwk.Public()
-		jwks.Keys = append(jwks.Keys, jwk.Public())
-	}
-	if set.signer == nil || mac == nil {
-		return nil, errors.New("the tenant lacks an active key")
-	}
-	var err error
-	if set.codec, err = grant.NewCodec(t, *mac, others...); err != nil {
-		return nil, err
-	}
-	if set.jwks, err = json.Marshal(jwks); err != nil {
-		return nil, fmt.Errorf("encoding key set: %w", err)
-	}
-	sum := sha256.Sum256(set.jwks)
-	set.etag = `"` + hex.EncodeToString(sum[:8]) + `"`
-	return set, nil
-}
-
-func macKey(kid string, raw []byte) (grant.MACKey, error) {
-	id, err := hex.DecodeString(kid)
-	if err != nil || len(id) != 4 {
-		return grant.MACKey{}, fmt.Errorf("grant key %s has no valid id", kid)
-	}
-	return grant.MACKey{ID: [4]byte(id), Key: secret.NewBytes(raw)}, nil
 }

@@ -48,14 +48,58 @@ func setUp(t testing.TB) *fixture {
 	return f
 }
 
-// replica is a key set with a vault of its own, as another process has.
-func (f *fixture) replica(t testing.TB, s keyset.Store, now func() time.Time) *keyset.Keyset {
+// replica is a key set with a vault of its own, as another process has. It
+// knows the default tenant and others.
+func (f *fixture) replica(t testing.TB, s keyset.Store, now func() time.Time, others ...tenant.ID) *keyset.Keyset {
+	t.Helper()
+	return f.configured(t, keyset.Config{Store: s, Now: now, Tenants: directory(t, nil, others...)})
+}
+
+func (f *fixture) configured(t testing.TB, c keyset.Config) *keyset.Keyset {
+	t.Helper()
+	c.Vault = f.vault(t)
+	if c.Store == nil {
+		c.Store = f.db
+	}
+	if c.Tenants == nil {
+		c.Tenants = directory(t, nil)
+	}
+	k, err := keyset.New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+func (f *fixture) vault(t testing.TB) *vault.Vault {
 	t.Helper()
 	v, err := vault.New(vault.Config{KEK: f.kek, Store: f.db})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return keyset.New(keyset.Config{Store: s, Vault: v, Now: now})
+	return v
+}
+
+// directory has the default tenant and others, each changed if change is given.
+func directory(t testing.TB, change func(*tenant.Tenant), others ...tenant.ID) func() *tenant.Directory {
+	t.Helper()
+	var all []*tenant.Tenant
+	for _, id := range append([]tenant.ID{tenant.DefaultID}, others...) {
+		issuer, err := oauth.ParseIssuerURL("https://as.example.com/t/" + id.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		one := &tenant.Tenant{ID: id, Slug: id.String(), Issuer: issuer, Lifetimes: tenant.DefaultLifetimes()}
+		if change != nil {
+			change(one)
+		}
+		all = append(all, one)
+	}
+	d, err := tenant.NewDirectory(all...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func() *tenant.Directory { return d }
 }
 
 func mustSet(t testing.TB, k *keyset.Keyset, tn tenant.ID) *keyset.Set {
@@ -105,8 +149,9 @@ func TestReplicasAgreeOnTheFirstKeys(t *testing.T) {
 func TestSignedTokensVerify(t *testing.T) {
 	t.Parallel()
 	f := setUp(t)
-	k := f.replica(t, f.db, nil)
-	set, other := mustSet(t, k, tenant.DefaultID), mustSet(t, k, pgtest.Tenant(t, f.dsn))
+	another := pgtest.Tenant(t, f.dsn)
+	k := f.replica(t, f.db, nil, another)
+	set, other := mustSet(t, k, tenant.DefaultID), mustSet(t, k, another)
 	issuer, err := oauth.ParseIssuerURL("https://as.example.com")
 	if err != nil {
 		t.Fatal(err)
@@ -208,7 +253,7 @@ func TestServesStaleWhileTheDatabaseIsAway(t *testing.T) {
 		<-s.read
 	}
 	s.away.Store(true)
-	seconds.Store(int64(keyset.Refresh/time.Second) + 1)
+	seconds.Store(int64(keyset.DefaultTiming().Refresh/time.Second) + 1)
 	if mustSet(t, k, tenant.DefaultID) != set {
 		t.Error("the stale set is not served")
 	}
@@ -233,7 +278,7 @@ func TestMovedKeyIsRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := f.replica(t, f.db, nil).For(ctx, other); !errors.Is(err, vault.ErrRefused) {
+	if _, err := f.replica(t, f.db, nil, other).For(ctx, other); !errors.Is(err, vault.ErrRefused) {
 		t.Errorf("another tenant's keys are used: %v", err)
 	}
 }

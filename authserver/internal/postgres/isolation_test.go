@@ -79,6 +79,7 @@ func TestOtherTenantFindsNothing(t *testing.T) {
 	}
 
 	other := pgtest.Tenant(t, f.dsn)
+	third := pgtest.Tenant(t, f.dsn) // may get a key of its own
 	ref := record.Ref
 	ref.Tenant = other
 	none := errors.New("found nothing")
@@ -138,6 +139,24 @@ func TestOtherTenantFindsNothing(t *testing.T) {
 		}, connection.ErrLost},
 		"DataKeys":    {func() error { keys, err := f.db.DataKeys(ctx, other); return found(len(keys), err) }, none},
 		"SigningKeys": {func() error { keys, err := f.db.SigningKeys(ctx, other); return found(len(keys), err) }, none},
+		"PublishSigningKey": {func() error {
+			published, err := f.db.PublishSigningKey(ctx, other, keyset.Record{KID: "k2", Purpose: keyset.ForGrants, Alg: "HS256", Sealed: []byte("s")}, keyset.Demand{ByHand: true, Max: 9})
+			if published {
+				return err
+			}
+			return found(0, err)
+		}, none},
+		"AdvanceSigningKeys": {func() error {
+			done, err := f.db.AdvanceSigningKeys(ctx, other, keyset.Advance{Purpose: keyset.ForGrants, TokenLife: time.Hour})
+			if done.Activated != "" || len(done.Deleted) > 0 {
+				return err
+			}
+			return found(0, err)
+		}, none},
+		"ReplaceSigningKeys": {func() error {
+			deleted, err := f.db.ReplaceSigningKeys(ctx, third, keyset.Record{KID: "k", Purpose: keyset.ForGrants, Alg: "HS256", Sealed: []byte("s")})
+			return found(len(deleted), err)
+		}, none},
 	} {
 		before := f.dump(t, tenant.DefaultID)
 		if err := m.call(); !errors.Is(err, m.want) {

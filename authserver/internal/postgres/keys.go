@@ -6,7 +6,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"latchkey/authserver/internal/keyset"
 	"latchkey/authserver/internal/tenant"
 	"latchkey/authserver/internal/vault"
 )
@@ -26,26 +25,6 @@ func (db *DB) InsertDataKey(ctx context.Context, t tenant.ID, k vault.DataKey) e
 		ON CONFLICT DO NOTHING`, t.UUID(), k.ID, k.KEK, k.Wrapped))
 	if err != nil {
 		return fmt.Errorf("storing data key: %w", err)
-	}
-	return nil
-}
-
-// SigningKeys returns all signing keys of a tenant, sealed.
-func (db *DB) SigningKeys(ctx context.Context, t tenant.ID) ([]keyset.Record, error) {
-	return list(ctx, db, t, stmt(`SELECT kid, purpose, alg, sealed_key, state FROM signing_keys WHERE tenant_id = $1 ORDER BY created_at`, t.UUID()),
-		func(row pgx.CollectableRow) (r keyset.Record, err error) {
-			err = row.Scan(&r.KID, &r.Purpose, &r.Alg, &r.Sealed, &r.State)
-			return r, err
-		})
-}
-
-// InsertSigningKey stores a tenant's first active key of a purpose; the first
-// writer wins.
-func (db *DB) InsertSigningKey(ctx context.Context, t tenant.ID, r keyset.Record) error {
-	_, err := db.exec(ctx, t, stmt(`INSERT INTO signing_keys (tenant_id, kid, purpose, alg, sealed_key, state, activated_at)
-		VALUES ($1, $2, $3, $4, $5, 'active', now()) ON CONFLICT DO NOTHING`, t.UUID(), r.KID, string(r.Purpose), r.Alg, r.Sealed))
-	if err != nil {
-		return fmt.Errorf("storing signing key: %w", err)
 	}
 	return nil
 }

@@ -88,7 +88,7 @@ func TestRuntimeRoleSeesOneTenant(t *testing.T) {
 	if _, err := conn.Exec(ctx, `UPDATE grants SET tenant_id = '00000000-0000-7000-8000-000000000002'`); err == nil || !strings.Contains(err.Error(), "row-level security") {
 		t.Errorf("a row was moved to another tenant: %v", err)
 	}
-	for _, sql := range []string{`DELETE FROM grants`, `DROP TABLE grants`, `SELECT 1 FROM pg_authid`, `UPDATE signing_keys SET state = 'retired'`} {
+	for _, sql := range []string{`DELETE FROM grants`, `DROP TABLE grants`, `SELECT 1 FROM pg_authid`, `UPDATE signing_keys SET sealed_key = 'x'`, `UPDATE signing_keys SET alg = 'HS256'`, `UPDATE signing_keys SET created_at = now()`} {
 		if _, err := conn.Exec(ctx, sql); err == nil {
 			t.Errorf("the runtime role may %s", sql)
 		}

@@ -3,6 +3,7 @@ package tenant
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -104,6 +105,8 @@ type Tenant struct {
 	DefaultScopes oauth.Scopes // granted when a client names none (RFC 6749 §3.3)
 	Lifetimes     Lifetimes
 	Documents     Admission
+
+	AccessTokenAlg string // signs access tokens: ES256, EdDSA or RS256; default ES256
 }
 
 // ErrUnknownResource says that a resource parameter names nothing of this
@@ -185,6 +188,9 @@ func (d *Directory) ByID(id ID) (*Tenant, bool) {
 	t, ok := d.byID[id]
 	return t, ok
 }
+
+// All returns every tenant, in no order; the slice is the caller's.
+func (d *Directory) All() []*Tenant { return slices.Collect(maps.Values(d.byID)) }
 
 // Default returns the default tenant.
 func (d *Directory) Default() *Tenant { return d.byID[DefaultID] }
