@@ -155,18 +155,20 @@ func TestRefusedRedemptionBurnsNothing(t *testing.T) {
 		change func(*grant.Redemption)
 		want   error
 	}{
-		"A5 other client":    {func(r *grant.Redemption) { r.ClientID = "c2" }, grant.ErrMismatch},
-		"other redirect URI": {func(r *grant.Redemption) { r.RedirectURI = "http://127.0.0.1:2/cb" }, grant.ErrMismatch},
-		"A7 wrong verifier":  {func(r *grant.Redemption) { r.CodeChallenge = strings.Repeat("x", 43) }, grant.ErrMismatch},
-		"other resource":     {func(r *grant.Redemption) { r.Resource = mustResource("https://other.example.com/mcp") }, grant.ErrWrongResource},
-		"other tenant":       {func(r *grant.Redemption) { r.Tenant = tenant.FromUUID(uuid.Must(uuid.NewV7())) }, grant.ErrNotFound},
-		"unknown grant":      {func(r *grant.Redemption) { r.ID = uuid.Must(uuid.NewV7()) }, grant.ErrNotFound},
+		"A5 other client":          {func(r *grant.Redemption) { r.ClientID = "c2" }, grant.ErrMismatch},
+		"AS-T4 other redirect URI": {func(r *grant.Redemption) { r.RedirectURI = "http://127.0.0.1:2/cb" }, grant.ErrMismatch},
+		"AS-T4 A7 wrong verifier":  {func(r *grant.Redemption) { r.CodeChallenge = strings.Repeat("x", 43) }, grant.ErrMismatch},
+		"AS-T7 other resource":     {func(r *grant.Redemption) { r.Resource = mustResource("https://other.example.com/mcp") }, grant.ErrWrongResource},
+		"A5 other tenant":          {func(r *grant.Redemption) { r.Tenant = tenant.FromUUID(uuid.Must(uuid.NewV7())) }, grant.ErrNotFound},
+		"unknown grant":            {func(r *grant.Redemption) { r.ID = uuid.Must(uuid.NewV7()) }, grant.ErrNotFound},
 	} {
-		wrong := r
-		c.change(&wrong)
-		if _, err := f.db.RedeemCode(ctx, wrong); !errors.Is(err, c.want) {
-			t.Errorf("%s: %v", name, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			wrong := r
+			c.change(&wrong)
+			if _, err := f.db.RedeemCode(ctx, wrong); !errors.Is(err, c.want) {
+				t.Error(err)
+			}
+		})
 	}
 	if _, err := f.db.RedeemCode(ctx, r); err != nil {
 		t.Fatalf("the right request is refused afterwards: %v", err)
@@ -236,7 +238,7 @@ func TestReuseRevokes(t *testing.T) {
 	t.Parallel()
 	f := setUp(t, nil)
 	for name, reuse := range map[string]func(t *testing.T, r grant.Redemption) error{
-		"older generation": func(t *testing.T, r grant.Redemption) error {
+		"AS-T8 older generation": func(t *testing.T, r grant.Redemption) error {
 			for g := int32(1); g <= 2; g++ {
 				if _, err := f.db.RotateRefresh(ctx, rotation(r, g)); err != nil {
 					t.Fatal(err)
@@ -245,7 +247,7 @@ func TestReuseRevokes(t *testing.T) {
 			_, err := f.db.RotateRefresh(ctx, rotation(r, 1))
 			return err
 		},
-		"after the window": func(t *testing.T, r grant.Redemption) error {
+		"AS-T8 after the window": func(t *testing.T, r grant.Redemption) error {
 			if _, err := f.db.RotateRefresh(ctx, rotation(r, 1)); err != nil {
 				t.Fatal(err)
 			}
@@ -253,7 +255,7 @@ func TestReuseRevokes(t *testing.T) {
 			_, err := f.db.RotateRefresh(ctx, rotation(r, 1))
 			return err
 		},
-		"too many repeats": func(t *testing.T, r grant.Redemption) error {
+		"AS-T8 too many repeats": func(t *testing.T, r grant.Redemption) error {
 			for range 17 {
 				if _, err := f.db.RotateRefresh(ctx, rotation(r, 1)); err != nil {
 					t.Fatal(err)
@@ -293,17 +295,19 @@ func TestRefusedRotationChangesNothing(t *testing.T) {
 		change func(*grant.Rotation)
 		want   error
 	}{
-		"A5 other client":        {func(r *grant.Rotation) { r.ClientID = "c2" }, grant.ErrMismatch},
-		"RFC 8707 2.2 resource":  {func(r *grant.Rotation) { r.Resource = mustResource("https://x.example/mcp") }, grant.ErrWrongResource},
-		"RFC 6749 6 wider scope": {func(r *grant.Rotation) { r.Scopes = oauth.NewScopes("gmail.read", "calendar.read") }, grant.ErrWrongScope},
-		"other tenant":           {func(r *grant.Rotation) { r.Tenant = tenant.FromUUID(uuid.Must(uuid.NewV7())) }, grant.ErrNotFound},
-		"generation not issued":  {func(r *grant.Rotation) { r.Generation = 7 }, grant.ErrNotFound},
+		"AS-T9 A5 other client": {func(r *grant.Rotation) { r.ClientID = "c2" }, grant.ErrMismatch},
+		"AS-T9 other resource":  {func(r *grant.Rotation) { r.Resource = mustResource("https://x.example/mcp") }, grant.ErrWrongResource},
+		"AS-T9 wider scope":     {func(r *grant.Rotation) { r.Scopes = oauth.NewScopes("gmail.read", "calendar.read") }, grant.ErrWrongScope},
+		"A5 other tenant":       {func(r *grant.Rotation) { r.Tenant = tenant.FromUUID(uuid.Must(uuid.NewV7())) }, grant.ErrNotFound},
+		"generation not issued": {func(r *grant.Rotation) { r.Generation = 7 }, grant.ErrNotFound},
 	} {
-		wrong := rotation(r, 1)
-		c.change(&wrong)
-		if _, err := f.db.RotateRefresh(ctx, wrong); !errors.Is(err, c.want) {
-			t.Errorf("%s: %v", name, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			wrong := rotation(r, 1)
+			c.change(&wrong)
+			if _, err := f.db.RotateRefresh(ctx, wrong); !errors.Is(err, c.want) {
+				t.Error(err)
+			}
+		})
 	}
 	narrow := rotation(r, 1)
 	narrow.Scopes = oauth.NewScopes("gmail.read")
