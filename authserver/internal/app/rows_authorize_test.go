@@ -1,0 +1,504 @@
+package app_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"latchkey/authserver/internal/authtest"
+	"latchkey/deploy/dev/browser"
+	"latchkey/deploy/dev/fakegoogle"
+	"latchkey/pkg/oauth"
+)
+
+// TestRowsRequest: PROTOCOL 1.4: what a client may send, beside what
+// TestAuthorizeErrors and TestLenientRequests show.
+func TestRowsRequest(t *testing.T) {
+	t.Parallel()
+	s := authtest.Start(t)
+	t.Run("AS-A2 the port of a loopback redirect may differ, nothing else", func(t *testing.T) {
+		t.Parallel()
+		client := s.Register(t, "http://127.0.0.1/callback", "https://a.example/cb")
+		for uri, ok := range map[string]bool{
+			"http://127.0.0.1:7/callback": true, "http://127.0.0.1:51234/callback": true, "http://127.0.0.1/callback": true, "https://a.example/cb": true,
+			"http://127.0.0.1:7/callback/": false, "http://127.0.0.2:7/callback": false, "https://a.example:443/cb": false, "https://a.example/cb?x": false,
+		} {
+			redirects(t, s, client, uri, ok)
+		}
+	})
+	t.Run("AS-A4 localhost counts as loopback for the port", func(t *testing.T) {
+		t.Parallel()
+		client := s.Register(t, "http://localhost/callback") // as Claude Code registers it
+		for uri, ok := range map[string]bool{
+			"http://localhost:3118/callback": true, "http://localhost/callback": true,
+			"http://127.0.0.1:3118/callback": false, "http://localhost.:3118/callback": false, "http://localhost.evil.example/callback": false, "https://localhost/callback": false,
+		} {
+			redirects(t, s, client, uri, ok)
+		}
+	})
+	t.Run("AS-A3 a redirect URI is never followed before it is matched, whatever else is wrong", func(t *testing.T) {
+		t.Parallel()
+		client := s.Register(t)
+		for _, query := range []string{
+			"", "client_id=", "client_id=" + client + "&redirect_uri=https://evil.example/", "redirect_uri=https://evil.example/&response_type=token",
+			"client_id=" + client + "&client_id=x&redirect_uri=" + authtest.Redirect, "client_id=c_gone&redirect_uri=https://evil.example/&error=x",
+			"client_id=" + client + "&redirect_uri=", "client_id=" + client + "&redirect_uri=%zz", "%", "client_id=" + strings.Repeat("c", 20_000),
+		} {
+			a := ask(t, http.MethodGet, s.URL+"/authorize?"+query, "")
+			if a.Status != http.StatusBadRequest || a.Header.Get("Location") != "" || strings.Contains(a.Body, "evil.example") || strings.Contains(strings.ToLower(a.Body), "http-equiv") {
+				t.Errorf("%.80s: %d, to %q", query, a.Status, a.Header.Get("Location"))
+			}
+		}
+	})
+	t.Run("AS-A1 A30 the authorization endpoint takes GET only", func(t *testing.T) {
+		t.Parallel()
+		for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodDelete} {
+			if a := ask(t, method, s.URL+"/authorize", "", "Content-Type", formType); a.Status == 200 || a.Header.Get("Location") != "" {
+				t.Errorf("%s: %d", method, a.Status)
+			}
+		}
+	})
+	t.Run("AS-A7 AS-S2 state comes back once and unchanged", func(t *testing.T) {
+		t.Parallel()
+		client := s.Register(t)
+		for _, state := range []string{"plain", "a b+c", "%26code=theirs&iss=x", "é😀", "<script>", "\r\nSet-Cookie: x=y", "#fragment", strings.Repeat("s", 2048)} {
+			v := visit(client, authtest.Redirect)
+			v.Query.Set("state", state)
+			v.Query.Set("scope", `"`) // the quickest answer that is a redirect
+			a := ask(t, http.MethodGet, s.AuthorizeURL(v), "")
+			u, err := url.Parse(a.Header.Get("Location"))
+			if err != nil || !slices.Equal(u.Query()["state"], []string{state}) || len(u.Query()["iss"]) != 1 || a.Header.Get("Set-Cookie") != "" || u.Fragment != "" {
+				t.Errorf("%.40q: %v", state, a.Header)
+			}
+		}
+		v := visit(client, authtest.Redirect)
+		v.Query.Del("state")
+		v.Query.Set("scope", `"`)
+		if u, _ := url.Parse(ask(t, http.MethodGet, s.AuthorizeURL(v), "").Header.Get("Location")); u.Query().Has("state") || !u.Query().Has("iss") {
+			t.Errorf("a state out of nothing: %v", u)
+		}
+	})
+	t.Run("AS-A1 a repeated parameter is refused, an unknown one may repeat", func(t *testing.T) {
+		t.Parallel()
+		client := s.Register(t)
+		for name, code := range map[string]string{
+			"state": "invalid_request", "scope": "invalid_request", "code_challenge": "invalid_request", "code_challenge_method": "invalid_request", "response_type": "invalid_request",
+			"prompt": "invalid_request", "login_hint": "invalid_request", "nonce": "invalid_request", "response_mode": "invalid_request", "unknown": "",
+		} {
+			v := visit(client, authtest.Redirect)
+			v.Query[name] = []string{v.Query.Get(name), v.Query.Get(name)}
+			a := ask(t, http.MethodGet, s.AuthorizeURL(v), "")
+			u, _ := url.Parse(a.Header.Get("Location"))
+			if u.Query().Get("error") != code || (code == "") != (a.Status == 200) {
+				t.Errorf("%s twice: %d %v", name, a.Status, u)
+			}
+		}
+	})
+	t.Run("AS-A24 prompt and login_hint are taken, and the hint reaches Google", func(t *testing.T) {
+		t.Parallel()
+		v := s.NewVisit(t)
+		v.Query.Set("prompt", "consent select_account")
+		v.Query.Set("login_hint", "bob@example.com")
+		b := authtest.Browser()
+		b.Stop = func(u *url.URL) bool { return !strings.HasPrefix(u.String(), s.URL) }
+		p, err := authtest.Approve(t.Context(), b, page(t, s, b, v), v)
+		if err != nil || p.URL.Query().Get("login_hint") != "bob@example.com" {
+			t.Error(p, err)
+		}
+	})
+	t.Run("AS-A22 a client cannot have its answer sent over plain http", func(t *testing.T) {
+		t.Parallel()
+		for _, uri := range []string{"http://a.example/cb", "http://10.0.0.1/cb", "http://127.0.0.1.evil.example/cb", "HTTP://a.example/cb", "http://[::2]/cb", "http://0.0.0.0/cb"} {
+			status, out := s.Post(t, "/register", "application/json", fmt.Sprintf(`{"redirect_uris":[%q]}`, uri))
+			if status != http.StatusBadRequest || out["error"] != "invalid_redirect_uri" {
+				t.Errorf("%s: %d %v", uri, status, out)
+			}
+		}
+	})
+}
+
+// visit is a valid request of a client for one redirect URI.
+func visit(client, uri string) *authtest.Visit {
+	v := &authtest.Visit{Client: client, Verifier: "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"}
+	v.Query = url.Values{
+		"response_type": {"code"}, "client_id": {client}, "redirect_uri": {uri}, "state": {"st-1"}, "resource": {authtest.Resource}, "scope": {"gmail.read accounts"},
+		"code_challenge": {"E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"}, "code_challenge_method": {"S256"}, // RFC 7636 appendix B
+	}
+	return v
+}
+
+// redirects asks with a redirect URI, once well and once with a fault that is
+// answered by a redirect: ok decides whether either leads there.
+func redirects(t *testing.T, s *authtest.Server, client, uri string, ok bool) {
+	t.Helper()
+	v := visit(client, uri)
+	if a := ask(t, http.MethodGet, s.AuthorizeURL(v), ""); (a.Status == 200) != ok || a.Header.Get("Location") != "" {
+		t.Errorf("%s: %d", uri, a.Status)
+	}
+	v.Query.Set("response_type", "token")
+	a := ask(t, http.MethodGet, s.AuthorizeURL(v), "")
+	if to := a.Header.Get("Location"); ok != strings.HasPrefix(to, uri+"?") || !ok && (to != "" || a.Status != http.StatusBadRequest) {
+		t.Errorf("%s: an error leads to %q, %d", uri, to, a.Status)
+	}
+}
+
+// TestRowsConsent: PROTOCOL 1.4: the page before Google.
+func TestRowsConsent(t *testing.T) {
+	t.Parallel()
+	s := authtest.Start(t)
+	t.Run("AS-A12 AS-A19 every client and every visit asks, before Google hears anything", func(t *testing.T) {
+		t.Parallel()
+		own := authtest.Start(t)
+		b := authtest.Browser()
+		var calls []string
+		b.Visited = func(_ string, u *url.URL, _ int) {
+			if !strings.HasPrefix(u.String(), own.URL) {
+				calls = append(calls, u.Path)
+			}
+		}
+		first, second := own.NewVisit(t), own.NewVisit(t)
+		if q, p := own.WalkWith(t, b, first); q.Get("code") == "" {
+			t.Fatal(q, p)
+		}
+		for name, v := range map[string]*authtest.Visit{"another client": second, "the same client again": first} {
+			calls = nil
+			p := page(t, own, b, v)
+			if _, _, ok := p.Button("decision", "approve"); p.Status != 200 || !ok || len(calls) != 0 {
+				t.Errorf("%s: no consent page (%d at %s), Google visited %v", name, p.Status, p.URL, calls)
+			}
+		}
+		if n := rowsOf(t, own.DSN, `SELECT count(*) FROM consents`); n != 1 {
+			t.Errorf("%d consents are kept for one decision", n)
+		}
+	})
+	t.Run("AS-A13 A11 the page names the client, Google's access and the destination", func(t *testing.T) {
+		t.Parallel()
+		body := string(page(t, s, authtest.Browser(), s.NewVisit(t)).Body)
+		for _, want := range []string{"Test app", "Nobody has verified it", "an app on this computer, port 7", "search and read your mail", "View your e-mail messages", "180 days"} {
+			if !strings.Contains(body, want) {
+				t.Errorf("the page does not say %q", want)
+			}
+		}
+	})
+	t.Run("AS-A16 no state cookie, no flow and no word to Google before the decision", func(t *testing.T) {
+		t.Parallel()
+		own := authtest.Start(t)
+		a := ask(t, http.MethodGet, own.AuthorizeURL(own.NewVisit(t)), "")
+		for _, c := range a.Header.Values("Set-Cookie") {
+			if strings.Contains(c, "flow") || strings.Contains(c, "state") {
+				t.Errorf("cookie %s", c)
+			}
+		}
+		if n := rowsOf(t, own.DSN, `SELECT count(*) FROM flows`); n != 0 || a.Status != 200 {
+			t.Errorf("%d flows, status %d", n, a.Status)
+		}
+	})
+	t.Run("AS-A17 AS-A13 nothing can be framed", func(t *testing.T) {
+		t.Parallel()
+		for _, target := range []string{s.AuthorizeURL(s.NewVisit(t)), s.URL + "/authorize", s.URL + "/google/callback", s.URL + "/nothing", s.URL + "/t/nobody"} {
+			a := ask(t, http.MethodGet, target, "")
+			if !strings.Contains(a.Header.Get("Content-Security-Policy"), "frame-ancestors 'none'") || a.Header.Get("X-Frame-Options") != "DENY" || a.Header.Get("Cache-Control") != "no-store" {
+				t.Errorf("%.60s: %d %v", target, a.Status, a.Header)
+			}
+		}
+	})
+	t.Run("AS-A18 after a form comes 303", func(t *testing.T) {
+		t.Parallel()
+		for _, decision := range []string{"approve", "deny"} {
+			v := s.NewVisit(t)
+			a := post(t, s, v, decision)
+			if a.Status != http.StatusSeeOther || a.Header.Get("Location") == "" {
+				t.Errorf("%s: %d", decision, a.Status)
+			}
+		}
+	})
+	t.Run("AS-A13 AS-A14 A10 a form without this browser's cookie, or from another site, is 403", func(t *testing.T) {
+		t.Parallel()
+		for name, change := range map[string]func(form url.Values, header map[string]string){
+			"no cookie":         func(_ url.Values, h map[string]string) { delete(h, "Cookie") },
+			"another cookie":    func(_ url.Values, h map[string]string) { h["Cookie"] = "latchkey-csrf=" + strings.Repeat("A", 43) },
+			"an empty cookie":   func(_ url.Values, h map[string]string) { h["Cookie"] = "latchkey-csrf=" },
+			"cross-site origin": func(_ url.Values, h map[string]string) { h["Origin"], h["Sec-Fetch-Site"] = "https://evil.example", "" },
+			"cross-site fetch":  func(_ url.Values, h map[string]string) { h["Sec-Fetch-Site"] = "cross-site" },
+			"sibling site":      func(_ url.Values, h map[string]string) { h["Sec-Fetch-Site"] = "same-site" },
+			"null origin":       func(_ url.Values, h map[string]string) { h["Origin"], h["Sec-Fetch-Site"] = "null", "" },
+		} {
+			form, header := consentForm(t, s, s.NewVisit(t), "approve")
+			change(form, header)
+			if a := postForm(t, s, form, header); a.Status != http.StatusForbidden || a.Header.Get("Location") != "" {
+				t.Errorf("%s: %d %s", name, a.Status, a.Header.Get("Location"))
+			}
+		}
+		for name, change := range map[string]func(form url.Values){
+			"no request":      func(f url.Values) { f.Del("request") },
+			"changed request": func(f url.Values) { f.Set("request", f.Get("request")[1:]+"A") },
+			"request of ours in the clear": func(f url.Values) {
+				f.Set("request", "eyJyZXF1ZXN0Ijp7ImNsaWVudF9pZCI6ImMifX0")
+			},
+		} {
+			form, header := consentForm(t, s, s.NewVisit(t), "approve")
+			change(form)
+			if a := postForm(t, s, form, header); a.Status != http.StatusBadRequest || a.Header.Get("Location") != "" {
+				t.Errorf("%s: %d", name, a.Status)
+			}
+		}
+	})
+	t.Run("A28 A9 parameters beside the form change nothing", func(t *testing.T) {
+		t.Parallel()
+		v := s.NewVisit(t)
+		v.Query.Set("scope", "gmail.read")
+		form, header := consentForm(t, s, v, "approve")
+		other := s.Register(t, "https://evil.example/cb")
+		for name, value := range map[string]string{"client_id": other, "redirect_uri": "https://evil.example/cb", "response_type": "token", "state": "theirs", "resource": "https://evil.example/mcp", "code_challenge": strings.Repeat("A", 43)} {
+			form.Set(name, value)
+		}
+		form["scope"] = []string{"gmail.read", "drive.read", "https://mail.google.com/"}
+		a := postForm(t, s, form, header)
+		u, err := url.Parse(a.Header.Get("Location"))
+		if err != nil || !strings.HasPrefix(u.String(), s.Google.URL) || strings.Contains(u.Query().Get("scope"), "drive") || strings.Contains(u.Query().Get("scope"), "mail.google.com") {
+			t.Fatalf("%d to %v", a.Status, u)
+		}
+		form.Set("decision", "deny")
+		if u, _ = url.Parse(postForm(t, s, form, header).Header.Get("Location")); !strings.HasPrefix(u.String(), authtest.Redirect+"?") || u.Query().Get("state") != "st-1" {
+			t.Errorf("a denial leads to %v", u)
+		}
+	})
+	t.Run("AS-A20 A29 an error goes only where the client registered, a stranger's page nowhere", func(t *testing.T) {
+		t.Parallel()
+		v := s.NewVisit(t)
+		v.Query.Set("response_type", "token")
+		for _, uri := range []string{"https://evil.example/", "//evil.example", "https:evil.example", `https://evil.example\@127.0.0.1:7/callback`, "javascript:alert(1)", "http://127.0.0.1:7/callback/../../evil", authtest.Redirect + "#@evil.example", "http://127.0.0.1:7\t/callback"} {
+			v.Query.Set("redirect_uri", uri)
+			if a := ask(t, http.MethodGet, s.AuthorizeURL(v), ""); a.Status != http.StatusBadRequest || a.Header.Get("Location") != "" {
+				t.Errorf("%q: %d to %q", uri, a.Status, a.Header.Get("Location"))
+			}
+		}
+	})
+}
+
+// consentForm opens the page of a visit and returns what a browser would post:
+// the form and the headers.
+func consentForm(t *testing.T, s *authtest.Server, v *authtest.Visit, decision string) (url.Values, map[string]string) {
+	t.Helper()
+	a := ask(t, http.MethodGet, s.AuthorizeURL(v), "")
+	b := browser.New()
+	p := page(t, s, b, v) // only to read the form; its cookie is another
+	f, _, ok := p.Button("decision", decision)
+	if !ok {
+		t.Fatalf("no consent page: %d", p.Status)
+	}
+	form := url.Values{"decision": {decision}, "scope": f.Values["scope"]}
+	_, rest, found := strings.Cut(a.Body, `name="request" value="`)
+	value, _, closed := strings.Cut(rest, `"`)
+	if !found || !closed {
+		t.Fatal("the page has no request")
+	}
+	form.Set("request", value)
+	cookie, _, _ := strings.Cut(a.Header.Get("Set-Cookie"), ";")
+	return form, map[string]string{"Cookie": cookie, "Origin": s.URL, "Sec-Fetch-Site": "same-origin", "Content-Type": formType}
+}
+
+func postForm(t *testing.T, s *authtest.Server, form url.Values, header map[string]string) answer {
+	t.Helper()
+	var flat []string
+	for name, value := range header {
+		flat = append(flat, name, value)
+	}
+	return ask(t, http.MethodPost, s.URL+"/authorize/consent", form.Encode(), flat...)
+}
+
+func post(t *testing.T, s *authtest.Server, v *authtest.Visit, decision string) answer {
+	t.Helper()
+	form, header := consentForm(t, s, v, decision)
+	return postForm(t, s, form, header)
+}
+
+// TestRowsGoogle: PROTOCOL 1.4: the way to Google and back.
+func TestRowsGoogle(t *testing.T) {
+	t.Parallel()
+	s := authtest.Start(t)
+	t.Run("AS-A8 iss stands on success and on every error", func(t *testing.T) {
+		t.Parallel()
+		for name, change := range map[string]func(*authtest.Visit){
+			"success": func(*authtest.Visit) {}, "denied here": func(v *authtest.Visit) { v.Deny = true }, "denied at Google": func(v *authtest.Visit) { v.Choice.Deny = true },
+			"bad scope": func(v *authtest.Visit) { v.Query.Set("scope", `"`) }, "bad resource": func(v *authtest.Visit) { v.Query.Set("resource", "https://x.example/") },
+			"no PKCE": func(v *authtest.Visit) { v.Query.Del("code_challenge") }, "nothing ticked": func(v *authtest.Visit) { v.Untick = []string{"gmail.read", "drive.read", "calendar.read", "accounts"} },
+		} {
+			v := s.NewVisit(t)
+			change(v)
+			q, p := s.Walk(t, v)
+			if q == nil || !slices.Equal(q["iss"], []string{s.URL}) || q.Get("state") != "st-1" || q.Has("code") == q.Has("error") {
+				t.Errorf("%s: %v, page %d", name, q, p.Status)
+			}
+		}
+	})
+	t.Run("AS-A15 AS-A14 state and cookie are fresh, random, and live ten minutes", func(t *testing.T) {
+		t.Parallel()
+		seen := map[string]bool{}
+		for range 4 {
+			a := post(t, s, s.NewVisit(t), "approve")
+			u, err := url.Parse(a.Header.Get("Location"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			state, nonce, cookie := u.Query().Get("state"), u.Query().Get("nonce"), a.Header.Get("Set-Cookie")
+			_, value, _ := strings.Cut(strings.SplitN(cookie, ";", 2)[0], "=")
+			if len(state) < 43 || len(nonce) < 43 || len(value) < 43 || seen[state] || seen[nonce] || seen[value] || u.Query().Get("code_challenge_method") != "S256" {
+				t.Errorf("%v, cookie %s", u.Query(), cookie)
+			}
+			seen[state], seen[nonce], seen[value] = true, true, true
+			for _, want := range []string{"; Path=/", "; Max-Age=600", "; HttpOnly", "; SameSite=Lax"} {
+				if !strings.Contains(cookie, want) {
+					t.Errorf("cookie lacks %s: %s", want, cookie)
+				}
+			}
+			if strings.Contains(u.String(), value) {
+				t.Error("the browser's secret goes to Google")
+			}
+		}
+	})
+	t.Run("AS-A15 A22 an expired, used or foreign state is 403, and Google's code is not redeemed", func(t *testing.T) {
+		t.Parallel()
+		own := authtest.Start(t)
+		refuse := func(name string, b *browser.Browser, u string) {
+			t.Helper()
+			before := own.Google.Count("POST /token")
+			p := follow(t, b, u)
+			if p.Status != http.StatusForbidden || own.Google.Count("POST /token") != before {
+				t.Errorf("%s: %d, %d redemptions at Google", name, p.Status, own.Google.Count("POST /token")-before)
+			}
+		}
+		late := authtest.Browser()
+		u := callback(t, own, late, own.NewVisit(t))
+		if n := rowsOf(t, own.DSN, `SELECT count(*) FROM flows WHERE expires_at <= now() + interval '10 minutes'`); n != 1 {
+			t.Errorf("%d flows end within ten minutes", n)
+		}
+		execSQL(t, own.DSN, `UPDATE flows SET expires_at = now()`)
+		refuse("after its time", late, u.String())
+
+		b := authtest.Browser()
+		v := own.NewVisit(t)
+		v.Choice.Account = "bob@example.com" // who has not been at Google for us yet, so that one trip is enough
+		u = callback(t, own, b, v)
+		refuse("no cookie at all", authtest.Browser(), u.String())
+		other := authtest.Browser()
+		callback(t, own, other, own.NewVisit(t)) // has a flow cookie, of another flow
+		refuse("another flow's cookie", other, u.String())
+		for name, change := range map[string]func(url.Values){
+			"no state": func(q url.Values) { q.Del("state") }, "empty state": func(q url.Values) { q.Set("state", "") },
+			"cut state":        func(q url.Values) { q.Set("state", q.Get("state")[:40]) },
+			"unsolicited":      func(q url.Values) { q.Set("state", strings.Repeat("A", len(q.Get("state")))) },
+			"another tenant's": func(q url.Values) { q.Set("state", "AZ"+q.Get("state")[2:]) },
+		} {
+			forged := *u
+			q := u.Query()
+			change(q)
+			forged.RawQuery = q.Encode()
+			refuse(name, b, forged.String())
+		}
+		if p := follow(t, b, u.String()); p.Status != 0 || p.URL.Query().Get("code") == "" {
+			t.Fatalf("the right answer is refused after the forged ones: %d", p.Status)
+		}
+		refuse("a second time", b, u.String())
+	})
+	t.Run("A8 AS-A14 Google's answer works in the browser that consented only", func(t *testing.T) {
+		t.Parallel()
+		own := authtest.Start(t)
+		attacker, victim := authtest.Browser(), authtest.Browser()
+		u := callback(t, own, attacker, own.NewVisit(t))
+		page(t, own, victim, own.NewVisit(t)) // the victim has been here, too
+		if p := follow(t, victim, u.String()); p.Status != http.StatusForbidden || own.Google.Count("POST /token") != 0 {
+			t.Errorf("%d, %d redemptions at Google", p.Status, own.Google.Count("POST /token"))
+		}
+		if n := rowsOf(t, own.DSN, `SELECT count(*) FROM subjects`); n != 0 {
+			t.Error("somebody is signed in")
+		}
+	})
+	t.Run("AS-A23 Google's iss and code do not reach the client", func(t *testing.T) {
+		t.Parallel()
+		b := authtest.Browser()
+		v := s.NewVisit(t)
+		u := callback(t, s, b, v)
+		googles := u.Query().Get("code")
+		q := u.Query()
+		q.Set("iss", "https://accounts.google.com")
+		u.RawQuery = q.Encode()
+		p := follow(t, b, u.String())
+		got := p.URL.Query()
+		if got.Get("code") == "" || got.Get("code") == googles || !slices.Equal(got["iss"], []string{s.URL}) || strings.Contains(p.URL.String(), googles) || len(got) != 3 {
+			t.Errorf("%v", got)
+		}
+	})
+	for name, f := range map[string]fakegoogle.Fault{
+		"nonce of another visit": {Nonce: "other"}, "token for another client": {Audience: "other"}, "token of another issuer": {Issuer: "https://evil.example"},
+	} {
+		t.Run("AS-A23 A22 "+name+" signs nobody in", func(t *testing.T) {
+			t.Parallel()
+			refusedIdentity(t, f)
+		})
+	}
+	t.Run("A21 an unverified address signs nobody in", func(t *testing.T) {
+		t.Parallel()
+		refusedIdentity(t, fakegoogle.Fault{Unverified: true})
+	})
+	t.Run("AS-A9 AS-A10 without scope the default is granted, and said", func(t *testing.T) {
+		t.Parallel()
+		v := s.NewVisit(t)
+		v.Query.Del("scope")
+		if out := s.SignIn(t, v); out["scope"] != "accounts calendar.read drive.read gmail.read" {
+			t.Errorf("scope %v", out["scope"])
+		}
+	})
+	t.Run("AS-A10 what was not granted is not said to be", func(t *testing.T) {
+		t.Parallel()
+		own := authtest.Start(t)
+		v := own.NewVisit(t)
+		v.Untick = []string{"calendar.read"}
+		v.Choice.Untick = []string{"https://www.googleapis.com/auth/drive.readonly"}
+		out := own.SignIn(t, v)
+		if out["scope"] != "accounts gmail.read" || claims(t, out["access_token"])["scope"] != out["scope"] {
+			t.Errorf("scope %v", out["scope"])
+		}
+		v = own.NewVisit(t)
+		v.Query.Set("scope", "gmail.read openid unknown")
+		if out := own.SignIn(t, v); out["scope"] != "gmail.read" {
+			t.Errorf("scope %v", out["scope"])
+		}
+	})
+	t.Run("AS-A11 AS-T7 AS-K3 A14 the resource of the request is the audience, in canonical form, of every token of the grant", func(t *testing.T) {
+		t.Parallel()
+		for _, spelled := range []string{authtest.Resource, authtest.Resource + "/", "HTTP://127.0.0.1:9/mcp", ""} {
+			v := s.NewVisit(t)
+			if v.Query.Set("resource", spelled); spelled == "" {
+				v.Query.Del("resource")
+			}
+			out := s.SignIn(t, v)
+			if got := claims(t, out["access_token"])["aud"]; got != authtest.Resource {
+				t.Errorf("%q: aud %v", spelled, got)
+			}
+			status, next := s.Token(t, v.Refresh(out["refresh_token"].(string)))
+			if status != http.StatusOK || claims(t, next["access_token"])["aud"] != authtest.Resource {
+				t.Errorf("%q after refresh: %d %v", spelled, status, next)
+			}
+		}
+	})
+}
+
+// refusedIdentity: with the fault nobody is signed in, and the client hears
+// access_denied from us.
+func refusedIdentity(t *testing.T, f fakegoogle.Fault) {
+	t.Helper()
+	s := authtest.Start(t)
+	f.Prefix = "/token"
+	s.Google.Inject(f)
+	q, _ := s.Walk(t, s.NewVisit(t))
+	if q.Get("error") != string(oauth.AccessDenied) || !slices.Equal(q["iss"], []string{s.URL}) || q.Has("code") {
+		t.Errorf("%v", q)
+	}
+	if n := rowsOf(t, s.DSN, `SELECT (SELECT count(*) FROM subjects) + (SELECT count(*) FROM grants) + (SELECT count(*) FROM credentials)`); n != 0 {
+		t.Errorf("%d rows are left", n)
+	}
+}
