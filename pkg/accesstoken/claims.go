@@ -22,12 +22,21 @@ type Claims struct {
 	NotBefore int64  `json:"nbf,omitempty"` // not issued today, but honoured
 	ID        string `json:"jti"`
 	Tenant    string `json:"tid"`
-	Grant     string `json:"gid"`
+	Grant     string `json:"gid,omitempty"` // empty for a client's own token only
 }
+
+// ClientSubject is the subject of a token that a client got for itself
+// (client_credentials). People's subjects are UUIDs, so the two never collide
+// (RFC 9068 §5, OAuth 2.1 §7.4).
+func ClientSubject(clientID string) string { return "client:" + clientID }
 
 // Principal is who a verified token speaks for. Only Verifier makes one.
 type Principal struct {
 	Tenant, Subject, ClientID, Grant, TokenID string
 	Scopes                                    oauth.Scopes
-	Expires                                   time.Time
+	Issued, Expires                           time.Time
 }
+
+// Machine reports whether the token is a client's own: no person, and so no
+// Google account, stands behind it.
+func (p *Principal) Machine() bool { return p.Grant == "" }

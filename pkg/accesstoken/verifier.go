@@ -162,15 +162,17 @@ func (v *Verifier) check(c Claims) (*Principal, error) {
 		err = errors.New("iat")
 	case time.Unix(c.NotBefore, 0).After(now.Add(Leeway)): // RFC 7519 §4.1.5
 		err = errors.New("nbf")
-	case c.Subject == "" || c.ClientID == "" || c.ID == "" || c.Tenant == "" || c.Grant == "":
+	case c.Subject == "" || c.ClientID == "" || c.ID == "" || c.Tenant == "":
 		err = errors.New("a required claim is missing")
+	case (c.Grant == "") != (c.Subject == ClientSubject(c.ClientID)): // a person's token names its grant, a client's own none
+		err = errors.New("sub and gid do not agree")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	return &Principal{
 		Tenant: c.Tenant, Subject: c.Subject, ClientID: c.ClientID, Grant: c.Grant, TokenID: c.ID,
-		Scopes: scopes, Expires: expires,
+		Scopes: scopes, Issued: time.Unix(c.IssuedAt, 0), Expires: expires,
 	}, nil
 }
 

@@ -23,6 +23,7 @@ const (
 	TemporarilyUnavailable  Code = "temporarily_unavailable"
 
 	InvalidTarget          Code = "invalid_target"            // RFC 8707 §2
+	UnsupportedTokenType   Code = "unsupported_token_type"    // RFC 7009 §2.2.1
 	InvalidRedirectURI     Code = "invalid_redirect_uri"      // RFC 7591 §3.2.2
 	InvalidClientMetadata  Code = "invalid_client_metadata"   // RFC 7591 §3.2.2
 	InvalidToken           Code = "invalid_token"             // RFC 6750 §3.1

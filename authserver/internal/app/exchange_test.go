@@ -134,7 +134,7 @@ func TestRefreshOnce(t *testing.T) {
 	t.Parallel()
 	s := authtest.Start(t)
 	out := s.SignIn(t, s.NewVisit(t))
-	replicas := []*exchange.Client{s.Exchanger(t, s.Internal), s.Exchanger(t, s.Replica(t))}
+	replicas := []*exchange.Client{s.Exchanger(t, s.Internal), s.Exchanger(t, s.Replica(t).Internal)}
 	for round := 1; round <= 5; round++ {
 		execSQL(t, s.DSN, `UPDATE credentials SET access_expires_at = now()`)
 		var wg sync.WaitGroup

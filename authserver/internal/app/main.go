@@ -24,6 +24,7 @@ type cli struct {
 	Serve       serveCmd       `cmd:"" help:"Run the authorization server."`
 	Migrate     migrateCmd     `cmd:"" help:"Change or show the database schema."`
 	Keys        keysCmd        `cmd:"" help:"Make keys."`
+	Clients     clientsCmd     `cmd:"" help:"Enter, list and delete clients."`
 	Healthcheck healthcheckCmd `cmd:"" help:"Exit 0 if the running server is ready."`
 	Version     versionCmd     `cmd:"" help:"Print the version."`
 }

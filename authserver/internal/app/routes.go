@@ -19,7 +19,11 @@ func (s *Server) Public(log *slog.Logger) http.Handler {
 	// the context.
 	per := http.NewServeMux()
 	per.Handle("/token", web.CORS("POST", web.OAuthJSON(web.Methods(s.provider.Token, http.MethodPost))))
+	per.Handle("/revoke", web.CORS("POST", web.OAuthJSON(web.Methods(s.provider.Revoke, http.MethodPost))))
+	per.Handle("/introspect", web.CORS("POST", web.OAuthJSON(web.Methods(s.provider.Introspect, http.MethodPost))))
+	per.Handle("/par", web.CORS("POST", web.OAuthJSON(web.Methods(s.flow.Push, http.MethodPost))))
 	per.Handle("/register", web.CORS("POST", web.OAuthJSON(web.Methods(s.registration.Register, http.MethodPost))))
+	per.Handle("/register/{id}", web.CORS("GET, PUT, DELETE", web.OAuthJSON(web.Methods(s.registration.Manage, http.MethodGet, http.MethodPut, http.MethodDelete))))
 	per.Handle("/jwks", web.CORS("GET", web.OAuthJSON(web.Methods(s.discovery.JWKS, http.MethodGet))))
 	per.Handle("GET /authorize", web.Authorize(s.flow.Authorize))
 	per.Handle("POST /authorize/consent", sameOrigin(web.Authorize(s.flow.Consent)))

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"slices"
 	"time"
 
+	"latchkey/authserver/internal/clientauth"
 	"latchkey/authserver/internal/config"
 	"latchkey/authserver/internal/connection"
 	"latchkey/authserver/internal/discovery"
@@ -16,6 +18,7 @@ import (
 	"latchkey/authserver/internal/google"
 	"latchkey/authserver/internal/grant"
 	"latchkey/authserver/internal/keyset"
+	"latchkey/authserver/internal/outbound"
 	"latchkey/authserver/internal/postgres"
 	"latchkey/authserver/internal/provider"
 	"latchkey/authserver/internal/registration"
@@ -114,7 +117,7 @@ func New(c *config.Server, db *postgres.DB, kek *vault.KEK, callers *exchange.Cl
 	lifetimes := tenant.DefaultLifetimes()
 	lifetimes.AccessToken, lifetimes.RefreshGrace = c.AccessTokenTTL, c.RefreshGrace
 	directory, err := tenant.NewDirectory(&tenant.Tenant{
-		ID: tenant.DefaultID, Slug: "default", Issuer: c.Issuer, Lifetimes: lifetimes, DefaultScopes: scope.Names(),
+		ID: tenant.DefaultID, Slug: "default", Issuer: c.Issuer, Lifetimes: lifetimes, DefaultScopes: scope.Names(), Documents: c.Documents,
 		Resources: []tenant.Resource{{Canonical: c.Resource, Aliases: tenant.DefaultAliases(c.Resource, true)}},
 	})
 	if err != nil {
@@ -134,13 +137,22 @@ func New(c *config.Server, db *postgres.DB, kek *vault.KEK, callers *exchange.Cl
 		ClientID: c.Google.ClientID, ClientSecret: c.Google.ClientSecret, Issuer: c.Google.Issuer, AuthURL: c.Google.AuthURL,
 		TokenURL: c.Google.TokenURL, JWKSURL: c.Google.JWKSURL, RevokeURL: c.Google.RevokeURL, RedirectURL: c.Issuer.Origin() + callbackPath,
 	})
-	clients := registration.NewClients(db, time.Now)
+	if len(c.TestHosts) > 0 || c.TestRoots != nil {
+		log.Warn("TEST ONLY: client metadata documents are admitted from loopback (CIMD_TEST_ALLOW_HOSTS, CIMD_TEST_CA_FILE); never set these where people sign in", "hosts", c.TestHosts)
+	}
+	fetch, err := outbound.New(outbound.Config{AllowHosts: c.TestHosts, RootCAs: c.TestRoots, Now: time.Now})
+	if err != nil {
+		return nil, fmt.Errorf("CIMD_TEST_ALLOW_HOSTS: %w", err)
+	}
+	redirects := append(slices.Clone(registration.DefaultCustomRedirects), c.CustomRedirects...)
+	clients := registration.NewClients(registration.Config{Store: db, Fetch: fetch, CustomRedirects: redirects, Now: time.Now, Log: log})
+	auth := clientauth.New(clientauth.Config{Clients: clients, Assertions: db, Keys: clientauth.NewKeys(fetch, time.Now), Now: time.Now})
 	return &Server{
 		tenants:      directory,
 		discovery:    &discovery.Handler{Tenants: tenants, Keys: keys.For},
-		registration: &registration.Handler{Clients: clients, CustomRedirects: registration.DefaultCustomRedirects, Now: time.Now},
+		registration: &registration.Handler{Clients: clients, Store: db, CustomRedirects: redirects, Now: time.Now},
 		flow: &flow.Handler{
-			Clients: clients, Store: db, Vault: v, Google: upstream, Tenants: tenants, Now: time.Now,
+			Clients: clients, Auth: auth, Store: db, Vault: v, Google: upstream, Tenants: tenants, Now: time.Now, Proxies: c.Proxies,
 			GoogleOrigin: authURL.Scheme + "://" + authURL.Host,
 			Codes: func(ctx context.Context, t tenant.ID) (*grant.Codec, error) {
 				set, err := keys.For(ctx, t)
@@ -150,7 +162,7 @@ func New(c *config.Server, db *postgres.DB, kek *vault.KEK, callers *exchange.Cl
 				return set.Codec(), nil
 			},
 		},
-		provider: provider.New(provider.Config{Clients: clients, Store: db, Keys: keys.For}),
+		provider: provider.New(provider.Config{Auth: auth, Clients: clients, Store: db, Keys: keys.For}),
 		exchange: &exchange.Handler{
 			Clients: callers, Store: db, Vault: v, Tenants: tenants, Now: time.Now,
 			Credentials: &connection.Credentials{Store: db, Vault: v, Google: upstream, Log: log},

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -32,6 +33,7 @@ import (
 	"latchkey/authserver/internal/exchange"
 	"latchkey/authserver/internal/pgtest"
 	"latchkey/authserver/internal/postgres"
+	"latchkey/authserver/internal/tenant"
 	"latchkey/authserver/internal/vault"
 	"latchkey/deploy/dev/browser"
 	"latchkey/deploy/dev/fakegoogle"
@@ -56,6 +58,7 @@ type Server struct {
 	Google   *fakegoogle.Running
 	RSKey    jose.JSONWebKey // private
 	Logs     *Logs
+	Host     *DocumentHost // serves client ID metadata documents
 
 	settings config.Server
 	kek      *vault.KEK
@@ -79,11 +82,13 @@ func (l *Logs) String() string {
 	return l.b.String()
 }
 
-// Start runs a server of the test's own; everything ends with the test.
-func Start(t testing.TB) *Server {
+// Start runs a server of the test's own; everything ends with the test. Options
+// change its settings.
+func Start(t testing.TB, options ...func(*config.Server)) *Server {
 	t.Helper()
 	public, internal := listen(t), listen(t)
 	s := &Server{URL: "http://" + public.Addr().String(), Internal: "http://" + internal.Addr().String(), DSN: pgtest.Clone(t), Logs: &Logs{}}
+	s.Host = NewDocumentHost(t)
 	s.Google = fakegoogle.Start(t, fakegoogle.Config{Clients: []fakegoogle.Client{{ID: "google-id", Secret: "google-secret", RedirectURIs: []string{s.URL + "/google/callback"}}}})
 	dir := t.TempDir()
 	var err error
@@ -106,6 +111,10 @@ func Start(t testing.TB) *Server {
 			TokenURL: s.Google.URL + "/token", JWKSURL: s.Google.URL + "/oauth2/v3/certs", RevokeURL: s.Google.URL + "/revoke",
 		},
 		AccessTokenTTL: 10 * time.Minute, RefreshGrace: time.Minute,
+		Documents: tenant.Admission{Mode: tenant.AdmitOpen}, TestHosts: []string{s.Host.Addr}, TestRoots: s.Host.Roots,
+	}
+	for _, o := range options {
+		o(&s.settings)
 	}
 	if s.settings.Issuer, err = oauth.ParseIssuerURL(s.URL); err != nil {
 		t.Fatal(err)
@@ -123,23 +132,33 @@ func Start(t testing.TB) *Server {
 	return s
 }
 
-// Replica runs another process's worth of the same server and returns its
-// internal URL: same database, same keys, nothing shared in memory.
-func (s *Server) Replica(t testing.TB) string {
+// Replica runs another process's worth of the same server, with the same issuer:
+// same database, same keys, nothing shared in memory. URL is where it listens.
+func (s *Server) Replica(t testing.TB) *Server {
 	t.Helper()
-	l := listen(t)
-	internal := "http://" + l.Addr().String()
-	serve(t, l, s.build(t, internal).Internal(slog.New(slog.DiscardHandler)))
-	return internal
+	public, internal := listen(t), listen(t)
+	r := *s
+	r.URL, r.Internal = "http://"+public.Addr().String(), "http://"+internal.Addr().String()
+	a, log := s.build(t, r.Internal), slog.New(slog.DiscardHandler)
+	serve(t, public, a.Public(log))
+	serve(t, internal, a.Internal(log))
+	return &r
 }
 
-func (s *Server) build(t testing.TB, internal string) *app.Server {
+// DB opens the server's database as a server does.
+func (s *Server) DB(t testing.TB) *postgres.DB {
 	t.Helper()
 	db, err := postgres.Open(context.Background(), postgres.Config{URL: s.settings.DatabaseURL})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(db.Close)
+	return db
+}
+
+func (s *Server) build(t testing.TB, internal string) *app.Server {
+	t.Helper()
+	db := s.DB(t)
 	callers, err := exchange.LoadClients(rsClient, s.settings.RSJWKSFile, internal+wire.Path, s.settings.Issuer)
 	if err != nil {
 		t.Fatal(err)
@@ -173,7 +192,16 @@ func (s *Server) Register(t testing.TB, redirects ...string) string {
 	if len(redirects) == 0 {
 		redirects = []string{Redirect}
 	}
-	body, err := json.Marshal(map[string]any{"redirect_uris": redirects, "client_name": "Test app", "grant_types": []string{"authorization_code", "refresh_token"}, "token_endpoint_auth_method": "none"})
+	return s.RegisterWith(t, map[string]any{"redirect_uris": redirects, "token_endpoint_auth_method": "none"})["client_id"].(string)
+}
+
+// RegisterWith registers a client with the given members besides the usual ones
+// and returns the response.
+func (s *Server) RegisterWith(t testing.TB, members map[string]any) map[string]any {
+	t.Helper()
+	all := map[string]any{"redirect_uris": []string{Redirect}, "client_name": "Test app", "grant_types": []string{"authorization_code", "refresh_token"}}
+	maps.Copy(all, members)
+	body, err := json.Marshal(all)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -181,7 +209,7 @@ func (s *Server) Register(t testing.TB, redirects ...string) string {
 	if status != http.StatusCreated {
 		t.Fatalf("registration: %d %v", status, out)
 	}
-	return out["client_id"].(string)
+	return out
 }
 
 // Post posts a body to the server and decodes its JSON answer.
@@ -227,7 +255,13 @@ type Visit struct {
 // NewVisit is a valid request for everything.
 func (s *Server) NewVisit(t testing.TB) *Visit {
 	t.Helper()
-	v := &Visit{Client: s.Register(t), Verifier: oauth2.GenerateVerifier()}
+	return s.VisitAs(t, s.Register(t))
+}
+
+// VisitAs is NewVisit for a given client.
+func (s *Server) VisitAs(t testing.TB, clientID string) *Visit {
+	t.Helper()
+	v := &Visit{Client: clientID, Verifier: oauth2.GenerateVerifier()}
 	v.Query = url.Values{
 		"response_type": {"code"}, "client_id": {v.Client}, "redirect_uri": {Redirect}, "state": {"st-1"}, "resource": {Resource},
 		"scope": {"gmail.read drive.read calendar.read accounts"}, "code_challenge": {oauth2.S256ChallengeFromVerifier(v.Verifier)}, "code_challenge_method": {"S256"},

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -9,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"latchkey/authserver/internal/tenant"
+	"latchkey/pkg/httpx"
 	"latchkey/pkg/oauth"
 	"latchkey/pkg/secret"
 )
@@ -67,6 +70,13 @@ func readSmall(file string) ([]byte, error) {
 // Check returns the database URL of the servers' login user.
 func (d Database) check(p *problems) secret.Text {
 	return p.secretOf("DATABASE_URL", d.DatabaseURL, d.DatabaseURLFile, true)
+}
+
+// RuntimeURL returns the URL of the servers' login user.
+func (d Database) RuntimeURL() (secret.Text, error) {
+	var p problems
+	url := d.check(&p)
+	return url, p.err()
 }
 
 // MigrateURL returns the URL of the schema's owner.
@@ -128,10 +138,50 @@ func (s Serve) Check() (*Server, error) {
 	}
 	p.within("ACCESS_TOKEN_TTL", s.AccessTokenTTL, time.Minute, 24*time.Hour)
 	p.within("REFRESH_GRACE", s.RefreshGrace, 0, 10*time.Minute)
+	s.checkClients(&p, out)
 	if err := p.err(); err != nil {
 		return nil, err
 	}
 	return out, nil
+}
+
+// checkClients checks the settings about clients and where they come from.
+func (s Serve) checkClients(p *problems, out *Server) {
+	out.Documents = tenant.Admission{Mode: tenant.AdmissionMode(s.ClientDocuments), Hosts: s.ClientDocumentHosts}
+	for _, host := range s.ClientDocumentHosts {
+		if u, err := url.Parse("https://" + host + "/"); err != nil || u.Host != host || strings.ToLower(host) != host || host == "" {
+			p.addf("CLIENT_DOCUMENT_HOSTS: %q is not a host name in lower case", host)
+		}
+	}
+	for _, uri := range s.CustomRedirects {
+		if u, err := url.Parse(uri); err != nil || !u.IsAbs() || u.Scheme == "http" || u.Scheme == "https" || u.Scheme == "javascript" || u.Scheme == "data" || u.Scheme == "file" || u.Scheme == "vbscript" || u.Fragment != "" {
+			p.addf("CUSTOM_REDIRECT_URIS: %q is not a private-use URI such as com.example.app:/callback", uri)
+		}
+	}
+	out.CustomRedirects = s.CustomRedirects
+	var err error
+	if out.Proxies, err = httpx.ParseProxies(s.TrustedProxies); err != nil {
+		p.addf("TRUSTED_PROXIES: %v", err)
+	}
+	out.TestHosts = s.CIMDTestAllowHosts
+	for _, host := range s.CIMDTestAllowHosts {
+		name, _, err := net.SplitHostPort(host)
+		if err != nil || !oauth.LoopbackHost(name) {
+			p.addf("CIMD_TEST_ALLOW_HOSTS: %q is not host:port on loopback", host)
+		}
+	}
+	if s.CIMDTestCAFile == "" {
+		return
+	}
+	pem, err := readSmall(s.CIMDTestCAFile)
+	if err != nil {
+		p.addf("cannot read the file that CIMD_TEST_CA_FILE names: %v", err)
+		return
+	}
+	out.TestRoots = x509.NewCertPool()
+	if !out.TestRoots.AppendCertsFromPEM(pem) {
+		p.addf("CIMD_TEST_CA_FILE holds no certificate")
+	}
 }
 
 func (p *problems) required(name, value, advice string) {

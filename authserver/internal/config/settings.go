@@ -1,8 +1,11 @@
 package config
 
 import (
+	"crypto/x509"
 	"time"
 
+	"latchkey/authserver/internal/tenant"
+	"latchkey/pkg/httpx"
 	"latchkey/pkg/oauth"
 	"latchkey/pkg/secret"
 )
@@ -45,6 +48,13 @@ type Serve struct {
 
 	AccessTokenTTL time.Duration `name:"access-token-ttl" env:"ACCESS_TOKEN_TTL" default:"10m" help:"Life of an access token, 1m to 24h."`
 	RefreshGrace   time.Duration `name:"refresh-grace" env:"REFRESH_GRACE" default:"60s" help:"How long a repeated refresh is answered alike, 0s to 10m."`
+
+	ClientDocuments     string   `name:"client-documents" env:"CLIENT_DOCUMENTS" default:"open" enum:"disabled,allow-list,report-only,open" help:"Which client ID metadata documents are admitted: disabled, allow-list (known clients and CLIENT_DOCUMENT_HOSTS), report-only (all, and logs what allow-list would refuse) or open."`
+	ClientDocumentHosts []string `name:"client-document-hosts" env:"CLIENT_DOCUMENT_HOSTS" help:"Exact hosts of client metadata documents to admit beside the built-in catalogue." placeholder:"HOST,..."`
+	CustomRedirects     []string `name:"custom-redirect-uris" env:"CUSTOM_REDIRECT_URIS" help:"Exact private-use redirect URIs that clients may register, beside the built-in ones." placeholder:"URI,..."`
+	TrustedProxies      string   `name:"trusted-proxies" env:"TRUSTED_PROXIES" help:"Networks of the reverse proxies in front of this server: only they are believed about a client's address." placeholder:"CIDR,..."`
+	CIMDTestAllowHosts  []string `name:"cimd-test-allow-hosts" env:"CIMD_TEST_ALLOW_HOSTS" help:"Test only: host:port on loopback from which client metadata documents may come." placeholder:"HOST:PORT,..."`
+	CIMDTestCAFile      string   `name:"cimd-test-ca-file" env:"CIMD_TEST_CA_FILE" help:"Test only: certificate authority of these hosts." placeholder:"FILE"`
 }
 
 // Google are the checked settings of the upstream.
@@ -73,4 +83,10 @@ type Server struct {
 	Google         Google
 	AccessTokenTTL time.Duration
 	RefreshGrace   time.Duration
+
+	Documents       tenant.Admission
+	CustomRedirects []string // beside registration.DefaultCustomRedirects
+	Proxies         httpx.Proxies
+	TestHosts       []string       // host:port; test only
+	TestRoots       *x509.CertPool // nil: the system's; test only
 }

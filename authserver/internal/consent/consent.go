@@ -33,6 +33,8 @@ type Scope struct{ Name, Text, Product, GoogleText string }
 type View struct {
 	ClientName      string
 	Unverified      bool
+	ClientHost      string // of a client's metadata document: the one thing about it that is verified
+	Publisher       string // of a document in the built-in catalogue
 	IssuerHost      string
 	ResourceHost    string
 	Destination     string // where the browser goes next, in plain words
@@ -49,7 +51,8 @@ type View struct {
 // UI; OWASP ASVS 10.7.2).
 func NewView(r Request) View {
 	v := View{
-		ClientName: Clean(r.Client.Name, 80), Unverified: r.Client.Kind == client.Dynamic,
+		ClientName: Clean(r.Client.Name, 80), Unverified: !r.Client.Trusted(),
+		ClientHost: r.Client.Host(), Publisher: r.Client.Publisher,
 		IssuerHost: hostOf(r.Tenant.Issuer.String()), ResourceHost: hostOf(r.Resource.String()),
 		Account: Clean(r.LoginHint, 120),
 	}
@@ -57,6 +60,10 @@ func NewView(r Request) View {
 		v.ClientName = "An app without a name"
 	}
 	v.Destination, v.DestinationNote, v.Warning = destination(r.RedirectURI)
+	if v.Warning == "" && v.Unverified && v.ClientHost != "" && v.ClientHost != v.Destination {
+		// Draft client ID metadata document §6.4: identity and destination differ.
+		v.Warning = "The app is described at " + v.ClientHost + " but takes you to " + v.Destination + ". Continue only if you know both."
+	}
 	if r.Offline {
 		v.Duration = fmt.Sprintf("The app keeps access while you are away, until you disconnect it, at the latest after %s.", days(r.Tenant.Lifetimes.RefreshAbsolute))
 	} else {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 
+	"latchkey/authserver/internal/clientauth"
 	"latchkey/authserver/internal/keyset"
 	"latchkey/authserver/internal/tenant"
 	"latchkey/pkg/oauth"
@@ -31,13 +32,21 @@ func Metadata(t *tenant.Tenant) oauth.ServerMetadata {
 	m := oauth.ServerMetadata{
 		Issuer: t.Issuer.String(), AuthorizationEndpoint: t.Issuer.Endpoint("/authorize"), TokenEndpoint: t.Issuer.Endpoint("/token"),
 		RegistrationEndpoint: t.Issuer.Endpoint("/register"), JWKSURI: t.Issuer.Endpoint("/jwks"),
+		RevocationEndpoint: t.Issuer.Endpoint("/revoke"), IntrospectionEndpoint: t.Issuer.Endpoint("/introspect"),
+		PushedAuthorizationEndpoint: t.Issuer.Endpoint("/par"),
 		// offline_access is listed because clients that want refresh tokens look for it (PROTOCOL 3.4).
 		ScopesSupported:        append(scope.Names().Slice(), scope.OfflineAccess),
 		ResponseTypesSupported: []string{oauth.ResponseTypeCode}, ResponseModesSupported: []string{"query"},
-		GrantTypesSupported:               []string{string(oauth.GrantAuthorizationCode), string(oauth.GrantRefreshToken)},
-		TokenEndpointAuthMethodsSupported: []string{string(oauth.AuthNone)},
-		CodeChallengeMethodsSupported:     []string{oauth.MethodS256},
-		AuthorizationResponseIss:          true, // RFC 9207 §3
+		GrantTypesSupported: []string{string(oauth.GrantAuthorizationCode), string(oauth.GrantRefreshToken), string(oauth.GrantClientCredentials)},
+		// Public clients are told of as well: some clients offer their metadata
+		// document only then (PROTOCOL 3.6 no. 10).
+		TokenEndpointAuthMethodsSupported: append([]string{string(oauth.AuthNone)}, confidential...),
+		TokenEndpointAuthSigningAlgs:      algorithms(),
+		RevocationAuthMethods:             append([]string{string(oauth.AuthNone)}, confidential...), RevocationAuthSigningAlgs: algorithms(),
+		IntrospectionAuthMethods: confidential, IntrospectionAuthSigningAlgs: algorithms(),
+		CodeChallengeMethodsSupported: []string{oauth.MethodS256},
+		AuthorizationResponseIss:      true, // RFC 9207 §3
+		ClientIDMetadataDocument:      t.Documents.Enabled(),
 		// OpenID Connect Discovery §3 requires these in its document; this server
 		// issues no ID tokens, and clients of MCP ask for none.
 		SubjectTypesSupported: []string{"public"}, IDTokenSigningAlgValues: []string{"RS256"},
@@ -46,6 +55,16 @@ func Metadata(t *tenant.Tenant) oauth.ServerMetadata {
 		m.ProtectedResources = append(m.ProtectedResources, r.Canonical.String())
 	}
 	return m
+}
+
+var confidential = []string{string(oauth.AuthSecretBasic), string(oauth.AuthSecretPost), string(oauth.AuthPrivateKeyJWT)}
+
+func algorithms() []string {
+	var names []string
+	for _, a := range clientauth.Algorithms {
+		names = append(names, string(a))
+	}
+	return names
 }
 
 // Inserted serves the path-inserted forms (RFC 8414 §3.1): the path after the

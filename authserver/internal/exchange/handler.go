@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"latchkey/authserver/internal/client"
 	"latchkey/authserver/internal/connection"
 	"latchkey/authserver/internal/tenant"
 	"latchkey/authserver/internal/vault"
@@ -26,12 +27,10 @@ import (
 
 // Lookup is the one read of an exchange.
 type Lookup struct {
-	Tenant           tenant.ID
-	Grant            uuid.UUID
-	Subject          uuid.UUID
-	AssertionClient  string
-	AssertionID      string // stored hashed
-	AssertionExpires time.Time
+	Tenant    tenant.ID
+	Grant     uuid.UUID
+	Subject   uuid.UUID
+	Assertion *client.AssertionID // the caller's, to be used up
 }
 
 // Found is what the read found.
@@ -44,11 +43,8 @@ type Found struct {
 	Connections     []*connection.Record // of the subject, oldest first
 }
 
-// ErrAssertionUsed says that the client assertion was presented before.
-var ErrAssertionUsed = errors.New("client assertion used before")
-
 // Store is what the exchange needs of the database. Exchange burns the
-// assertion and reads, in one round trip; it returns ErrAssertionUsed for a
+// assertion and reads, in one round trip; it returns client.ErrAssertionUsed for a
 // second presentation.
 type Store interface {
 	Exchange(ctx context.Context, l Lookup) (*Found, error)
@@ -191,7 +187,10 @@ func (h *Handler) exchange(w http.ResponseWriter, r *http.Request) (*exchange.Re
 			return nil, e
 		}
 	}
-	lookup := Lookup{Tenant: t.ID, AssertionClient: caller.clientID, AssertionID: caller.assertionID, AssertionExpires: caller.expires}
+	if who.Machine() {
+		return nil, fail(oauth.InvalidGrant, "The access token is a client's own: no person stands behind it, so no Google account does.")
+	}
+	lookup := Lookup{Tenant: t.ID, Assertion: caller}
 	if lookup.Grant, err = uuid.Parse(who.Grant); err != nil {
 		return nil, fail(oauth.InvalidGrant, "The access token is not valid.")
 	}
@@ -199,7 +198,7 @@ func (h *Handler) exchange(w http.ResponseWriter, r *http.Request) (*exchange.Re
 		return nil, fail(oauth.InvalidGrant, "The access token is not valid.")
 	}
 	found, err := h.Store.Exchange(ctx, lookup)
-	if errors.Is(err, ErrAssertionUsed) {
+	if errors.Is(err, client.ErrAssertionUsed) {
 		return nil, fail(oauth.InvalidClient, "The client assertion was used before.")
 	}
 	if err != nil {

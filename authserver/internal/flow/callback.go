@@ -98,12 +98,9 @@ func (h *Handler) dispatch(w http.ResponseWriter, r *http.Request, t *tenant.Ten
 	if scopes.Empty() {
 		return a.fail(t, oauth.NewError(oauth.AccessDenied, "The person allowed none of the requested access at Google."))
 	}
-	c, err := h.Clients.Client(ctx, t.ID, a.ClientID)
-	if errors.Is(err, client.ErrNotFound) { // removed meanwhile
-		return wrongBrowser(err)
-	}
+	c, err := h.same(ctx, t, a)
 	if err != nil {
-		return oauth.Unavailable(err)
+		return err
 	}
 	record, err := h.Store.EnsureConnection(ctx, t.ID, who.Subject, who.HostedDomain)
 	if err != nil {
@@ -174,7 +171,7 @@ func (h *Handler) issue(w http.ResponseWriter, r *http.Request, t *tenant.Tenant
 		Tenant: t.ID, ID: uuid.Must(uuid.NewV7()), ClientID: c.ID, Subject: record.Subject, Connection: record.Connection,
 		Resource: request.Resource, Scopes: scopes, Offline: a.Offline, RedirectURI: a.RedirectURI, CodeChallenge: a.Challenge, Lifetimes: t.Lifetimes,
 	}
-	if err := h.Store.CompleteSignIn(ctx, SignIn{Link: link, SealedEmail: email, Snapshot: snapshot, Grant: g}); err != nil {
+	if err := h.Store.CompleteSignIn(ctx, SignIn{Link: link, SealedEmail: email, Snapshot: snapshot, Grant: g, ClientLife: t.Lifetimes.ClientUsed}); err != nil {
 		return oauth.Unavailable(fmt.Errorf("completing sign-in: %w", err))
 	}
 	web.Redirect(w, r, a.RedirectURI, a.State, t.Issuer, url.Values{"code": {codes.Code(g.ID).Reveal()}})

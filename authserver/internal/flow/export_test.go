@@ -7,8 +7,12 @@ import (
 )
 
 // Parse is parse without its results, for the fuzz target.
-func Parse(ctx context.Context, c Clients, t *tenant.Tenant, query string) (redirectURI string, err error) {
-	a, _, err := parse(ctx, c, t, query)
+func Parse(ctx context.Context, c Clients, t *tenant.Tenant, raw string) (redirectURI string, err error) {
+	q, err := query(raw)
+	if err != nil {
+		return "", err
+	}
+	a, _, err := parse(ctx, c, t, q, "")
 	if err != nil {
 		return "", err
 	}

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -23,6 +24,7 @@ import (
 	"latchkey/authserver/internal/tenant"
 	"latchkey/authserver/internal/vault"
 	"latchkey/authserver/internal/web"
+	"latchkey/pkg/httpx"
 	"latchkey/pkg/oauth"
 	"latchkey/pkg/scope"
 	"latchkey/pkg/secret"
@@ -57,6 +59,7 @@ type SignIn struct {
 	SealedEmail []byte
 	Snapshot    []byte // JSON of consent.Snapshot
 	Grant       grant.New
+	ClientLife  time.Duration // how much longer the client's registration lasts, now that it is used
 }
 
 // Store is what the flow needs of the database.
@@ -70,6 +73,11 @@ type Store interface {
 	// there are none. The key is Google's sub (DESIGN §4).
 	EnsureConnection(ctx context.Context, t tenant.ID, googleSub, hostedDomain string) (*connection.Record, error)
 	CompleteSignIn(ctx context.Context, s SignIn) error
+
+	PushRequest(ctx context.Context, t tenant.ID, p Pushed) error
+	// TakeRequest uses a pushed request up. One conditional statement: of
+	// concurrent browsers one wins, the others get ErrNoFlow.
+	TakeRequest(ctx context.Context, t tenant.ID, id [sha256.Size]byte, clientID string, browser [sha256.Size]byte) ([]byte, error)
 }
 
 // Sealer seals for a binding and opens for the same one only.
@@ -89,11 +97,13 @@ type Google interface {
 // Handler serves the flow. Every field is required.
 type Handler struct {
 	Clients      Clients
+	Auth         Authenticator // of clients that push their requests
 	Store        Store
 	Vault        Sealer
 	Google       Google
 	Codes        func(ctx context.Context, t tenant.ID) (*grant.Codec, error)
 	Tenants      func() *tenant.Directory
+	Proxies      httpx.Proxies
 	GoogleOrigin string // where the consent form may lead (CSP form-action)
 	Now          func() time.Time
 }
@@ -109,17 +119,17 @@ type form struct {
 // no state cookie; those come with the approval (MCP security best practices).
 func (h *Handler) Authorize(w http.ResponseWriter, r *http.Request) error {
 	ctx, t := r.Context(), tenant.FromContext(r.Context())
-	a, c, err := parse(ctx, h.Clients, t, r.URL.RawQuery)
-	if err != nil {
-		return err
-	}
 	// A browser keeps its CSRF secret, so that two renders of the page are both valid.
 	browser := web.Cookie(r, t.Issuer, csrfCookie)
 	if raw, err := base64.RawURLEncoding.DecodeString(browser); err != nil || len(raw) != secretSize {
 		browser = randomSecret()
 	}
-	web.SetCookie(w, t.Issuer, csrfCookie, browser, Lifetime)
 	sum := sha256.Sum256([]byte(browser))
+	a, c, err := h.request(r, t, sum)
+	if err != nil {
+		return err
+	}
+	web.SetCookie(w, t.Issuer, csrfCookie, browser, Lifetime)
 	plain, err := json.Marshal(form{Request: *a, IssuedAt: h.Now().Unix(), Browser: sum[:]})
 	if err != nil {
 		return fmt.Errorf("encoding consent form: %w", err)
@@ -151,6 +161,19 @@ func (h *Handler) formTargets(a *authorization) []string {
 	return append(targets, "https:")
 }
 
+// request reads an authorization request, from the query or pushed before.
+func (h *Handler) request(r *http.Request, t *tenant.Tenant, browser [sha256.Size]byte) (*authorization, *client.Client, error) {
+	q, err := query(r.URL.RawQuery)
+	if err != nil {
+		return nil, nil, err
+	}
+	source := h.Proxies.Client(r)
+	if uris := q["request_uri"]; len(uris) == 1 && strings.HasPrefix(uris[0], requestURIPrefix) {
+		return h.pushed(r.Context(), t, q, uris[0], browser, source)
+	}
+	return parse(r.Context(), h.Clients, t, q, source)
+}
+
 func (a *authorization) consent(c *client.Client, t *tenant.Tenant) consent.Request {
 	resource, _ := t.Resource(a.Resource)
 	return consent.Request{
@@ -172,6 +195,9 @@ func (h *Handler) Consent(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	a := f.Request
+	if _, err := h.same(ctx, t, &a); err != nil {
+		return err
+	}
 	if r.PostForm.Get("decision") != "approve" { // whatever is not a yes is a no
 		return a.fail(t, oauth.NewError(oauth.AccessDenied, "The person did not allow access."))
 	}
@@ -181,6 +207,20 @@ func (h *Handler) Consent(w http.ResponseWriter, r *http.Request) error {
 	}
 	a.Scopes = chosen.Slice()
 	return h.toGoogle(w, r, t, trip{Request: a})
+}
+
+// same finds the client of a request again. One that changed since the person
+// was shown it must be asked about anew (draft client ID metadata document
+// §6.3), and a stored request never leads where the client no longer does.
+func (h *Handler) same(ctx context.Context, t *tenant.Tenant, a *authorization) (*client.Client, error) {
+	c, err := h.Clients.Client(ctx, t, a.ClientID)
+	if err != nil && !errors.Is(err, client.ErrNotFound) {
+		return nil, oauth.Unavailable(err)
+	}
+	if err != nil || c.Fingerprint() != a.Fingerprint || !c.MatchRedirect(a.RedirectURI) {
+		return nil, &web.PageError{Status: http.StatusBadRequest, Title: "The app has changed meanwhile", Advice: "Nothing was allowed. Start again from the app.", Cause: err}
+	}
+	return c, nil
 }
 
 func (h *Handler) open(ctx context.Context, t *tenant.Tenant, r *http.Request) (*form, error) {
@@ -246,7 +286,7 @@ func (h *Handler) toGoogle(w http.ResponseWriter, r *http.Request, t *tenant.Ten
 	w.Header().Set("Location", h.Google.AuthURL(google.AuthRequest{
 		State: base64.RawURLEncoding.EncodeToString(state), Nonce: derive(browser, "nonce"), Verifier: derive(browser, "pkce"),
 		Scopes: scope.GoogleFor(scope.Expand(oauth.NewScopes(tr.Request.Scopes...))), LoginHint: tr.Request.LoginHint,
-		Offline: true, ForceConsent: tr.Again,
+		Offline: true, ForceConsent: tr.Again, SelectAccount: tr.Request.Again,
 	}))
 	w.WriteHeader(http.StatusSeeOther) // RFC 9700 §4.12: not 307, the form must not travel on
 	return nil

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"latchkey/authserver/internal/client"
@@ -33,12 +34,26 @@ type authorization struct {
 	Challenge   string   `json:"code_challenge"`
 	Offline     bool     `json:"offline,omitempty"`
 	LoginHint   string   `json:"login_hint,omitempty"`
+	Again       bool     `json:"sign_in_again,omitempty"` // the person shall choose an account at Google
+	// Fingerprint is the client's at the time of the request: one that changed
+	// meanwhile is asked about again.
+	Fingerprint string `json:"client"`
 }
 
-// Clients finds registered clients. It returns client.ErrNotFound for an
-// unknown one; any other error is doubt.
+// Clients finds clients. Both methods return client.ErrNotFound for an unknown
+// one; an error that is neither that nor an advice is doubt.
 type Clients interface {
-	Client(ctx context.Context, t tenant.ID, id string) (*client.Client, error)
+	// Introduce finds a client at the beginning of an authorization, its metadata
+	// document fetched again if it is not fresh. source is the address that asks.
+	Introduce(ctx context.Context, t *tenant.Tenant, id, source string) (*client.Client, error)
+	// Client finds a client later on.
+	Client(ctx context.Context, t *tenant.Tenant, id string) (*client.Client, error)
+}
+
+// adviser is an error about a client with words for the person.
+type adviser interface {
+	error
+	PersonAdvice() string
 }
 
 var singleValued = []string{
@@ -46,55 +61,85 @@ var singleValued = []string{
 	"response_mode", "nonce", "prompt", "login_hint", "max_age", "request", "request_uri", "display", "ui_locales",
 }
 
+// maxAgeSeconds bounds max_age; beyond it nothing is older.
+const maxAgeSeconds = 1 << 31
+
 // parse checks an authorization request in the order that RFC 6749 §4.1.2.1
 // demands: while client and redirect URI are in doubt an error is a page, from
 // then on a redirect.
-func parse(ctx context.Context, clients Clients, t *tenant.Tenant, rawQuery string) (*authorization, *client.Client, error) {
-	if len(rawQuery) > maxQueryBytes {
-		return nil, nil, badLink("The link that brought you here is too long.", nil)
-	}
-	q, err := url.ParseQuery(rawQuery)
-	if err != nil {
-		return nil, nil, badLink("The link that brought you here is malformed.", err)
-	}
-	c, redirectURI, err := identify(ctx, clients, t, q)
+func parse(ctx context.Context, clients Clients, t *tenant.Tenant, q url.Values, source string) (*authorization, *client.Client, error) {
+	c, redirectURI, err := identify(ctx, clients, t, q, source)
 	if err != nil {
 		return nil, nil, err
 	}
-	a := &authorization{ClientID: c.ID, RedirectURI: redirectURI, State: q.Get("state")}
+	a := &authorization{ClientID: c.ID, RedirectURI: redirectURI, State: q.Get("state"), Fingerprint: c.Fingerprint()}
 	if len(a.State) > maxStateBytes || len(q["state"]) > 1 {
 		a.State = "" // not echoed: it is the fault
-		return nil, nil, a.fail(t, oauth.NewError(oauth.InvalidRequest, "state must be given once and be at most 2048 bytes long."))
+		return nil, nil, a.early(t, c, oauth.NewError(oauth.InvalidRequest, "state must be given once and be at most 2048 bytes long."))
 	}
 	if err := a.fill(c, t, q); err != nil {
-		return nil, nil, a.fail(t, err)
+		return nil, nil, a.early(t, c, err)
 	}
 	return a, c, nil
 }
 
+func query(raw string) (url.Values, error) {
+	if len(raw) > maxQueryBytes {
+		return nil, badLink("The link that brought you here is too long.", nil)
+	}
+	q, err := url.ParseQuery(raw)
+	if err != nil {
+		return nil, badLink("The link that brought you here is malformed.", err)
+	}
+	return q, nil
+}
+
+// introduce finds the client of a request, with a page for what goes wrong.
+func introduce(ctx context.Context, clients Clients, t *tenant.Tenant, id, source string) (*client.Client, error) {
+	c, err := clients.Introduce(ctx, t, id, source)
+	if errors.Is(err, client.ErrNotFound) {
+		page := &web.PageError{Status: http.StatusBadRequest, Title: "This app is not known here",
+			Advice: "Its registration may have expired. Remove the connection in the app and add it again.", Cause: err}
+		var words adviser
+		if errors.As(err, &words) { // draft client ID metadata document §4.3: the request ends here
+			page.Title, page.Advice = "This app cannot be identified", words.PersonAdvice()+" Nothing was allowed. Tell the maker of the app."
+		}
+		return nil, page
+	}
+	if err != nil {
+		return nil, oauth.Unavailable(err)
+	}
+	return c, nil
+}
+
 // identify finds the client and matches the redirect URI.
-func identify(ctx context.Context, clients Clients, t *tenant.Tenant, q url.Values) (*client.Client, string, error) {
-	id, uri := q["client_id"], q["redirect_uri"]
+func identify(ctx context.Context, clients Clients, t *tenant.Tenant, q url.Values, source string) (*client.Client, string, error) {
+	id := q["client_id"]
 	if len(id) != 1 || id[0] == "" {
 		return nil, "", badLink("The link that brought you here does not name one app (client_id).", nil)
 	}
-	c, err := clients.Client(ctx, t.ID, id[0])
-	if errors.Is(err, client.ErrNotFound) {
-		return nil, "", &web.PageError{Status: http.StatusBadRequest, Title: "This app is not known here",
-			Advice: "Its registration may have expired. Remove the connection in the app and add it again.", Cause: err}
-	}
+	c, err := introduce(ctx, clients, t, id[0], source)
 	if err != nil {
-		return nil, "", oauth.Unavailable(err)
+		return nil, "", err
 	}
-	switch {
-	case len(uri) == 0 && len(c.RedirectURIs) == 1:
-		return c, c.RedirectURIs[0], nil // RFC 6749 §3.1.2.3: one registered URI may be left out
-	case len(uri) != 1 || len(uri[0]) > oauth.MaxURLBytes || !c.MatchRedirect(uri[0]):
-		// RFC 6749 §4.1.2.1: MUST NOT redirect to an invalid redirect URI.
+	uri, ok := redirectOf(c, q["redirect_uri"])
+	if !ok { // RFC 6749 §4.1.2.1: MUST NOT redirect to an invalid redirect URI.
 		return nil, "", &web.PageError{Status: http.StatusBadRequest, Title: "This app asked to return to an address it did not register",
 			Advice: "For your safety nothing was sent there. Remove the connection in the app and add it again; if that does not help, tell the maker of the app."}
 	}
-	return c, uri[0], nil
+	return c, uri, nil
+}
+
+// redirectOf is the redirect URI of a request: the given one if the client
+// registered it, or the only registered one (RFC 6749 §3.1.2.3).
+func redirectOf(c *client.Client, given []string) (string, bool) {
+	if len(given) == 0 && len(c.RedirectURIs) == 1 {
+		return c.RedirectURIs[0], true
+	}
+	if len(given) != 1 || len(given[0]) > oauth.MaxURLBytes || !c.MatchRedirect(given[0]) {
+		return "", false
+	}
+	return given[0], true
 }
 
 // fill checks everything that is answered by an error redirect.
@@ -136,9 +181,28 @@ func (a *authorization) fill(c *client.Client, t *tenant.Tenant, q url.Values) *
 	if hint := q.Get("login_hint"); len(hint) <= maxHintBytes && consent.Clean(hint, maxHintBytes) == hint {
 		a.LoginHint = hint
 	}
-	if prompts := strings.Fields(q.Get("prompt")); slices.Contains(prompts, "none") {
-		// OpenID Connect Core §3.1.2.6: consent is always asked, so none cannot be honoured.
+	return a.fillPrompt(q)
+}
+
+// fillPrompt reads prompt and max_age (OpenID Connect Core §3.1.2.1). Every
+// authorization asks for consent and signs in at Google; what a client can add
+// is that the person chooses the account there again.
+func (a *authorization) fillPrompt(q url.Values) *oauth.Error {
+	prompts := strings.Fields(q.Get("prompt"))
+	switch {
+	case slices.Contains(prompts, "none") && len(prompts) > 1:
+		return oauth.NewError(oauth.InvalidRequest, "prompt none cannot be combined with another value.")
+	case slices.Contains(prompts, "none"):
 		return oauth.NewError(oauth.InteractionRequired, "This server always asks the person.")
+	case slices.Contains(prompts, "login"), slices.Contains(prompts, "select_account"):
+		a.Again = true
+	}
+	if q.Has("max_age") {
+		age, err := strconv.ParseInt(q.Get("max_age"), 10, 64)
+		if err != nil || age < 0 || age > maxAgeSeconds {
+			return oauth.NewError(oauth.InvalidRequest, "max_age must be a number of seconds.")
+		}
+		a.Again = true // how old Google's session is cannot be known: as if it were too old
 	}
 	return nil
 }
@@ -193,6 +257,15 @@ func (a *authorization) fillScopes(c *client.Client, t *tenant.Tenant, requested
 	}
 	a.Scopes = known.Slice()
 	return nil
+}
+
+// early is fail for an error that no person has seen anything of yet: a client
+// that nobody vouches for must not use us to bounce browsers to any site it
+// likes, so the person is asked first (RFC 9700 §4.11.2). On loopback and in
+// apps there is nothing to phish with.
+func (a *authorization) early(t *tenant.Tenant, c *client.Client, err *oauth.Error) error {
+	return &web.RedirectError{RedirectURI: a.RedirectURI, State: a.State, Issuer: t.Issuer, Err: err,
+		Ask: !c.Trusted() && strings.HasPrefix(a.RedirectURI, "https://")}
 }
 
 // fail makes the error a redirect to the client.

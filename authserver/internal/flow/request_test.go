@@ -16,7 +16,11 @@ import (
 
 type clients map[string]*client.Client
 
-func (c clients) Client(_ context.Context, _ tenant.ID, id string) (*client.Client, error) {
+func (c clients) Introduce(ctx context.Context, t *tenant.Tenant, id, _ string) (*client.Client, error) {
+	return c.Client(ctx, t, id)
+}
+
+func (c clients) Client(_ context.Context, _ *tenant.Tenant, id string) (*client.Client, error) {
 	if found, ok := c[id]; ok {
 		return found, nil
 	}

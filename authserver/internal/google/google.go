@@ -103,6 +103,8 @@ type AuthRequest struct {
 	LoginHint    string
 	Offline      bool // a refresh token is wanted
 	ForceConsent bool // Google must ask again: only when no refresh token is stored
+
+	SelectAccount bool // the person chooses the account again
 }
 
 // AuthURL returns where to send the person (DESIGN §5).
@@ -118,8 +120,15 @@ func (c *Client) AuthURL(r AuthRequest) string {
 	if r.LoginHint != "" {
 		options = append(options, oauth2.SetAuthURLParam("login_hint", r.LoginHint))
 	}
+	var prompts []string
 	if r.ForceConsent {
-		options = append(options, oauth2.SetAuthURLParam("prompt", "consent"))
+		prompts = append(prompts, "consent")
+	}
+	if r.SelectAccount {
+		prompts = append(prompts, "select_account")
+	}
+	if len(prompts) > 0 {
+		options = append(options, oauth2.SetAuthURLParam("prompt", strings.Join(prompts, " ")))
 	}
 	config := c.config
 	config.Scopes = r.Scopes.Union(oauth.NewScopes(scope.Identity()...)).Slice()

@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"latchkey/authserver/internal/client"
 	"latchkey/authserver/internal/tenant"
 	"latchkey/pkg/oauth"
 )
@@ -52,6 +53,7 @@ type Redemption struct {
 	CodeChallenge string         // S256 of the presented verifier
 	Resource      oauth.Resource // zero when the request has none (RFC 8707 §2.2)
 	RefreshIdle   time.Duration
+	Assertion     *client.AssertionID // of the client, to be used up with the claim; nil without
 }
 
 // Rotation rotates a refresh token. A repeat inside Grace derives the same
@@ -66,6 +68,14 @@ type Rotation struct {
 	Grace       time.Duration
 	Replays     int
 	RefreshIdle time.Duration
+	Assertion   *client.AssertionID // of the client, to be used up with the claim; nil without
+}
+
+// State is a living grant as introspection shows it.
+type State struct {
+	Grant
+	RotatedAt      time.Time // when the live refresh token was issued
+	RefreshExpires time.Time // when it ends unless it is used
 }
 
 // The ways a claim is refused. The store finds them out with a second

@@ -2,46 +2,203 @@ package postgres
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"latchkey/authserver/internal/client"
+	"latchkey/authserver/internal/registration"
 	"latchkey/authserver/internal/tenant"
 	"latchkey/pkg/oauth"
 )
 
-// Client reads a client. It returns client.ErrNotFound if there is none.
-func (db *DB) Client(ctx context.Context, t tenant.ID, id string) (*client.Client, error) {
-	c := client.Client{ID: id}
+const clientColumns = `id, kind, name, client_uri, redirect_uris, grant_types, auth_method, application_type, scope,
+	secret_hash, jwks, jwks_uri, management_hash, created_at, last_used_at, expires_at`
+
+func scanClient(row pgx.Row) (*client.Client, error) {
+	var c client.Client
 	var grantTypes []string
-	err := db.row(ctx, t, stmt(`SELECT kind, name, client_uri, redirect_uris, grant_types, auth_method, application_type, scope, secret_hash, created_at
-		FROM clients WHERE tenant_id = $1 AND id = $2`, t.UUID(), id),
-		&c.Kind, &c.Name, &c.ClientURI, &c.RedirectURIs, &grantTypes, &c.AuthMethod, &c.ApplicationType, &c.Scope, &c.SecretHash, &c.CreatedAt)
+	var jwks []byte
+	var used, expires *time.Time
+	if err := row.Scan(&c.ID, &c.Kind, &c.Name, &c.ClientURI, &c.RedirectURIs, &grantTypes, &c.AuthMethod, &c.ApplicationType, &c.Scope,
+		&c.SecretHash, &jwks, &c.JWKSURI, &c.ManagementHash, &c.CreatedAt, &used, &expires); err != nil {
+		return nil, err
+	}
+	for _, g := range grantTypes {
+		c.GrantTypes = append(c.GrantTypes, oauth.GrantType(g))
+	}
+	if jwks != nil {
+		c.JWKS = json.RawMessage(jwks)
+	}
+	if used != nil {
+		c.LastUsedAt = *used
+	}
+	if expires != nil {
+		c.ExpiresAt = *expires
+	}
+	return &c, nil
+}
+
+// Client reads a client. It returns client.ErrNotFound if there is none or its
+// registration has ended.
+func (db *DB) Client(ctx context.Context, t tenant.ID, id string) (*client.Client, error) {
+	var c *client.Client
+	err := db.batch(ctx, t, func(r pgx.BatchResults) (err error) {
+		c, err = scanClient(r.QueryRow())
+		return err
+	}, stmt(`SELECT `+clientColumns+` FROM clients WHERE tenant_id = $1 AND id = $2 AND (expires_at IS NULL OR expires_at > now())`, t.UUID(), id))
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, client.ErrNotFound
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading client: %w", err)
 	}
-	for _, g := range grantTypes {
-		c.GrantTypes = append(c.GrantTypes, oauth.GrantType(g))
-	}
-	return &c, nil
+	return c, nil
 }
 
-// InsertClient stores a new client. Its id must be new.
-func (db *DB) InsertClient(ctx context.Context, t tenant.ID, c *client.Client) error {
+// Clients lists a tenant's clients of a kind, newest first, at most limit.
+func (db *DB) Clients(ctx context.Context, t tenant.ID, kind client.Kind, limit int) ([]*client.Client, error) {
+	return list(ctx, db, t, stmt(`SELECT `+clientColumns+` FROM clients WHERE tenant_id = $1 AND kind = $2 ORDER BY created_at DESC, id LIMIT $3`, t.UUID(), string(kind), limit),
+		func(row pgx.CollectableRow) (*client.Client, error) { return scanClient(row) })
+}
+
+func clientValues(t tenant.ID, c *client.Client) []any {
 	grantTypes := make([]string, 0, len(c.GrantTypes))
 	for _, g := range c.GrantTypes {
 		grantTypes = append(grantTypes, string(g))
 	}
-	_, err := db.exec(ctx, t, stmt(`INSERT INTO clients (tenant_id, id, kind, name, client_uri, redirect_uris, grant_types, auth_method, application_type, scope, secret_hash, created_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
-		t.UUID(), c.ID, string(c.Kind), c.Name, c.ClientURI, c.RedirectURIs, grantTypes, string(c.AuthMethod), string(c.ApplicationType), c.Scope, c.SecretHash, c.CreatedAt))
+	redirects := c.RedirectURIs
+	if redirects == nil {
+		redirects = []string{}
+	}
+	var jwks any // a nil RawMessage would be JSON null
+	if c.JWKS != nil {
+		jwks = string(c.JWKS)
+	}
+	var expires *time.Time
+	if !c.ExpiresAt.IsZero() {
+		expires = &c.ExpiresAt
+	}
+	return []any{t.UUID(), c.ID, string(c.Kind), c.Name, c.ClientURI, redirects, grantTypes, string(c.AuthMethod), string(c.ApplicationType), c.Scope,
+		c.SecretHash, jwks, c.JWKSURI, c.ManagementHash, c.CreatedAt, expires}
+}
+
+// InsertClient stores a new client. Its id must be new.
+func (db *DB) InsertClient(ctx context.Context, t tenant.ID, c *client.Client) error {
+	_, err := db.exec(ctx, t, stmt(`INSERT INTO clients (tenant_id, id, kind, name, client_uri, redirect_uris, grant_types, auth_method, application_type, scope,
+			secret_hash, jwks, jwks_uri, management_hash, created_at, expires_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`, clientValues(t, c)...))
 	if err != nil {
 		return fmt.Errorf("storing client: %w", err)
+	}
+	return nil
+}
+
+// UpdateClient replaces what a client says about itself (RFC 7592 §2.2). It
+// returns client.ErrNotFound when the management token is no longer the
+// client's.
+func (db *DB) UpdateClient(ctx context.Context, t tenant.ID, c *client.Client) error {
+	n, err := db.exec(ctx, t, stmt(`UPDATE clients SET name = $4, client_uri = $5, redirect_uris = $6, grant_types = $7, auth_method = $8, application_type = $9, scope = $10,
+			secret_hash = $11, jwks = $12, jwks_uri = $13
+		WHERE tenant_id = $1 AND id = $2 AND kind = $3 AND management_hash = $14 AND expires_at > now()`, clientValues(t, c)[:14]...))
+	if err != nil {
+		return fmt.Errorf("updating client: %w", err)
+	}
+	if n == 0 {
+		return client.ErrNotFound
+	}
+	return nil
+}
+
+// DeleteClient deletes a client and ends its grants, together (RFC 7592 §2.3).
+// It returns client.ErrNotFound if there is none.
+func (db *DB) DeleteClient(ctx context.Context, t tenant.ID, id string) error {
+	n, err := db.exec(ctx, t,
+		stmt(`UPDATE grants SET revoked_at = now(), revoked_reason = 'client_deleted' WHERE tenant_id = $1 AND client_id = $2 AND revoked_at IS NULL`, t.UUID(), id),
+		stmt(`DELETE FROM clients WHERE tenant_id = $1 AND id = $2`, t.UUID(), id))
+	if err != nil {
+		return fmt.Errorf("deleting client: %w", err)
+	}
+	if n == 0 {
+		return client.ErrNotFound
+	}
+	return nil
+}
+
+// TouchClient notes that a client is in use and moves the end of its
+// registration on.
+func (db *DB) TouchClient(ctx context.Context, t tenant.ID, id string, life time.Duration) error {
+	_, err := db.exec(ctx, t, touchClient(t, id, life), touchDocument(t, id))
+	if err != nil {
+		return fmt.Errorf("noting a client's use: %w", err)
+	}
+	return nil
+}
+
+func touchClient(t tenant.ID, id string, life time.Duration) statement {
+	return stmt(`UPDATE clients SET last_used_at = now(), expires_at = CASE WHEN expires_at IS NULL THEN NULL ELSE greatest(expires_at, now() + $3::interval) END
+		WHERE tenant_id = $1 AND id = $2`, t.UUID(), id, life)
+}
+
+func touchDocument(t tenant.ID, id string) statement {
+	return stmt(`UPDATE client_documents SET last_used_at = now() WHERE tenant_id = $1 AND id = $2`, t.UUID(), id)
+}
+
+// Document reads the last good copy of a client's metadata document. It
+// returns client.ErrNotFound if there is none.
+func (db *DB) Document(ctx context.Context, t tenant.ID, id string) (*registration.Document, error) {
+	d := registration.Document{URL: id}
+	err := db.row(ctx, t, stmt(`SELECT document, fetched_at, fresh_until, changed_at, last_used_at FROM client_documents WHERE tenant_id = $1 AND id = $2`, t.UUID(), id),
+		&d.Body, &d.Fetched, &d.FreshUntil, &d.Changed, &d.LastUsed)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, client.ErrNotFound
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading client document: %w", err)
+	}
+	return &d, nil
+}
+
+// KeepDocument stores a good copy. Of two replicas the one that fetched later
+// wins.
+func (db *DB) KeepDocument(ctx context.Context, t tenant.ID, d *registration.Document) error {
+	_, err := db.exec(ctx, t, stmt(`INSERT INTO client_documents AS old (tenant_id, id, document, fetched_at, fresh_until, changed_at) VALUES ($1, $2, $3, $4, $5, $4)
+		ON CONFLICT (tenant_id, id) DO UPDATE SET document = excluded.document, fetched_at = excluded.fetched_at, fresh_until = excluded.fresh_until,
+			changed_at = CASE WHEN old.document = excluded.document THEN old.changed_at ELSE excluded.changed_at END
+		WHERE old.fetched_at <= excluded.fetched_at`, t.UUID(), d.URL, d.Body, d.Fetched, d.FreshUntil))
+	if err != nil {
+		return fmt.Errorf("storing client document: %w", err)
+	}
+	return nil
+}
+
+// burn uses an assertion up. A second use violates the key, which undoes the
+// whole batch: what stands after it in the batch has not happened.
+func burn(t tenant.ID, a *client.AssertionID) statement {
+	return stmt(`INSERT INTO assertion_ids (tenant_id, client_id, jti_hash, expires_at) VALUES ($1, $2, $3, $4)`, t.UUID(), a.ClientID, a.Hash[:], a.Expires)
+}
+
+// burnt maps the violation of burn.
+func burnt(err error) error {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && pg.Code == "23505" && pg.TableName == "assertion_ids" {
+		return client.ErrAssertionUsed
+	}
+	return err
+}
+
+// BurnAssertion uses a client assertion up (RFC 7523 §3): of concurrent calls
+// one wins, the others get client.ErrAssertionUsed.
+func (db *DB) BurnAssertion(ctx context.Context, t tenant.ID, a *client.AssertionID) error {
+	if _, err := db.exec(ctx, t, burn(t, a)); err != nil {
+		if err = burnt(err); errors.Is(err, client.ErrAssertionUsed) {
+			return err
+		}
+		return fmt.Errorf("burning assertion: %w", err)
 	}
 	return nil
 }

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"time"
@@ -56,12 +55,12 @@ func (db *DB) Connection(ctx context.Context, ref connection.Ref) (*connection.R
 // Exchange burns the resource server's assertion and reads grant and
 // connections of the subject, in one round trip. The assertion belongs to the
 // deployment, so its row does to the default tenant: replaying it for another
-// tenant's token is still a replay. It returns exchange.ErrAssertionUsed.
+// tenant's token is still a replay. It returns client.ErrAssertionUsed.
 func (db *DB) Exchange(ctx context.Context, l exchange.Lookup) (*exchange.Found, error) {
 	b := &pgx.Batch{}
 	b.Queue(setTenant, tenant.DefaultID.String())
-	b.Queue(`INSERT INTO assertion_ids (tenant_id, client_id, jti_hash, expires_at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`,
-		tenant.DefaultID.UUID(), l.AssertionClient, hashOf(l.AssertionID), l.AssertionExpires)
+	used := burn(tenant.DefaultID, l.Assertion)
+	b.Queue(used.sql, used.args...)
 	b.Queue(setTenant, l.Tenant.String())
 	b.Queue(`SELECT client_id, subject_id, connection_id, resource, scopes FROM grants
 		WHERE tenant_id = $1 AND id = $2 AND revoked_at IS NULL AND redeemed_at IS NOT NULL AND expires_at > now()`, l.Tenant.UUID(), l.Grant)
@@ -81,9 +80,8 @@ func readExchange(l exchange.Lookup, results pgx.BatchResults) (*exchange.Found,
 	if _, err := results.Exec(); err != nil {
 		return nil, fmt.Errorf("setting tenant: %w", err)
 	}
-	tag, err := results.Exec()
-	if err != nil {
-		return nil, fmt.Errorf("burning assertion: %w", err)
+	if _, err := results.Exec(); err != nil {
+		return nil, fmt.Errorf("burning assertion: %w", burnt(err))
 	}
 	if _, err := results.Exec(); err != nil {
 		return nil, fmt.Errorf("setting tenant: %w", err)
@@ -91,7 +89,7 @@ func readExchange(l exchange.Lookup, results pgx.BatchResults) (*exchange.Found,
 	var f exchange.Found
 	var subject uuid.UUID
 	var scopes []string
-	err = results.QueryRow().Scan(&f.ClientID, &subject, &f.GrantConnection, &f.Resource, &scopes)
+	err := results.QueryRow().Scan(&f.ClientID, &subject, &f.GrantConnection, &f.Resource, &scopes)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return nil, fmt.Errorf("reading grant: %w", err)
 	}
@@ -105,15 +103,7 @@ func readExchange(l exchange.Lookup, results pgx.BatchResults) (*exchange.Found,
 	if err != nil {
 		return nil, fmt.Errorf("reading connections: %w", err)
 	}
-	if tag.RowsAffected() != 1 {
-		return nil, exchange.ErrAssertionUsed
-	}
 	return &f, nil
-}
-
-func hashOf(s string) []byte {
-	sum := sha256.Sum256([]byte(s))
-	return sum[:]
 }
 
 // TakeLease makes owner the only one to refresh this version of a credential

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"latchkey/authserver/internal/client"
 	"latchkey/authserver/internal/grant"
 	"latchkey/authserver/internal/tenant"
 	"latchkey/pkg/oauth"
@@ -37,12 +38,24 @@ func scanGrant(t tenant.ID, row pgx.Row) (*grant.Grant, error) {
 	return &g, nil
 }
 
-func (db *DB) claim(ctx context.Context, t tenant.ID, s statement) (*grant.Grant, error) {
+// claim runs a conditional statement that returns a grant. With an assertion,
+// that is used up in the same transaction and the same round trip; one that was
+// used before undoes the claim: client.ErrAssertionUsed.
+func (db *DB) claim(ctx context.Context, t tenant.ID, a *client.AssertionID, s statement) (*grant.Grant, error) {
 	var g *grant.Grant
+	statements := []statement{s}
+	if a != nil {
+		statements = []statement{burn(t, a), s}
+	}
 	err := db.batch(ctx, t, func(r pgx.BatchResults) (err error) {
+		if a != nil {
+			if _, err := r.Exec(); err != nil {
+				return burnt(err)
+			}
+		}
 		g, err = scanGrant(t, r.QueryRow())
 		return err
-	}, s)
+	}, statements...)
 	return g, err
 }
 
@@ -59,7 +72,7 @@ func insertGrant(g grant.New) statement {
 // among concurrent requests (DESIGN §1.4). A wrong client, redirect URI or
 // verifier changes nothing. On refusal it returns an error of package grant.
 func (db *DB) RedeemCode(ctx context.Context, r grant.Redemption) (*grant.Grant, error) {
-	g, err := db.claim(ctx, r.Tenant, stmt(`UPDATE grants
+	g, err := db.claim(ctx, r.Tenant, r.Assertion, stmt(`UPDATE grants
 		SET redeemed_at = now(), rotated_at = now(), generation = 1, idle_expires_at = now() + $7::interval
 		WHERE tenant_id = $1 AND id = $2 AND client_id = $3 AND code_challenge = $4
 		  AND ($5 = '' OR redirect_uri = $5) AND ($6 = '' OR resource = $6)
@@ -113,7 +126,7 @@ func (db *DB) RotateRefresh(ctx context.Context, r grant.Rotation) (*grant.Grant
 	if r.Generation < 1 {
 		return nil, grant.ErrNotFound // before the code is redeemed there is no refresh token
 	}
-	g, err := db.claim(ctx, r.Tenant, stmt(`UPDATE grants
+	g, err := db.claim(ctx, r.Tenant, r.Assertion, stmt(`UPDATE grants
 		SET generation = $3 + 1,
 		    rotated_at = CASE WHEN generation = $3 THEN now() ELSE rotated_at END,
 		    replays = CASE WHEN generation = $3 THEN 0 ELSE replays + 1 END,
@@ -188,4 +201,49 @@ func (db *DB) RevokeGrant(ctx context.Context, t tenant.ID, id uuid.UUID, reason
 		return fmt.Errorf("revoking grant: %w", err)
 	}
 	return nil
+}
+
+// RevokeClientGrant ends a grant of a client (RFC 7009 §2.1). It returns
+// grant.ErrNotFound when there is no such grant, and grant.ErrMismatch when it
+// is another client's. Revoking twice is no error and keeps the first reason.
+func (db *DB) RevokeClientGrant(ctx context.Context, t tenant.ID, id uuid.UUID, clientID string) error {
+	var owner string
+	err := db.row(ctx, t, stmt(`WITH ended AS (
+			UPDATE grants SET revoked_at = now(), revoked_reason = 'client_request'
+			WHERE tenant_id = $1 AND id = $2 AND client_id = $3 AND revoked_at IS NULL)
+		SELECT client_id FROM grants WHERE tenant_id = $1 AND id = $2`, t.UUID(), id, clientID), &owner)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return grant.ErrNotFound
+	case err != nil:
+		return fmt.Errorf("revoking grant: %w", err)
+	case owner != clientID:
+		return grant.ErrMismatch
+	}
+	return nil
+}
+
+// GrantState reads a redeemed grant for introspection. It returns
+// grant.ErrNotFound when there is none that lives.
+func (db *DB) GrantState(ctx context.Context, t tenant.ID, id uuid.UUID) (*grant.State, error) {
+	s := grant.State{}
+	err := db.batch(ctx, t, func(r pgx.BatchResults) error {
+		var resource string
+		var scopes []string
+		if err := r.QueryRow().Scan(&s.ID, &s.ClientID, &s.Subject, &s.Connection, &resource, &scopes, &s.Offline, &s.Generation, &s.Expires, &s.RotatedAt, &s.RefreshExpires); err != nil {
+			return err
+		}
+		var err error
+		s.Tenant, s.Scopes = t, oauth.NewScopes(scopes...)
+		s.Resource, err = oauth.ParseResource(resource)
+		return err
+	}, stmt(`SELECT `+grantColumns+`, rotated_at, least(idle_expires_at, expires_at) FROM grants
+		WHERE tenant_id = $1 AND id = $2 AND redeemed_at IS NOT NULL AND revoked_at IS NULL AND expires_at > now()`, t.UUID(), id))
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, grant.ErrNotFound
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading grant: %w", err)
+	}
+	return &s, nil
 }

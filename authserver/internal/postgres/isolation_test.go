@@ -57,7 +57,7 @@ func TestOtherTenantFindsNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := &client.Client{ID: "c1", Kind: client.Dynamic, Name: "n", RedirectURIs: []string{"http://127.0.0.1/cb"}, GrantTypes: []oauth.GrantType{oauth.GrantAuthorizationCode},
-		AuthMethod: "none", ApplicationType: "native", CreatedAt: time.Now()}
+		AuthMethod: "none", ApplicationType: "native", CreatedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour)}
 	state, browser := sha256.Sum256([]byte("s")), sha256.Sum256([]byte("b"))
 	owner := uuid.New()
 	for _, err := range []error{
@@ -116,7 +116,7 @@ func TestOtherTenantFindsNothing(t *testing.T) {
 			return err
 		}, connection.ErrNotFound},
 		"Exchange": {func() error {
-			got, err := f.db.Exchange(ctx, exchange.Lookup{Tenant: other, Grant: live.ID, Subject: record.Subject, AssertionClient: "rs", AssertionID: "j", AssertionExpires: time.Now().Add(time.Minute)})
+			got, err := f.db.Exchange(ctx, exchange.Lookup{Tenant: other, Grant: live.ID, Subject: record.Subject, Assertion: &client.AssertionID{ClientID: "rs", Hash: sha256.Sum256([]byte("j")), Expires: time.Now().Add(time.Minute)}})
 			if err == nil && !got.GrantLive {
 				return found(len(got.Connections), nil)
 			}
@@ -189,7 +189,7 @@ func TestSweep(t *testing.T) {
 		}
 	}
 	for id, expires := range map[string]time.Time{"old": time.Now().Add(-2 * time.Hour), "live": time.Now().Add(time.Minute)} {
-		if _, err := f.db.Exchange(ctx, exchange.Lookup{Tenant: tenant.DefaultID, AssertionClient: "rs", AssertionID: id, AssertionExpires: expires}); err != nil {
+		if _, err := f.db.Exchange(ctx, exchange.Lookup{Tenant: tenant.DefaultID, Assertion: &client.AssertionID{ClientID: "rs", Hash: sha256.Sum256([]byte(id)), Expires: expires}}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"latchkey/authserver/internal/client"
 	"latchkey/authserver/internal/connection"
 	"latchkey/authserver/internal/exchange"
 	"latchkey/authserver/internal/flow"
@@ -351,7 +352,7 @@ func TestAssertionIsUsedOnce(t *testing.T) {
 	if _, err := f.db.RedeemCode(ctx, r); err != nil {
 		t.Fatal(err)
 	}
-	l := exchange.Lookup{Tenant: tenant.DefaultID, Grant: r.ID, Subject: f.record.Subject, AssertionClient: "rs", AssertionID: "j", AssertionExpires: time.Now().Add(time.Minute)}
+	l := exchange.Lookup{Tenant: tenant.DefaultID, Grant: r.ID, Subject: f.record.Subject, Assertion: &client.AssertionID{ClientID: "rs", Hash: sha256.Sum256([]byte("j")), Expires: time.Now().Add(time.Minute)}}
 	won := 0
 	for _, err := range parallel(16, func() error {
 		found, err := f.db.Exchange(ctx, l)
@@ -362,7 +363,7 @@ func TestAssertionIsUsedOnce(t *testing.T) {
 	}) {
 		if err == nil {
 			won++
-		} else if !errors.Is(err, exchange.ErrAssertionUsed) {
+		} else if !errors.Is(err, client.ErrAssertionUsed) {
 			t.Fatal(err)
 		}
 	}
@@ -370,7 +371,7 @@ func TestAssertionIsUsedOnce(t *testing.T) {
 		t.Errorf("%d winners", won)
 	}
 	l.Tenant = tenant.FromUUID(uuid.Must(uuid.NewV7()))
-	if _, err := f.db.Exchange(ctx, l); !errors.Is(err, exchange.ErrAssertionUsed) {
+	if _, err := f.db.Exchange(ctx, l); !errors.Is(err, client.ErrAssertionUsed) {
 		t.Errorf("replay for another tenant: %v", err)
 	}
 }

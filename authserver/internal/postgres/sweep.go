@@ -7,16 +7,30 @@ import (
 
 const sweepBatch = 1000
 
-// Sweep deletes what has expired for an hour, in batches of 1000 rows, across
-// tenants. It returns how many rows went. Replicas may run it at once.
+// swept says which rows of a table have ended. Grants stay for a month after
+// their end, so that a late replay is still told from garbage; a code that was
+// never redeemed goes after a day. Documents nobody used for 90 days go: they
+// are fetched again when they are needed.
+var swept = []struct{ table, ended string }{
+	{"flows", `expires_at < now() - interval '1 hour'`},
+	{"assertion_ids", `expires_at < now() - interval '1 hour'`},
+	{"pushed_requests", `expires_at < now() - interval '1 hour'`},
+	{"clients", `expires_at < now() - interval '1 hour'`},
+	{"client_documents", `last_used_at < now() - interval '90 days'`},
+	{"grants", `created_at BETWEEN now() - interval '3 days' AND now() - interval '1 day' AND redeemed_at IS NULL AND code_expires_at < now()`},
+	{"grants", `expires_at < now() - interval '30 days'`},
+}
+
+// Sweep deletes what has ended, in batches of 1000 rows, across tenants. It
+// returns how many rows went. Replicas may run it at once.
 func (db *DB) Sweep(ctx context.Context) (int64, error) {
 	var total int64
-	for _, table := range []string{"flows", "assertion_ids"} {
+	for _, s := range swept {
 		for {
-			tag, err := db.jobs.Exec(ctx, `DELETE FROM `+table+` WHERE ctid IN (
-				SELECT ctid FROM `+table+` WHERE expires_at < now() - interval '1 hour' LIMIT $1 FOR UPDATE SKIP LOCKED)`, sweepBatch)
+			tag, err := db.jobs.Exec(ctx, `DELETE FROM `+s.table+` WHERE ctid IN (
+				SELECT ctid FROM `+s.table+` WHERE `+s.ended+` LIMIT $1 FOR UPDATE SKIP LOCKED)`, sweepBatch)
 			if err != nil {
-				return total, fmt.Errorf("sweeping %s: %w", table, err)
+				return total, fmt.Errorf("sweeping %s: %w", s.table, err)
 			}
 			total += tag.RowsAffected()
 			if tag.RowsAffected() < sweepBatch {

@@ -1,13 +1,12 @@
 package provider
 
 import (
-	"context"
 	"errors"
 	"mime"
 	"net/http"
 	"net/url"
 
-	"latchkey/authserver/internal/client"
+	"latchkey/authserver/internal/clientauth"
 	"latchkey/authserver/internal/tenant"
 	"latchkey/pkg/oauth"
 	"latchkey/pkg/scope"
@@ -22,23 +21,24 @@ const (
 // of ours looks at the form.
 type tokenRequest struct {
 	grantType    oauth.GrantType
-	clientID     string
-	secret       bool // the client sent a secret
-	assertion    bool // the client sent an assertion
+	client       clientauth.Credentials
 	code         string
 	redirectURI  string
 	verifier     string
 	refreshToken string
 	resource     oauth.Resource // zero when absent
-	scopes       oauth.Scopes   // known scopes asked for at refresh
+	scopes       oauth.Scopes   // known scopes asked for
+	unknown      bool           // only scopes asked for that this server does not know
 }
 
-var singleValued = []string{
-	"grant_type", "client_id", "client_secret", "client_assertion", "client_assertion_type", "code", "redirect_uri",
-	"code_verifier", "refresh_token", "scope",
-}
+var singleValued = append([]string{
+	"grant_type", "code", "redirect_uri", "code_verifier", "refresh_token", "scope", "token", "token_type_hint",
+}, clientauth.Params...)
 
-func parse(t *tenant.Tenant, w http.ResponseWriter, r *http.Request) (*tokenRequest, error) {
+// readForm reads the body of a machine endpoint: a form, at most 64 KiB, every
+// parameter that we know at most once (OAuth 2.1 §3.2) and 4 KiB long. The
+// query is never read: parameters in a URL end up in logs (RFC 6749 §2.3.1).
+func readForm(w http.ResponseWriter, r *http.Request) (url.Values, error) {
 	if mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mediaType != "application/x-www-form-urlencoded" {
 		return nil, oauth.NewError(oauth.InvalidRequest, "The body must be application/x-www-form-urlencoded.")
 	}
@@ -50,7 +50,7 @@ func parse(t *tenant.Tenant, w http.ResponseWriter, r *http.Request) (*tokenRequ
 		}
 		return nil, oauth.NewError(oauth.InvalidRequest, "The body is malformed.").WithCause(errors.New("form does not parse"))
 	}
-	f := r.PostForm // never the query: parameters in a URL end up in logs (RFC 6749 §2.3.1)
+	f := r.PostForm
 	for _, name := range singleValued {
 		if len(f[name]) > 1 {
 			return nil, oauth.NewError(oauth.InvalidRequest, "A parameter is given more than once: "+name+".")
@@ -59,49 +59,37 @@ func parse(t *tenant.Tenant, w http.ResponseWriter, r *http.Request) (*tokenRequ
 			return nil, oauth.NewError(oauth.InvalidRequest, "A parameter is too long: "+name+".")
 		}
 	}
+	return f, nil
+}
+
+func parse(t *tenant.Tenant, w http.ResponseWriter, r *http.Request) (*tokenRequest, error) {
+	f, err := readForm(w, r)
+	if err != nil {
+		return nil, err
+	}
 	q := &tokenRequest{
 		grantType: oauth.GrantType(f.Get("grant_type")), code: f.Get("code"), redirectURI: f.Get("redirect_uri"),
 		verifier: f.Get("code_verifier"), refreshToken: f.Get("refresh_token"),
-		secret: f.Get("client_secret") != "", assertion: f.Has("client_assertion") || f.Has("client_assertion_type"),
 	}
-	if err := q.parseClient(r, f); err != nil {
+	if q.client, err = clientauth.Parse(r, f); err != nil {
 		return nil, err
 	}
-	switch {
-	case q.grantType == "":
+	switch q.grantType {
+	case "":
 		return nil, oauth.NewError(oauth.InvalidRequest, "grant_type is missing.")
-	case q.grantType == oauth.GrantAuthorizationCode && q.code == "":
-		return nil, oauth.NewError(oauth.InvalidRequest, "code is missing.")
-	case q.grantType == oauth.GrantRefreshToken && q.refreshToken == "":
-		return nil, oauth.NewError(oauth.InvalidRequest, "refresh_token is missing.")
-	case q.grantType != oauth.GrantAuthorizationCode && q.grantType != oauth.GrantRefreshToken:
-		return nil, oauth.NewError(oauth.UnsupportedGrantType, "The grant types here are authorization_code and refresh_token.")
+	case oauth.GrantAuthorizationCode:
+		if q.code == "" {
+			return nil, oauth.NewError(oauth.InvalidRequest, "code is missing.")
+		}
+	case oauth.GrantRefreshToken:
+		if q.refreshToken == "" {
+			return nil, oauth.NewError(oauth.InvalidRequest, "refresh_token is missing.")
+		}
+	case oauth.GrantClientCredentials:
+	default:
+		return nil, oauth.NewError(oauth.UnsupportedGrantType, "The grant types here are authorization_code, refresh_token and client_credentials.")
 	}
 	return q, q.parseTarget(t, f)
-}
-
-// parseClient reads who the client says it is. A public client may send its id
-// by Basic with an empty secret: x/oauth2 does when it probes (PROTOCOL 3.6
-// no. 20).
-func (q *tokenRequest) parseClient(r *http.Request, f url.Values) error {
-	q.clientID = f.Get("client_id")
-	if r.Header.Get("Authorization") == "" {
-		if q.clientID == "" {
-			return oauth.NewError(oauth.InvalidClient, "client_id is missing.")
-		}
-		return nil
-	}
-	user, password, ok := r.BasicAuth()
-	if !ok {
-		return oauth.NewError(oauth.InvalidClient, "The Authorization header is not valid Basic authentication.")
-	}
-	// RFC 6749 §2.3.1: both parts are form-encoded.
-	id, err := url.QueryUnescape(user)
-	if err != nil || id == "" || (q.clientID != "" && q.clientID != id) || (password != "" && q.secret) {
-		return oauth.NewError(oauth.InvalidClient, "Authenticate the client in one way only.")
-	}
-	q.clientID, q.secret = id, q.secret || password != ""
-	return nil
 }
 
 // parseTarget reads resource and scope: both may only narrow (RFC 8707 §2.2,
@@ -119,8 +107,8 @@ func (q *tokenRequest) parseTarget(t *tenant.Tenant, f url.Values) error {
 			return oauth.NewError(oauth.InvalidTarget, "This server does not serve that resource.")
 		}
 	}
-	if q.grantType != oauth.GrantRefreshToken {
-		return nil
+	if q.grantType == oauth.GrantAuthorizationCode {
+		return nil // its scopes were decided at the authorization endpoint
 	}
 	scopes, err := oauth.ParseScopes(f.Get("scope"))
 	if err != nil {
@@ -129,29 +117,6 @@ func (q *tokenRequest) parseTarget(t *tenant.Tenant, f url.Values) error {
 	// Scopes of other servers and offline_access are ignored, as at the
 	// authorization endpoint (PROTOCOL 3.6 nos. 13 and 23).
 	q.scopes = scopes.Intersect(scope.Names())
+	q.unknown = q.scopes.Empty() && !scopes.Empty()
 	return nil
-}
-
-// Clients finds registered clients. It returns client.ErrNotFound for an
-// unknown one; any other error is doubt.
-type Clients interface {
-	Client(ctx context.Context, t tenant.ID, id string) (*client.Client, error)
-}
-
-// authenticate proves the client (RFC 6749 §3.2.1). All clients of today are
-// public: they prove nothing but name themselves, and a credential that cannot
-// be checked is refused rather than ignored.
-func authenticate(ctx context.Context, clients Clients, t *tenant.Tenant, q *tokenRequest) (*client.Client, error) {
-	c, err := clients.Client(ctx, t.ID, q.clientID)
-	if errors.Is(err, client.ErrNotFound) {
-		// invalid_client makes clients register again, which is the cure.
-		return nil, oauth.NewError(oauth.InvalidClient, "This client is not registered here. Register again.").WithCause(err)
-	}
-	if err != nil {
-		return nil, oauth.Unavailable(err)
-	}
-	if !c.Public() || q.secret || q.assertion {
-		return nil, oauth.NewError(oauth.InvalidClient, "Client authentication failed.")
-	}
-	return c, nil
 }

@@ -20,16 +20,20 @@ var _ oauth2.CoreStrategy = strategy{}
 // GenerateAccessToken signs a fresh token: iat, exp and jti are never carried
 // over from an earlier one.
 func (s strategy) GenerateAccessToken(ctx context.Context, _ fosite.Requester) (token, signature string, err error) {
-	w := workOf(ctx)
-	if w.grant == nil {
+	w, now := workOf(ctx), s.now()
+	c := accesstoken.Claims{
+		Issuer: w.tenant.Issuer.String(), ClientID: w.client.ID, Scope: w.scopes.String(), ID: rand.Text(), Tenant: w.tenant.ID.String(),
+		IssuedAt: now.Unix(), Expiry: now.Add(w.tenant.Lifetimes.AccessToken).Unix(),
+	}
+	switch {
+	case w.machine != nil: // no person: a subject of its own namespace, no grant (RFC 9068 §5, OAuth 2.1 §7.4)
+		c.Subject, c.Audience = accesstoken.ClientSubject(w.client.ID), w.machine.resource.String()
+	case w.grant != nil:
+		c.Subject, c.Audience, c.Grant = w.grant.Subject.String(), w.grant.Resource.String(), w.grant.ID.String()
+	default:
 		return "", "", badState("access token asked for")
 	}
-	now := s.now()
-	token, err = w.keys.Sign(accesstoken.Claims{
-		Issuer: w.tenant.Issuer.String(), Subject: w.grant.Subject.String(), Audience: w.grant.Resource.String(),
-		ClientID: w.grant.ClientID, Scope: w.scopes.String(), IssuedAt: now.Unix(), Expiry: now.Add(w.tenant.Lifetimes.AccessToken).Unix(),
-		ID: rand.Text(), Tenant: w.tenant.ID.String(), Grant: w.grant.ID.String(),
-	})
+	token, err = w.keys.Sign(c)
 	return token, "", err
 }
 

@@ -12,6 +12,8 @@ import (
 	"github.com/ory/fosite/handler/oauth2"
 	"github.com/ory/fosite/handler/pkce"
 
+	"latchkey/authserver/internal/client"
+	"latchkey/authserver/internal/clientauth"
 	"latchkey/authserver/internal/keyset"
 	"latchkey/authserver/internal/tenant"
 	"latchkey/authserver/internal/web"
@@ -21,7 +23,8 @@ import (
 
 // Config configures a Provider; every field but Now is required.
 type Config struct {
-	Clients Clients
+	Auth    *clientauth.Authenticator
+	Clients Uses
 	Store   Store
 	Keys    func(ctx context.Context, t tenant.ID) (*keyset.Set, error)
 	Now     func() time.Time
@@ -29,13 +32,20 @@ type Config struct {
 
 // Provider serves the token endpoint. Safe for concurrent use.
 type Provider struct {
-	clients Clients
+	auth    *clientauth.Authenticator
+	clients Uses
 	store   Store
+	now     func() time.Time
 	keys    func(ctx context.Context, t tenant.ID) (*keyset.Set, error)
 	fosite  fosite.OAuth2Provider
 }
 
-// New composes fosite from the three handlers this server has; there is no
+// Uses notes that a client is in use.
+type Uses interface {
+	Used(ctx context.Context, t *tenant.Tenant, c *client.Client)
+}
+
+// New composes fosite from the four handlers this server has; there is no
 // other grant type to be reached by mistake.
 func New(c Config) *Provider {
 	if c.Now == nil {
@@ -50,7 +60,8 @@ func New(c Config) *Provider {
 		// in the grant; fosite would compare them with the registration again.
 		AudienceMatchingStrategy: func([]string, []string) error { return nil },
 		ClientAuthenticationStrategy: func(ctx context.Context, _ *http.Request, _ url.Values) (fosite.Client, error) {
-			return &fositeClient{workOf(ctx).client, true}, nil
+			w := workOf(ctx)
+			return &fositeClient{Client: w.client, refresh: true, machine: w.machine != nil}, nil
 		},
 	}
 	code := &oauth2.AuthorizeExplicitGrantHandler{
@@ -61,8 +72,11 @@ func New(c Config) *Provider {
 		code,
 		&pkce.Handler{AuthorizeCodeStrategy: s, Storage: storage{}, Config: config},
 		&oauth2.RefreshTokenGrantHandler{AccessTokenStrategy: s, RefreshTokenStrategy: s, TokenRevocationStorage: storage{}, Config: config},
+		&oauth2.ClientCredentialsGrantHandler{
+			HandleHelper: &oauth2.HandleHelper{AccessTokenStrategy: s, AccessTokenStorage: storage{}, Config: config}, Config: config,
+		},
 	}
-	return &Provider{clients: c.Clients, store: c.Store, keys: c.Keys, fosite: fosite.NewOAuth2Provider(storage{}, config)}
+	return &Provider{auth: c.Auth, clients: c.Clients, store: c.Store, keys: c.Keys, now: c.Now, fosite: fosite.NewOAuth2Provider(storage{}, config)}
 }
 
 // Token serves POST /token (OAuth 2.1 §3.2): parse, authenticate the client,
@@ -73,7 +87,8 @@ func (p *Provider) Token(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	c, err := authenticate(ctx, p.clients, t, q)
+	// The client is proven before anything is claimed: a wrong credential burns no code.
+	proof, assertion, err := p.auth.AuthenticateForClaim(ctx, t, q.client)
 	if err != nil {
 		return err
 	}
@@ -81,7 +96,13 @@ func (p *Provider) Token(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return oauth.Unavailable(err)
 	}
-	unit := &work{store: p.store, tenant: t, keys: keys, client: c, request: q}
+	c := proof.Client()
+	unit := &work{store: p.store, tenant: t, keys: keys, client: c, request: q, assertion: assertion}
+	if q.grantType == oauth.GrantClientCredentials {
+		if err := unit.admitMachine(ctx, proof); err != nil {
+			return err
+		}
+	}
 	ctx = withWork(ctx, unit)
 	access, err := p.fosite.NewAccessRequest(ctx, r, &session{})
 	if err != nil {
@@ -91,7 +112,11 @@ func (p *Provider) Token(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return convert(err)
 	}
-	httpx.Annotate(ctx, slog.String("tenant", t.ID.String()), slog.String("client", c.ID), slog.String("grant_type", string(q.grantType)), slog.String("grant", unit.grant.ID.String()))
+	httpx.Annotate(ctx, slog.String("tenant", t.ID.String()), slog.String("client", c.ID), slog.String("grant_type", string(q.grantType)))
+	if unit.grant != nil {
+		httpx.Annotate(ctx, slog.String("grant", unit.grant.ID.String()))
+	}
+	p.clients.Used(ctx, t, c)
 	refresh, _ := response.GetExtra("refresh_token").(string)
 	web.WriteJSON(w, http.StatusOK, oauth.TokenResponse{
 		AccessToken: response.GetAccessToken(), TokenType: "Bearer", ExpiresIn: int64(t.Lifetimes.AccessToken / time.Second),

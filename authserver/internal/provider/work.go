@@ -9,11 +9,13 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/ory/fosite"
 	"github.com/ory/fosite/handler/oauth2"
 	"github.com/ory/fosite/handler/pkce"
 
 	"latchkey/authserver/internal/client"
+	"latchkey/authserver/internal/clientauth"
 	"latchkey/authserver/internal/grant"
 	"latchkey/authserver/internal/keyset"
 	"latchkey/authserver/internal/tenant"
@@ -25,6 +27,9 @@ import (
 type Store interface {
 	RedeemCode(ctx context.Context, r grant.Redemption) (*grant.Grant, error)
 	RotateRefresh(ctx context.Context, r grant.Rotation) (*grant.Grant, error)
+	BurnAssertion(ctx context.Context, t tenant.ID, a *client.AssertionID) error
+	RevokeClientGrant(ctx context.Context, t tenant.ID, id uuid.UUID, clientID string) error
+	GrantState(ctx context.Context, t tenant.ID, id uuid.UUID) (*grant.State, error)
 }
 
 // work is one token request's unit of work, carried in its context. It is used
@@ -35,9 +40,12 @@ type work struct {
 	keys    *keyset.Set
 	client  *client.Client
 	request *tokenRequest
+	// assertion is the client's, to be used up with the claim; nil without one.
+	assertion *client.AssertionID
 
 	claimed *fosite.Request // what the first read returned
 	grant   *grant.Grant    // set with claimed
+	machine *machine        // set for client_credentials, which have no grant
 	scopes  oauth.Scopes    // of the access token
 }
 
@@ -60,6 +68,10 @@ func (w *work) claim(ctx context.Context) (*fosite.Request, error) {
 	if err != nil {
 		return nil, refused(err)
 	}
+	if _, err := w.tenant.Resource(g.Resource.String()); err != nil {
+		// The operator took the resource away since: nothing is issued for it (PEERS A4).
+		return nil, refused(grant.ErrWrongResource)
+	}
 	w.grant, w.scopes = g, g.Scopes
 	if !w.request.scopes.Empty() {
 		w.scopes = w.request.scopes
@@ -69,7 +81,7 @@ func (w *work) claim(ctx context.Context) (*fosite.Request, error) {
 		form.Set("redirect_uri", w.request.redirectURI)
 	}
 	w.claimed = &fosite.Request{
-		ID: g.ID.String(), Client: &fositeClient{w.client, g.Offline}, Form: form, Session: &session{subject: g.Subject.String()},
+		ID: g.ID.String(), Client: &fositeClient{Client: w.client, refresh: g.Offline}, Form: form, Session: &session{subject: g.Subject.String()},
 		RequestedScope: g.Scopes.Slice(), GrantedScope: g.Scopes.Slice(),
 		RequestedAudience: []string{g.Resource.String()}, GrantedAudience: []string{g.Resource.String()},
 	}
@@ -88,7 +100,7 @@ func (w *work) ask(ctx context.Context) (*grant.Grant, error) {
 		}
 		return w.store.RedeemCode(ctx, grant.Redemption{
 			Tenant: w.tenant.ID, ID: id, ClientID: w.client.ID, RedirectURI: q.redirectURI, CodeChallenge: challengeOf(q.verifier),
-			Resource: q.resource, RefreshIdle: life.RefreshIdle,
+			Resource: q.resource, RefreshIdle: life.RefreshIdle, Assertion: w.assertion,
 		})
 	}
 	id, generation, err := w.keys.Codec().ParseRefreshToken(q.refreshToken)
@@ -98,6 +110,7 @@ func (w *work) ask(ctx context.Context) (*grant.Grant, error) {
 	return w.store.RotateRefresh(ctx, grant.Rotation{
 		Tenant: w.tenant.ID, ID: id, Generation: generation, ClientID: w.client.ID, Resource: q.resource, Scopes: q.scopes,
 		Grace: life.RefreshGrace, Replays: life.RefreshReplays, RefreshIdle: life.RefreshIdle,
+		Assertion: w.assertion,
 	})
 }
 
@@ -110,6 +123,10 @@ func challengeOf(verifier string) string {
 // stranger whether a grant exists.
 func refused(err error) *oauth.Error {
 	switch {
+	case errors.Is(err, client.ErrAssertionUsed):
+		var e *oauth.Error
+		_ = errors.As(clientauth.Replayed(err), &e)
+		return e
 	case errors.Is(err, grant.ErrWrongResource):
 		return oauth.NewError(oauth.InvalidTarget, "This grant is for another resource.").WithCause(err)
 	case errors.Is(err, grant.ErrWrongScope):
@@ -217,6 +234,7 @@ func (s *session) Clone() fosite.Session                     { return &session{s
 type fositeClient struct {
 	*client.Client
 	refresh bool
+	machine bool // client_credentials
 }
 
 func (c *fositeClient) GetID() string                      { return c.ID }
@@ -224,9 +242,12 @@ func (c *fositeClient) GetHashedSecret() []byte            { return nil }
 func (c *fositeClient) GetRedirectURIs() []string          { return c.RedirectURIs }
 func (c *fositeClient) GetResponseTypes() fosite.Arguments { return fosite.Arguments{"code"} }
 func (c *fositeClient) GetScopes() fosite.Arguments        { return nil }
-func (c *fositeClient) IsPublic() bool                     { return c.Public() }
+func (c *fositeClient) IsPublic() bool                     { return !c.machine && c.Public() }
 func (c *fositeClient) GetAudience() fosite.Arguments      { return nil }
 func (c *fositeClient) GetGrantTypes() fosite.Arguments {
+	if c.machine {
+		return fosite.Arguments{string(oauth.GrantClientCredentials)}
+	}
 	if c.refresh {
 		return fosite.Arguments{string(oauth.GrantAuthorizationCode), string(oauth.GrantRefreshToken)}
 	}

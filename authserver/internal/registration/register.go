@@ -2,66 +2,49 @@ package registration
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"mime"
 	"net/http"
-	"net/url"
-	"slices"
-	"strings"
 	"time"
-	"unicode"
 
 	"latchkey/authserver/internal/client"
 	"latchkey/authserver/internal/tenant"
 	"latchkey/authserver/internal/web"
 	"latchkey/pkg/oauth"
+	"latchkey/pkg/secret"
 )
 
-const (
-	maxBody      = 64 << 10
-	maxRedirects = 20
-	maxName      = 200
-)
+const maxBody = 64 << 10
 
-// DefaultCustomRedirects are the private-use redirect URIs that real clients
-// register beside web ones; each is compared to the letter (PROTOCOL AS-R7).
-var DefaultCustomRedirects = []string{"cursor://anysphere.cursor-mcp/oauth/callback"}
-
-// Store keeps clients.
-type Store interface {
-	InsertClient(ctx context.Context, t tenant.ID, c *client.Client) error
-	Client(ctx context.Context, t tenant.ID, id string) (*client.Client, error)
-}
-
-// Handler serves dynamic registration. Every field is required.
+// Handler serves dynamic registration and its management. Every field is
+// required.
 type Handler struct {
 	Clients         *Clients
+	Store           ClientStore
 	CustomRedirects []string // exact private-use URIs that may be registered
 	Now             func() time.Time
 }
 
-// metadata are the members of RFC 7591 §2 that this server reads. Others are
-// ignored, as the RFC demands. Pointers tell absent from empty.
-type metadata struct {
-	RedirectURIs    []string `json:"redirect_uris"`
-	AuthMethod      string   `json:"token_endpoint_auth_method"`
-	GrantTypes      []string `json:"grant_types"`
-	ResponseTypes   []string `json:"response_types"`
-	ClientName      string   `json:"client_name"`
-	ClientURI       string   `json:"client_uri"`
-	Scope           string   `json:"scope"`
-	ApplicationType string   `json:"application_type"`
+// ClientStore changes registered clients.
+type ClientStore interface {
+	InsertClient(ctx context.Context, t tenant.ID, c *client.Client) error
+	// UpdateClient and DeleteClient return client.ErrNotFound when there is none.
+	// Deleting ends the client's grants.
+	UpdateClient(ctx context.Context, t tenant.ID, c *client.Client) error
+	DeleteClient(ctx context.Context, t tenant.ID, id string) error
 }
 
-// response is RFC 7591 §3.2.1: what was really registered. No null, no empty
-// member: real clients fail on both (PROTOCOL 3.6 no. 12).
+// response is RFC 7591 §3.2.1 and RFC 7592 §3: what was really registered. No
+// null, no empty member: real clients fail on both (PROTOCOL 3.6 no. 12).
 type response struct {
 	ClientID        string            `json:"client_id"`
+	Secret          string            `json:"client_secret,omitempty"`
+	SecretExpiresAt *int64            `json:"client_secret_expires_at,omitempty"` // seconds, 0 = never; only with a secret
 	IssuedAt        int64             `json:"client_id_issued_at"`
+	ManagementToken string            `json:"registration_access_token,omitempty"`
+	ManagementURI   string            `json:"registration_client_uri"`
 	RedirectURIs    []string          `json:"redirect_uris"`
 	AuthMethod      oauth.AuthMethod  `json:"token_endpoint_auth_method"`
 	GrantTypes      []oauth.GrantType `json:"grant_types"`
@@ -70,137 +53,65 @@ type response struct {
 	ClientName      string            `json:"client_name,omitempty"`
 	ClientURI       string            `json:"client_uri,omitempty"`
 	Scope           string            `json:"scope,omitempty"`
+	JWKS            json.RawMessage   `json:"jwks,omitempty"`
+	JWKSURI         string            `json:"jwks_uri,omitempty"`
 }
 
-// Register serves POST /register.
+func describe(t *tenant.Tenant, c *client.Client, newSecret, management secret.Text) response {
+	r := response{
+		ClientID: c.ID, IssuedAt: c.CreatedAt.Unix(), RedirectURIs: c.RedirectURIs, AuthMethod: c.AuthMethod, GrantTypes: c.GrantTypes,
+		ManagementToken: management.Reveal(), ManagementURI: t.Issuer.Endpoint("/register/" + c.ID),
+		ResponseTypes: []string{oauth.ResponseTypeCode}, ApplicationType: string(c.ApplicationType), ClientName: c.Name, ClientURI: c.ClientURI, Scope: c.Scope,
+		JWKS: c.JWKS, JWKSURI: c.JWKSURI,
+	}
+	if !newSecret.Empty() {
+		r.Secret, r.SecretExpiresAt = newSecret.Reveal(), new(int64)
+	}
+	return r
+}
+
+// Register serves POST /register (RFC 7591 §3). The registration ends when it
+// is not used in time (tenant.Lifetimes.ClientUnused); there is no limit to
+// their number, which would only lock honest clients out.
 func (h *Handler) Register(w http.ResponseWriter, r *http.Request) error {
 	t := tenant.FromContext(r.Context())
+	var m metadata
+	if err := read(w, r, &m); err != nil {
+		return err
+	}
+	now := h.Now().UTC().Truncate(time.Second)
+	c := &client.Client{ID: client.NewID(), Kind: client.Dynamic, CreatedAt: now, ExpiresAt: now.Add(t.Lifetimes.ClientUnused)}
+	if err := m.fill(c, h.CustomRedirects); err != nil {
+		return err
+	}
+	var newSecret, management secret.Text
+	if c.AuthMethod == oauth.AuthSecretBasic || c.AuthMethod == oauth.AuthSecretPost {
+		newSecret, c.SecretHash = client.NewSecret()
+	}
+	management, c.ManagementHash = client.NewManagementToken()
+	if err := h.Store.InsertClient(r.Context(), t.ID, c); err != nil {
+		return oauth.Unavailable(err)
+	}
+	h.Clients.keep(key{t.ID, c.ID}, c, time.Time{})
+	web.WriteJSON(w, http.StatusCreated, describe(t, c, newSecret, management))
+	return nil
+}
+
+// read reads a JSON object of client metadata.
+func read(w http.ResponseWriter, r *http.Request, into any) error {
 	if mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mediaType != "application/json" {
-		return oauth.NewError(oauth.InvalidClientMetadata, "The body must be application/json.")
+		return badMetadata("The body must be application/json.")
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
-		return err // too large, or the client went away
-	}
-	var m metadata
-	if err := json.Unmarshal(body, &m); err != nil {
-		return oauth.NewError(oauth.InvalidClientMetadata, describeJSON(err))
-	}
-	c, err := h.check(m)
-	if err != nil {
-		return err
-	}
-	if err := h.Clients.insert(r.Context(), t.ID, c); err != nil {
-		return oauth.Unavailable(err)
-	}
-	web.WriteJSON(w, http.StatusCreated, response{
-		ClientID: c.ID, IssuedAt: c.CreatedAt.Unix(), RedirectURIs: c.RedirectURIs, AuthMethod: c.AuthMethod, GrantTypes: c.GrantTypes,
-		ResponseTypes: []string{oauth.ResponseTypeCode}, ApplicationType: string(c.ApplicationType), ClientName: c.Name, ClientURI: c.ClientURI, Scope: c.Scope,
-	})
-	return nil
-}
-
-func describeJSON(err error) string {
-	var wrongType *json.UnmarshalTypeError
-	if errors.As(err, &wrongType) && wrongType.Field != "" {
-		return "A member has the wrong type: " + printable(wrongType.Field) + "."
-	}
-	return "The body is not a JSON object."
-}
-
-// check decides what is registered. What a client asks for and cannot have is
-// replaced, which RFC 7591 §3.2.1 allows, and told in the response.
-func (h *Handler) check(m metadata) (*client.Client, error) {
-	c := &client.Client{
-		ID: "c_" + strings.ToLower(rand.Text()), Kind: client.Dynamic, AuthMethod: oauth.AuthNone,
-		GrantTypes: []oauth.GrantType{oauth.GrantAuthorizationCode}, CreatedAt: h.Now().UTC().Truncate(time.Second),
-	}
-	if err := h.checkRedirects(m.RedirectURIs); err != nil {
-		return nil, err
-	}
-	c.RedirectURIs = slices.Clone(m.RedirectURIs)
-	if len(m.GrantTypes) > 0 {
-		if !slices.Contains(m.GrantTypes, string(oauth.GrantAuthorizationCode)) {
-			return nil, oauth.NewError(oauth.InvalidClientMetadata, "grant_types must contain authorization_code.")
+		var tooLarge *http.MaxBytesError
+		if errors.As(err, &tooLarge) {
+			return &oauth.Error{Code: oauth.InvalidClientMetadata, Status: http.StatusRequestEntityTooLarge, Description: "The body is larger than 64 KiB.", Cause: err}
 		}
-		if slices.Contains(m.GrantTypes, string(oauth.GrantRefreshToken)) {
-			c.GrantTypes = append(c.GrantTypes, oauth.GrantRefreshToken)
-		}
+		return badMetadata("The body could not be read.")
 	}
-	if len(m.ResponseTypes) > 0 && !slices.Contains(m.ResponseTypes, oauth.ResponseTypeCode) {
-		return nil, oauth.NewError(oauth.InvalidClientMetadata, "response_types must contain code.")
-	}
-	if len(m.ClientName) > maxName {
-		return nil, oauth.NewError(oauth.InvalidClientMetadata, fmt.Sprintf("client_name is longer than %d bytes.", maxName))
-	}
-	scopes, err := oauth.ParseScopes(m.Scope)
-	if err != nil {
-		return nil, oauth.NewError(oauth.InvalidClientMetadata, "scope is malformed or too long.")
-	}
-	c.Name, c.Scope = withoutControl(m.ClientName), scopes.String()
-	if m.ClientURI != "" {
-		if u, err := url.Parse(m.ClientURI); err == nil && u.Scheme == "https" && u.Host != "" && len(m.ClientURI) <= oauth.MaxURLBytes {
-			c.ClientURI = m.ClientURI
-		}
-	}
-	return c, h.checkType(m, c)
-}
-
-func (h *Handler) checkRedirects(uris []string) error {
-	if len(uris) == 0 || len(uris) > maxRedirects {
-		return oauth.NewError(oauth.InvalidRedirectURI, fmt.Sprintf("redirect_uris must have 1 to %d entries.", maxRedirects))
-	}
-	for i, uri := range uris {
-		if problem := client.ErrorOfRedirect(uri, h.CustomRedirects); problem != "" {
-			return oauth.NewError(oauth.InvalidRedirectURI, fmt.Sprintf("redirect_uris[%d] %s.", i, problem))
-		}
+	if err := decode(body, into); err != nil {
+		return badMetadata("%s", err)
 	}
 	return nil
-}
-
-// checkType infers application_type from the redirect URIs when it is absent:
-// OpenID's default, web, would break loopback clients (MCP 2026-07-28,
-// SEP-837).
-func (h *Handler) checkType(m metadata, c *client.Client) error {
-	native := false
-	for _, uri := range c.RedirectURIs {
-		native = native || !strings.HasPrefix(uri, "https://")
-	}
-	switch m.ApplicationType {
-	case "":
-		c.ApplicationType = client.Web
-		if native {
-			c.ApplicationType = client.Native
-		}
-	case string(client.Native):
-		c.ApplicationType = client.Native
-	case string(client.Web):
-		if native {
-			return oauth.NewError(oauth.InvalidRedirectURI, "A client of application_type web may have https redirect URIs only; use application_type native for loopback.")
-		}
-		c.ApplicationType = client.Web
-	default:
-		return oauth.NewError(oauth.InvalidClientMetadata, "application_type must be web or native.")
-	}
-	return nil
-}
-
-// withoutControl drops what no name has and no database column takes.
-func withoutControl(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return -1
-		}
-		return r
-	}, s)
-}
-
-// printable keeps what may stand in an error description (RFC 6749 §5.2).
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < 0x20 || r > 0x7e || r == '"' || r == '\\' {
-			return -1
-		}
-		return r
-	}, s[:min(len(s), 64)])
 }

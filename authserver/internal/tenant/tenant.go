@@ -56,6 +56,8 @@ type Lifetimes struct {
 	RefreshAbsolute time.Duration // the grant's end, whatever its use
 	RefreshGrace    time.Duration // a repeated refresh is answered alike for so long
 	RefreshReplays  int           // how many repeats per generation
+	ClientUnused    time.Duration // a client that registered itself ends so long after, if no person ever used it
+	ClientUsed      time.Duration // or so long after its last use; longer than RefreshIdle, so no living token dies with it
 }
 
 // DefaultLifetimes are those of DESIGN §4. RefreshReplays is 16 and not 5:
@@ -65,7 +67,31 @@ func DefaultLifetimes() Lifetimes {
 		Code: time.Minute, AccessToken: 10 * time.Minute,
 		RefreshIdle: 30 * 24 * time.Hour, RefreshAbsolute: 180 * 24 * time.Hour,
 		RefreshGrace: time.Minute, RefreshReplays: 16,
+		ClientUnused: 7 * 24 * time.Hour, ClientUsed: 90 * 24 * time.Hour,
 	}
+}
+
+// AdmissionMode says which client ID metadata documents a tenant admits. The
+// zero mode admits none.
+type AdmissionMode string
+
+const (
+	AdmitNone       AdmissionMode = "disabled"
+	AdmitListed     AdmissionMode = "allow-list"  // the built-in catalogue and the tenant's hosts
+	AdmitReportOnly AdmissionMode = "report-only" // all, and logs what allow-list would refuse
+	AdmitOpen       AdmissionMode = "open"
+)
+
+// Admission is a tenant's policy for client ID metadata documents (MCP
+// 2026-07-28, trust policies).
+type Admission struct {
+	Mode  AdmissionMode
+	Hosts []string // exact hosts, with a port if it is not 443
+}
+
+// Enabled reports whether any document can be admitted.
+func (a Admission) Enabled() bool {
+	return a.Mode == AdmitListed || a.Mode == AdmitReportOnly || a.Mode == AdmitOpen
 }
 
 // Tenant is one customer of the deployment. It is immutable once in a
@@ -77,6 +103,7 @@ type Tenant struct {
 	Resources     []Resource
 	DefaultScopes oauth.Scopes // granted when a client names none (RFC 6749 §3.3)
 	Lifetimes     Lifetimes
+	Documents     Admission
 }
 
 // ErrUnknownResource says that a resource parameter names nothing of this

@@ -94,6 +94,9 @@ type RedirectError struct {
 	State       string
 	Issuer      oauth.IssuerURL
 	Err         *oauth.Error
+	// Ask makes it a page with a link instead: the person has agreed to nothing
+	// yet, and nobody vouches for where the redirect leads (RFC 9700 §4.11.2).
+	Ask bool
 }
 
 func (e *RedirectError) Error() string { return "redirecting: " + e.Err.Error() }
@@ -113,9 +116,21 @@ func Authorize(h httpx.HandlerFunc) http.Handler {
 		}
 		httpx.Failed(r.Context(), err)
 		params := url.Values{"error": {string(redirect.Err.Code)}, "error_description": {redirect.Err.Description}}
+		if redirect.Ask {
+			return renderLeave(w, redirect, params)
+		}
 		Redirect(w, r, redirect.RedirectURI, redirect.State, redirect.Issuer, params)
 		return nil
 	})
+}
+
+func renderLeave(w http.ResponseWriter, e *RedirectError, params url.Values) error {
+	link, err := responseURL(e.RedirectURI, e.State, e.Issuer, params)
+	if err != nil {
+		return err
+	}
+	view := struct{ Host, Problem, Link string }{link.Host, e.Err.Description, link.String()}
+	return Render(w, http.StatusBadRequest, "leave.html", view, nil)
 }
 
 // responseParams are the parameters of an authorization response; a registered
@@ -126,10 +141,21 @@ var responseParams = []string{"code", "state", "iss", "error", "error_descriptio
 // if there was one, and iss (RFC 9207 §2), by 303 so that no form is posted on
 // (RFC 9700 §4.12).
 func Redirect(w http.ResponseWriter, r *http.Request, redirectURI, state string, issuer oauth.IssuerURL, params url.Values) {
-	u, err := url.Parse(redirectURI)
+	u, err := responseURL(redirectURI, state, issuer, params)
 	if err != nil { // cannot happen: it was parsed before it was matched
 		http.Error(w, "invalid redirect URI", http.StatusBadRequest)
 		return
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Referrer-Policy", "no-referrer")
+	w.Header().Set("Location", u.String())
+	w.WriteHeader(http.StatusSeeOther)
+}
+
+func responseURL(redirectURI, state string, issuer oauth.IssuerURL, params url.Values) (*url.URL, error) {
+	u, err := url.Parse(redirectURI)
+	if err != nil {
+		return nil, fmt.Errorf("building the authorization response: %w", err)
 	}
 	q := u.Query()
 	for _, name := range responseParams {
@@ -143,8 +169,5 @@ func Redirect(w http.ResponseWriter, r *http.Request, redirectURI, state string,
 	}
 	q.Set("iss", issuer.String())
 	u.RawQuery = q.Encode()
-	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("Referrer-Policy", "no-referrer")
-	w.Header().Set("Location", u.String())
-	w.WriteHeader(http.StatusSeeOther)
+	return u, nil
 }

@@ -13,6 +13,7 @@ import (
 	"latchkey/pkg/oauth"
 	"latchkey/pkg/secret"
 	"latchkey/resourceserver/internal/bearer"
+	"latchkey/resourceserver/internal/tool"
 )
 
 const (
@@ -122,10 +123,18 @@ func (c *Credentials) lookup(n Need) *Credential {
 	return cached
 }
 
+// errMachine answers a client's own token (client_credentials): the exchange
+// would refuse it, and signing in again would not help.
+var errMachine = &tool.Error{Code: tool.CodeNotConnected, Message: "This access token belongs to an app itself and to no person, so no Google account stands behind it.",
+	NextAction: "Let a person sign in with the authorization_code grant."}
+
 // fetch runs one exchange for all callers that present the same token and need
 // the same. It is detached from the first caller, whose leaving must not fail
 // the others.
 func (c *Credentials) fetch(ctx context.Context, n Need, force bool) (*Credential, error) {
+	if n.Principal.Machine() {
+		return nil, errMachine
+	}
 	flight := n.key() + "\x00" + n.Principal.TokenID
 	if force {
 		flight += "\x00force"

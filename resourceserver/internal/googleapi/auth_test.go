@@ -56,7 +56,7 @@ func (e *exchanger) Exchange(_ context.Context, r exchange.Request) (*exchange.R
 // session that is refused for good does not force another.
 func TestRenewOnce(t *testing.T) {
 	t.Parallel()
-	need := credential.Need{Principal: &bearer.Principal{Principal: accesstoken.Principal{Tenant: "t", Subject: "s"}, Token: secret.NewText("ours")}, Scopes: oauth.NewScopes("x")}
+	need := credential.Need{Principal: &bearer.Principal{Principal: accesstoken.Principal{Tenant: "t", Subject: "s", Grant: "g"}, Token: secret.NewText("ours")}, Scopes: oauth.NewScopes("x")}
 	for name, c := range map[string]struct {
 		accepted string
 		want     int

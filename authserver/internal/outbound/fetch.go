@@ -1,0 +1,232 @@
+package outbound
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+)
+
+const (
+	// MinFresh and MaxFresh bound how long a document counts as fresh, whatever
+	// its headers say (SEP-991: at most 24 h).
+	MinFresh = time.Minute
+	MaxFresh = 24 * time.Hour
+
+	total         = 3 * time.Second // name resolution to the last byte
+	maxHeader     = 16 << 10
+	maxLimit      = 1 << 20
+	userAgent     = "Latchkey"
+	resolveTime   = 2 * time.Second
+	handshakeTime = 2 * time.Second
+)
+
+// ErrInvalid says that the host answered 200 with something that is no such
+// document: another media type, or more than the limit. A verdict.
+var ErrInvalid = errors.New("answer is not a document of the right type and size")
+
+// StatusError is an answer other than 200. A redirect is one too.
+type StatusError struct{ Status int }
+
+func (e *StatusError) Error() string { return fmt.Sprintf("answered status %d", e.Status) }
+
+// Config configures a Fetcher. The zero Config is for production.
+type Config struct {
+	AllowHosts []string         // test only: exact host:port that may be on loopback and on that port
+	RootCAs    *x509.CertPool   // test only: nil means the system's
+	Now        func() time.Time // default time.Now
+}
+
+// Fetcher fetches. Safe for concurrent use.
+type Fetcher struct {
+	allow      []string // host:port
+	allowAddrs []string // the addresses of these
+	http       *http.Client
+	dialer     *net.Dialer
+	now        func() time.Time
+	flight     singleflight.Group
+	governor   governor
+}
+
+// New returns a fetcher. It starts nothing. It returns an error for an
+// AllowHosts entry that is not host:port on loopback.
+func New(c Config) (*Fetcher, error) {
+	f := &Fetcher{allow: c.AllowHosts, now: c.Now}
+	if f.now == nil {
+		f.now = time.Now
+	}
+	for _, at := range c.AllowHosts {
+		host, port, err := net.SplitHostPort(at)
+		ip := net.ParseIP(host)
+		switch {
+		case err == nil && host == "localhost":
+			f.allowAddrs = append(f.allowAddrs, "127.0.0.1:"+port, "[::1]:"+port)
+		case err == nil && ip != nil && ip.IsLoopback():
+			f.allowAddrs = append(f.allowAddrs, net.JoinHostPort(ip.String(), port))
+		default:
+			return nil, fmt.Errorf("%q is not host:port on loopback", at)
+		}
+	}
+	f.dialer = &net.Dialer{Timeout: resolveTime, Control: f.control, KeepAlive: -1}
+	f.http = &http.Client{
+		// A redirect would lead around every check (draft client ID metadata document §4).
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Transport: &http.Transport{
+			Proxy:                  nil, // a proxy would resolve the name itself
+			DialContext:            f.dialer.DialContext,
+			TLSClientConfig:        &tls.Config{RootCAs: c.RootCAs, MinVersion: tls.VersionTLS12},
+			TLSHandshakeTimeout:    handshakeTime,
+			ResponseHeaderTimeout:  total,
+			MaxResponseHeaderBytes: maxHeader,
+			DisableKeepAlives:      true, // no connection to a stranger stays open
+			DisableCompression:     true, // no body grows on the way
+		},
+	}
+	return f, nil
+}
+
+// Request is one fetch.
+type Request struct {
+	URL    string
+	Limit  int64  // of the body, in bytes, at most 1 MiB
+	Known  bool   // the host is listed by the operator or was used before: not counted among strangers
+	Source string // address of whoever caused the fetch, "" if nobody did
+}
+
+// Document is what was fetched.
+type Document struct {
+	Body       []byte
+	Fetched    time.Time
+	FreshUntil time.Time // by its HTTP headers (RFC 9111 §4.2), within MinFresh and MaxFresh
+}
+
+// Get fetches a document within three seconds. Concurrent calls for one URL and
+// limit share a fetch, which one caller's leaving does not end. It returns
+// ErrRefused, *StatusError, ErrInvalid or *BusyError; any other error is doubt
+// about the network.
+func (f *Fetcher) Get(ctx context.Context, r Request) (*Document, error) {
+	host, err := f.checkURL(r.URL)
+	if err != nil {
+		return nil, err
+	}
+	if r.Limit <= 0 || r.Limit > maxLimit {
+		return nil, errors.New("a fetch needs a limit of at most 1 MiB")
+	}
+	done := f.flight.DoChan(strconv.FormatInt(r.Limit, 10)+" "+r.URL, func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), total)
+		defer cancel()
+		release, err := f.governor.admit(ctx, f.now(), host, r)
+		if err != nil {
+			return nil, err
+		}
+		defer release()
+		return f.get(ctx, r, host)
+	})
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case result := <-done:
+		if result.Err != nil {
+			return nil, result.Err
+		}
+		return result.Val.(*Document), nil
+	}
+}
+
+func (f *Fetcher) get(ctx context.Context, r Request, host string) (*Document, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.URL, nil)
+	if err != nil {
+		return nil, fmt.Errorf("%w: the URL does not parse", ErrRefused)
+	}
+	req.Header.Set("User-Agent", userAgent)
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("Accept-Encoding", "identity")
+	resp, err := f.http.Do(req)
+	if err != nil {
+		if errors.Is(err, ErrRefused) {
+			return nil, fmt.Errorf("%w: %s does not lead to a public address", ErrRefused, host)
+		}
+		return nil, fmt.Errorf("fetching from %s: %w", host, reason(err))
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusOK { // draft §4.1: no other success
+		return nil, &StatusError{resp.StatusCode}
+	}
+	if !isJSON(resp.Header.Get("Content-Type")) || resp.Header.Get("Content-Encoding") != "" || resp.ContentLength > r.Limit {
+		return nil, ErrInvalid
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, r.Limit+1))
+	if err != nil {
+		return nil, fmt.Errorf("reading from %s: %w", host, reason(err))
+	}
+	if int64(len(body)) > r.Limit {
+		return nil, ErrInvalid
+	}
+	now := f.now()
+	return &Document{Body: body, Fetched: now, FreshUntil: now.Add(freshness(resp.Header, now))}, nil
+}
+
+// reason keeps resolved addresses out of the text: an error text may reach whoever
+// named the host.
+func reason(err error) error {
+	var timeout net.Error
+	var dns *net.DNSError
+	var certificate *tls.CertificateVerificationError
+	switch {
+	case errors.As(err, &dns):
+		return errors.New("the name could not be resolved")
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return errors.New("no complete answer in time")
+	case errors.As(err, &certificate):
+		return errors.New("the certificate is not trusted")
+	}
+	return errors.New("the connection failed")
+}
+
+// isJSON admits application/json and application/*+json (draft §4.1).
+func isJSON(contentType string) bool {
+	mediaType, _, err := mime.ParseMediaType(contentType)
+	if err != nil {
+		return false
+	}
+	subtype, ok := strings.CutPrefix(mediaType, "application/")
+	return ok && (subtype == "json" || (strings.HasSuffix(subtype, "+json") && len(subtype) > len("+json")))
+}
+
+// freshness is how long a response stays fresh: max-age less Age, else Expires,
+// within our bounds. s-maxage is for shared caches in between and is ignored.
+func freshness(h http.Header, now time.Time) time.Duration {
+	life := time.Duration(0)
+	found := false
+	for directive := range strings.SplitSeq(strings.Join(h.Values("Cache-Control"), ","), ",") {
+		name, value, _ := strings.Cut(strings.ToLower(strings.TrimSpace(directive)), "=")
+		switch name {
+		case "no-store", "no-cache":
+			return MinFresh
+		case "max-age":
+			seconds, err := strconv.ParseInt(strings.Trim(value, `"`), 10, 32)
+			if err != nil || seconds < 0 {
+				return MinFresh
+			}
+			life, found = time.Duration(seconds)*time.Second, true
+		}
+	}
+	if !found {
+		if expires, err := http.ParseTime(h.Get("Expires")); err == nil {
+			life = expires.Sub(now)
+		}
+	} else if age, err := strconv.ParseInt(h.Get("Age"), 10, 32); err == nil && age > 0 {
+		life -= time.Duration(age) * time.Second
+	}
+	return min(max(life, MinFresh), MaxFresh)
+}

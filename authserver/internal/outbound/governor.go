@@ -1,0 +1,154 @@
+package outbound
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+const (
+	maxAtOnce     = 16 // fetches under way
+	maxForKnown   = 4  // of these, kept free of strangers' hosts
+	maxPerHost    = 2
+	slotWait      = 250 * time.Millisecond
+	maxRemembered = 10_000
+
+	strangersRate, strangersBurst = 20, 60              // per second, all strangers' hosts together
+	hostRate, hostBurst           = 1, 5                // per second, one host
+	sourceRate, sourceBurst       = rate.Limit(0.5), 15 // 30 per minute, one address
+)
+
+// BusyError says that a fetch was not made because there are too many. Trying
+// again later helps.
+type BusyError struct {
+	RetryAfter time.Duration
+	what       string
+}
+
+func (e *BusyError) Error() string { return fmt.Sprintf("too many fetches: %s", e.what) }
+
+// governor bounds what strangers can make this server fetch, in this process. A
+// flood of strangers' URLs never uses up what known hosts need: those do not
+// count against the strangers' budget, and have slots of their own.
+type governor struct {
+	mu        sync.Mutex
+	underWay  int
+	perHost   map[string]int
+	freed     chan struct{} // closed and replaced when a slot is freed
+	strangers *rate.Limiter
+	hosts     limiters
+	sources   limiters
+}
+
+// admit waits for a slot, a quarter of a second at most, and returns how to give
+// it back.
+func (g *governor) admit(ctx context.Context, now time.Time, host string, r Request) (release func(), err error) {
+	if err := g.budget(now, host, r); err != nil {
+		return nil, err
+	}
+	wait, cancel := context.WithTimeout(ctx, slotWait)
+	defer cancel()
+	for {
+		g.mu.Lock()
+		if g.perHost == nil {
+			g.perHost, g.freed = map[string]int{}, make(chan struct{})
+		}
+		limit := maxAtOnce
+		if !r.Known {
+			limit -= maxForKnown
+		}
+		if g.underWay < limit && g.perHost[host] < maxPerHost {
+			g.underWay++
+			g.perHost[host]++
+			g.mu.Unlock()
+			return func() { g.release(host) }, nil
+		}
+		freed := g.freed
+		g.mu.Unlock()
+		select {
+		case <-wait.Done():
+			return nil, &BusyError{RetryAfter: time.Second, what: "all slots are in use"}
+		case <-freed:
+		}
+	}
+}
+
+func (g *governor) release(host string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.underWay--
+	if g.perHost[host]--; g.perHost[host] == 0 {
+		delete(g.perHost, host)
+	}
+	close(g.freed)
+	g.freed = make(chan struct{})
+}
+
+// budget counts the fetch against its source, all strangers and its host, in
+// this order: what is refused early spends nothing of what others share, and a
+// flood of names does not fill the memory of hosts.
+func (g *governor) budget(now time.Time, host string, r Request) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !r.Known && r.Source != "" && !g.sources.allow(now, network(r.Source), sourceRate, sourceBurst) {
+		return &BusyError{RetryAfter: 2 * time.Second, what: "from this address"}
+	}
+	if g.strangers == nil {
+		g.strangers = rate.NewLimiter(strangersRate, strangersBurst)
+	}
+	if !r.Known && !g.strangers.AllowN(now, 1) {
+		return &BusyError{RetryAfter: time.Second, what: "to hosts that were not known before"}
+	}
+	if !g.hosts.allow(now, host, hostRate, hostBurst) {
+		return &BusyError{RetryAfter: time.Second, what: "to this host"}
+	}
+	return nil
+}
+
+// network is what one customer of a provider has: an IPv4 address or an IPv6
+// /64.
+func network(source string) string {
+	a, err := netip.ParseAddr(source)
+	if err != nil {
+		return source
+	}
+	if a = a.Unmap(); a.Is4() {
+		return a.String()
+	}
+	p, _ := a.WithZone("").Prefix(64)
+	return p.String()
+}
+
+// limiters are token buckets by name, at most maxRemembered.
+type limiters struct{ byName map[string]*rate.Limiter }
+
+func (l *limiters) allow(now time.Time, name string, every rate.Limit, burst int) bool {
+	if l.byName == nil {
+		l.byName = map[string]*rate.Limiter{}
+	}
+	one := l.byName[name]
+	if one == nil {
+		if len(l.byName) >= maxRemembered {
+			l.forgetFull(now, burst)
+		}
+		if len(l.byName) >= maxRemembered { // all of them busy: a new name waits
+			return false
+		}
+		one = rate.NewLimiter(every, burst)
+		l.byName[name] = one
+	}
+	return one.AllowN(now, 1)
+}
+
+// forgetFull drops the buckets that are full again: they remember nothing.
+func (l *limiters) forgetFull(now time.Time, burst int) {
+	for name, one := range l.byName {
+		if one.TokensAt(now) >= float64(burst) {
+			delete(l.byName, name)
+		}
+	}
+}
