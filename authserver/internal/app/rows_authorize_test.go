@@ -130,8 +130,9 @@ func visit(client, uri string) *authtest.Visit {
 	return v
 }
 
-// redirects asks with a redirect URI, once well and once with a fault that is
-// answered by a redirect: ok decides whether either leads there.
+// redirects asks with a redirect URI, once well and once with a fault that the
+// client hears of: ok decides whether either leads there. An https site that
+// nobody vouches for gets a link on a page, not a redirect (AS-A20).
 func redirects(t *testing.T, s *authtest.Server, client, uri string, ok bool) {
 	t.Helper()
 	v := visit(client, uri)
@@ -140,7 +141,8 @@ func redirects(t *testing.T, s *authtest.Server, client, uri string, ok bool) {
 	}
 	v.Query.Set("response_type", "token")
 	a := ask(t, http.MethodGet, s.AuthorizeURL(v), "")
-	if to := a.Header.Get("Location"); ok != strings.HasPrefix(to, uri+"?") || !ok && (to != "" || a.Status != http.StatusBadRequest) {
+	to, asked := a.Header.Get("Location"), strings.HasPrefix(uri, "https://")
+	if leads := strings.HasPrefix(to, uri+"?") || strings.Contains(a.Body, `href="`+uri+"?"); ok != leads || (!ok || asked) && (to != "" || a.Status != http.StatusBadRequest) {
 		t.Errorf("%s: an error leads to %q, %d", uri, to, a.Status)
 	}
 }
@@ -209,7 +211,7 @@ func TestRowsConsent(t *testing.T) {
 		t.Parallel()
 		for _, decision := range []string{"approve", "deny"} {
 			v := s.NewVisit(t)
-			a := post(t, s, v, decision)
+			a := decide(t, s, v, decision)
 			if a.Status != http.StatusSeeOther || a.Header.Get("Location") == "" {
 				t.Errorf("%s: %d", decision, a.Status)
 			}
@@ -266,6 +268,26 @@ func TestRowsConsent(t *testing.T) {
 			t.Errorf("a denial leads to %v", u)
 		}
 	})
+	t.Run("AS-A20 A29 AS-A8 nobody is bounced to an https site that nobody vouches for: it is shown, with a link", func(t *testing.T) {
+		t.Parallel()
+		dynamic, document := s.Register(t, "https://site.example/cb"), s.Host.PublishClient(t, "/a20.json", map[string]any{"redirect_uris": []string{"https://site.example/cb"}})
+		for _, client := range []string{dynamic, document} {
+			for name, change := range map[string]func(url.Values){
+				"scope": func(q url.Values) { q.Set("scope", `"`) }, "response_type": func(q url.Values) { q.Set("response_type", "token") },
+				"resource": func(q url.Values) { q.Set("resource", "https://x.example/") }, "prompt": func(q url.Values) { q.Set("prompt", "none") }, "state": func(q url.Values) { q.Add("state", "x") },
+			} {
+				v := visit(client, "https://site.example/cb")
+				change(v.Query)
+				a := ask(t, http.MethodGet, s.AuthorizeURL(v), "")
+				if a.Status != http.StatusBadRequest || a.Header.Get("Location") != "" || a.Header.Get("Refresh") != "" || strings.Contains(strings.ToLower(a.Body), "http-equiv") || strings.Contains(a.Body, "<script") {
+					t.Errorf("%s: %d to %q", name, a.Status, a.Header.Get("Location"))
+				}
+				if !strings.Contains(a.Body, "<strong><bdi>site.example</bdi></strong>") || !strings.Contains(a.Body, `href="https://site.example/cb?error=`) || !strings.Contains(a.Body, "iss="+url.QueryEscape(s.URL)) {
+					t.Errorf("%s: the page does not say where to: %s", name, a.Body)
+				}
+			}
+		}
+	})
 	t.Run("AS-A20 A29 an error goes only where the client registered, a stranger's page nowhere", func(t *testing.T) {
 		t.Parallel()
 		v := s.NewVisit(t)
@@ -310,7 +332,7 @@ func postForm(t *testing.T, s *authtest.Server, form url.Values, header map[stri
 	return ask(t, http.MethodPost, s.URL+"/authorize/consent", form.Encode(), flat...)
 }
 
-func post(t *testing.T, s *authtest.Server, v *authtest.Visit, decision string) answer {
+func decide(t *testing.T, s *authtest.Server, v *authtest.Visit, decision string) answer {
 	t.Helper()
 	form, header := consentForm(t, s, v, decision)
 	return postForm(t, s, form, header)
@@ -339,7 +361,7 @@ func TestRowsGoogle(t *testing.T) {
 		t.Parallel()
 		seen := map[string]bool{}
 		for range 4 {
-			a := post(t, s, s.NewVisit(t), "approve")
+			a := decide(t, s, s.NewVisit(t), "approve")
 			u, err := url.Parse(a.Header.Get("Location"))
 			if err != nil {
 				t.Fatal(err)

@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"crypto/tls"
 	"io"
 	"net/http"
 	"net/url"
@@ -10,6 +11,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"latchkey/authserver/internal/authtest"
+	"latchkey/authserver/internal/config"
+	"latchkey/authserver/internal/tenant"
 	"latchkey/deploy/dev/browser"
 )
 
@@ -106,3 +109,28 @@ func rowsOf(t testing.TB, dsn, query string, args ...any) int {
 	}
 	return n
 }
+
+// copyOf serves a published document once more, with headers of its own.
+func copyOf(t *testing.T, s *authtest.Server, header map[string]string) http.HandlerFunc {
+	t.Helper()
+	c := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: s.Host.Roots}}}
+	resp, err := c.Get(s.Host.URL + "/good.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		for name, value := range header {
+			w.Header().Set(name, value)
+		}
+		_, _ = w.Write(b)
+	}
+}
+
+// closed is a server that admits no client ID metadata documents.
+func closed(c *config.Server) { c.Documents.Mode = tenant.AdmitNone }

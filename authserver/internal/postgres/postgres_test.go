@@ -127,6 +127,11 @@ func parallel(n int, call func() error) []error {
 // TestCodeIsRedeemedOnce: RFC 6749 §4.1.2, PEERS A1: of 16 parallel redemptions one wins, 40 rounds.
 func TestCodeIsRedeemedOnce(t *testing.T) {
 	t.Parallel()
+	t.Run("A1 AS-A21 of 16 parallel redemptions one wins", codeIsRedeemedOnce)
+}
+
+func codeIsRedeemedOnce(t *testing.T) {
+	t.Parallel()
 	f := setUp(t, nil)
 	for range 40 {
 		r, won := f.grant(t), 0
@@ -179,6 +184,11 @@ func TestRefusedRedemptionBurnsNothing(t *testing.T) {
 // TestLateReplayRevokes: RFC 6749 §4.1.2: a replayed code revokes what it bought; a replay with a wrong verifier does not.
 func TestLateReplayRevokes(t *testing.T) {
 	t.Parallel()
+	t.Run("AS-T5 A1 a late replay ends what the code bought, one with a wrong verifier does not", lateReplayRevokes)
+}
+
+func lateReplayRevokes(t *testing.T) {
+	t.Parallel()
 	f := setUp(t, nil)
 	r := f.grant(t)
 	if _, err := f.db.RedeemCode(ctx, r); err != nil {
@@ -203,6 +213,11 @@ func TestLateReplayRevokes(t *testing.T) {
 
 func TestExpiredCode(t *testing.T) {
 	t.Parallel()
+	t.Run("AS-A21 an expired code is refused", expiredCode)
+}
+
+func expiredCode(t *testing.T) {
+	t.Parallel()
 	f := setUp(t, nil)
 	r := f.grant(t)
 	f.exec(t, `UPDATE grants SET code_expires_at = now() WHERE id = $1`, r.ID)
@@ -213,6 +228,11 @@ func TestExpiredCode(t *testing.T) {
 
 // TestParallelRefreshAgrees: DESIGN §4: 8 parallel refreshes get the same successor, and it works.
 func TestParallelRefreshAgrees(t *testing.T) {
+	t.Parallel()
+	t.Run("A2 parallel refreshes get one successor", parallelRefreshAgrees)
+}
+
+func parallelRefreshAgrees(t *testing.T) {
 	t.Parallel()
 	f := setUp(t, nil)
 	r := f.grant(t)
@@ -320,6 +340,11 @@ func TestRefusedRotationChangesNothing(t *testing.T) {
 // TestFlowIsUsedOnce: RFC 9700 §4.7.1, PEERS A8, A22: one browser, once.
 func TestFlowIsUsedOnce(t *testing.T) {
 	t.Parallel()
+	t.Run("A22 A8 AS-A15 one browser uses a flow, once", flowIsUsedOnce)
+}
+
+func flowIsUsedOnce(t *testing.T) {
+	t.Parallel()
 	f := setUp(t, nil)
 	state, browser := sha256.Sum256([]byte("s")), sha256.Sum256([]byte("b"))
 	if err := f.db.BeginFlow(ctx, tenant.DefaultID, flow.Flow{StateHash: state, BrowserHash: browser, Request: []byte("r"), Lifetime: time.Minute}); err != nil {
@@ -346,6 +371,11 @@ func TestFlowIsUsedOnce(t *testing.T) {
 
 // TestAssertionIsUsedOnce: RFC 7523 §3, PEERS A17: one of 16 parallel presentations wins, across tenants.
 func TestAssertionIsUsedOnce(t *testing.T) {
+	t.Parallel()
+	t.Run("A17 AS-X1 an assertion of the resource server is used once", assertionIsUsedOnce)
+}
+
+func assertionIsUsedOnce(t *testing.T) {
 	t.Parallel()
 	f := setUp(t, nil)
 	r := f.grant(t)
