@@ -87,7 +87,7 @@ func TestRowsGrants(t *testing.T) {
 			t.Errorf("the new grant: %v", err)
 		}
 	})
-	t.Run("A4 A23 a deleted client's grants are dead, at the exchange too", func(t *testing.T) {
+	t.Run("A4 a deleted client's grants are dead, at the exchange too", func(t *testing.T) {
 		t.Parallel()
 		s := authtest.Start(t)
 		reg := s.RegisterWith(t, map[string]any{"token_endpoint_auth_method": "none"})

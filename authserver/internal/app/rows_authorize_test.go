@@ -53,7 +53,7 @@ func TestRowsRequest(t *testing.T) {
 			}
 		}
 	})
-	t.Run("AS-A1 A30 the authorization endpoint takes GET only", func(t *testing.T) {
+	t.Run("AS-A1 the authorization endpoint takes GET only", func(t *testing.T) {
 		t.Parallel()
 		for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodDelete} {
 			if a := ask(t, method, s.URL+"/authorize", "", "Content-Type", formType); a.Status == 200 || a.Header.Get("Location") != "" {
@@ -176,7 +176,7 @@ func TestRowsConsent(t *testing.T) {
 			t.Errorf("%d consents are kept for one decision", n)
 		}
 	})
-	t.Run("AS-A13 A11 the page names the client, Google's access and the destination", func(t *testing.T) {
+	t.Run("AS-A13 the page names the client, Google's access and the destination", func(t *testing.T) {
 		t.Parallel()
 		body := string(page(t, s, authtest.Browser(), s.NewVisit(t)).Body)
 		for _, want := range []string{"Test app", "Nobody has verified it", "an app on this computer, port 7", "search and read your mail", "View your e-mail messages", "180 days"} {
@@ -248,7 +248,7 @@ func TestRowsConsent(t *testing.T) {
 			}
 		}
 	})
-	t.Run("A28 A9 parameters beside the form change nothing", func(t *testing.T) {
+	t.Run("A28 parameters beside the form change nothing", func(t *testing.T) {
 		t.Parallel()
 		v := s.NewVisit(t)
 		v.Query.Set("scope", "gmail.read")

@@ -88,6 +88,11 @@ func TestRowsDiscovery(t *testing.T) {
 			t.Error(m["code_challenge_methods_supported"])
 		}
 	})
+	t.Run("AS-D8 client ID metadata documents are advertised", func(t *testing.T) {
+		if m["client_id_metadata_document_supported"] != true || !slices.Contains(texts(m["token_endpoint_auth_methods_supported"]), "none") { // PROTOCOL 3.6 no. 10
+			t.Error(m["client_id_metadata_document_supported"])
+		}
+	})
 	t.Run("AS-D7 iss is advertised and sent", func(t *testing.T) {
 		v := s.NewVisit(t)
 		v.Deny = true
@@ -95,10 +100,27 @@ func TestRowsDiscovery(t *testing.T) {
 			t.Error(m["authorization_response_iss_parameter_supported"], q)
 		}
 	})
+	t.Run("AS-D9 A27 algorithms are listed wherever private_key_jwt is, and only asymmetric ones", func(t *testing.T) {
+		for _, endpoint := range []string{"token", "revocation", "introspection"} {
+			algs := texts(m[endpoint+"_endpoint_auth_signing_alg_values_supported"])
+			if !slices.Contains(texts(m[endpoint+"_endpoint_auth_methods_supported"]), "private_key_jwt") || !slices.Contains(algs, "ES256") {
+				t.Errorf("%s: %v", endpoint, algs)
+			}
+			for _, alg := range algs {
+				if !slices.Contains([]string{"ES256", "ES384", "ES512", "EdDSA", "RS256", "PS256"}, alg) {
+					t.Errorf("%s lists %s", endpoint, alg)
+				}
+			}
+		}
+		if slices.Contains(texts(m["introspection_endpoint_auth_methods_supported"]), "none") {
+			t.Error("introspection is advertised to public clients")
+		}
+	})
 	t.Run("AS-D10 what is supported is published, and works", func(t *testing.T) {
 		for name, want := range map[string][]string{
-			"grant_types_supported": {"authorization_code", "refresh_token"}, "token_endpoint_auth_methods_supported": {"none"},
-			"scopes_supported": {"gmail.read", "offline_access"}, "response_modes_supported": {"query"},
+			"grant_types_supported":                 {"authorization_code", "refresh_token", "client_credentials"},
+			"token_endpoint_auth_methods_supported": {"none", "client_secret_basic", "client_secret_post", "private_key_jwt"},
+			"scopes_supported":                      {"gmail.read", "offline_access"}, "response_modes_supported": {"query"},
 		} {
 			for _, one := range want {
 				if !slices.Contains(texts(m[name]), one) {
@@ -108,6 +130,7 @@ func TestRowsDiscovery(t *testing.T) {
 		}
 		for name, path := range map[string]string{ // the paths that clients without metadata use (PROTOCOL 3.6 no. 16)
 			"authorization_endpoint": "/authorize", "token_endpoint": "/token", "registration_endpoint": "/register", "jwks_uri": "/jwks",
+			"revocation_endpoint": "/revoke", "introspection_endpoint": "/introspect", "pushed_authorization_request_endpoint": "/par",
 		} {
 			if m[name] != s.URL+path {
 				t.Errorf("%s: %v", name, m[name])
@@ -138,7 +161,10 @@ func TestRowsDiscovery(t *testing.T) {
 			}
 		}
 	})
-	t.Run("AS-D13 protected resources are listed", func(t *testing.T) {
+	t.Run("AS-D13 protected resources and the optional endpoint are listed, nothing that is not served", func(t *testing.T) {
+		if status, _ := s.Post(t, "/par", formType, visit(s.Register(t), authtest.Redirect).Query.Encode()); status != http.StatusCreated || m["pushed_authorization_request_endpoint"] == nil {
+			t.Errorf("pushed requests: %d, advertised %v", status, m["pushed_authorization_request_endpoint"])
+		}
 		if !slices.Equal(texts(m["protected_resources"]), []string{authtest.Resource}) {
 			t.Error(m["protected_resources"])
 		}

@@ -99,7 +99,7 @@ func TestRowsRegistration(t *testing.T) {
 			t.Errorf("a public client acts for itself: %d %s", a.Status, a.Body)
 		}
 	})
-	t.Run("AS-S1 A24 secrets of clients are kept as hashes only", func(t *testing.T) {
+	t.Run("AS-S1 secrets of clients are kept as hashes only", func(t *testing.T) {
 		t.Parallel()
 		out := s.RegisterWith(t, nil)
 		var row string
