@@ -426,6 +426,25 @@ func TestRowsGoogle(t *testing.T) {
 		}
 		refuse("a second time", b, u.String())
 	})
+	t.Run("AS-A15 A8 A22 a planted cookie of the right name is no proof", func(t *testing.T) {
+		t.Parallel()
+		own := authtest.Start(t)
+		a := decide(t, own, own.NewVisit(t), "approve")
+		to, err := url.Parse(a.Header.Get("Location"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		name, value, _ := strings.Cut(strings.SplitN(a.Header.Get("Set-Cookie"), ";", 2)[0], "=")
+		answer := own.URL + "/google/callback?" + url.Values{"state": {to.Query().Get("state")}, "code": {"4/0Ax"}}.Encode()
+		for _, planted := range []string{strings.Repeat("A", len(value)), value[:len(value)-1], value + "A", ""} {
+			if got := ask(t, http.MethodGet, answer, "", "Cookie", name+"="+planted); got.Status != http.StatusForbidden || own.Google.Count("POST /token") != 0 {
+				t.Errorf("%d characters: %d, %d redemptions at Google", len(planted), got.Status, own.Google.Count("POST /token"))
+			}
+		}
+		if got := ask(t, http.MethodGet, answer, "", "Cookie", name+"="+value); got.Status != http.StatusSeeOther || own.Google.Count("POST /token") != 1 {
+			t.Errorf("the right cookie: %d", got.Status)
+		}
+	})
 	t.Run("A8 AS-A14 Google's answer works in the browser that consented only", func(t *testing.T) {
 		t.Parallel()
 		own := authtest.Start(t)
