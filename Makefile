@@ -6,7 +6,7 @@ MODULES := $(shell go list -f '{{.Dir}}' -m 2>/dev/null)
 FUZZTIME ?= 15s
 BENCHTIME ?= 1s
 
-.PHONY: up down test race verify fuzz bench sync migrate conformance images help
+.PHONY: up down test race verify rows fuzz bench sync migrate conformance images help
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 14
@@ -36,6 +36,10 @@ verify: ## formatting, vet, import rules, each module on its own, drift of depen
 	go test -count=1 ./deploy/e2e/arch
 	@for m in $(MODULES); do echo "GOWORK=off $$m"; ( cd "$$m" && GOWORK=off go build ./... && GOWORK=off go vet ./... && GOWORK=off go mod tidy -diff ); done
 	@deploy/drift
+
+# ROWS=-check compares the committed documents instead of writing them.
+rows: ## protocol rows and advisories against their tests: writes authserver/docs/protocol.md and advisories.md
+	@go run ./deploy/dev/cmd/rows $(ROWS)
 
 fuzz: ## every fuzz target for FUZZTIME
 	@FUZZTIME=$(FUZZTIME) deploy/fuzz

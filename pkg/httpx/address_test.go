@@ -10,6 +10,11 @@ import (
 // TestClientAddress: PEERS A25: only a trusted proxy is believed about the client's address.
 func TestClientAddress(t *testing.T) {
 	t.Parallel()
+	t.Run("A25 only a trusted proxy is believed about the address", clientAddress)
+}
+
+func clientAddress(t *testing.T) {
+	t.Parallel()
 	proxies, err := httpx.ParseProxies("10.0.0.0/8, 2001:db8::1")
 	if err != nil {
 		t.Fatal(err)

@@ -57,6 +57,11 @@ func with(f url.Values, pairs ...string) url.Values {
 // TestSecretClients: AS-T2, AS-T3: a client with a secret proves itself on every grant, by form or by Basic.
 func TestSecretClients(t *testing.T) {
 	t.Parallel()
+	t.Run("AS-T2 AS-T3 a client with a secret proves itself on every grant, by form or by Basic", secretClients)
+}
+
+func secretClients(t *testing.T) {
+	t.Parallel()
 	s := authtest.Start(t)
 	for _, method := range []string{"client_secret_post", "client_secret_basic"} {
 		reg := s.RegisterWith(t, map[string]any{"token_endpoint_auth_method": method})
@@ -106,6 +111,11 @@ func TestSecretClients(t *testing.T) {
 // TestSecretGuessing: AS-T2: after 20 failures in a row the answer is 429, and the right secret still works.
 func TestSecretGuessing(t *testing.T) {
 	t.Parallel()
+	t.Run("AS-T2 after many failures the answer is 429, and the right secret still works", secretGuessing)
+}
+
+func secretGuessing(t *testing.T) {
+	t.Parallel()
 	s := authtest.Start(t)
 	reg := s.RegisterWith(t, nil)
 	id, secret := reg["client_id"].(string), reg["client_secret"].(string)
@@ -153,32 +163,34 @@ func TestPrivateKeyJWT(t *testing.T) {
 	hmacKey := jose.JSONWebKey{Key: []byte(strings.Repeat("k", 32)), KeyID: "es", Algorithm: "HS256"}
 	good := sign(es, s.URL, nil)
 	for name, assertion := range map[string]string{
-		"another audience":      sign(es, "https://other.example", nil),
-		"the resource":          sign(es, authtest.Resource, nil),
-		"two audiences":         sign(es, s.URL, func(c *jwt.Claims) { c.Audience = jwt.Audience{s.URL, "https://other.example"} }),
-		"no audience":           sign(es, s.URL, func(c *jwt.Claims) { c.Audience = nil }),
-		"a slash more":          sign(es, s.URL+"/", nil),
-		"another issuer":        sign(es, s.URL, func(c *jwt.Claims) { c.Issuer = fetched }),
-		"another subject":       sign(es, s.URL, func(c *jwt.Claims) { c.Subject = fetched }),
-		"no jti":                sign(es, s.URL, func(c *jwt.Claims) { c.ID = "" }),
-		"a jti beyond length":   sign(es, s.URL, func(c *jwt.Claims) { c.ID = strings.Repeat("j", 300) }),
-		"no exp":                sign(es, s.URL, func(c *jwt.Claims) { c.Expiry = nil }),
-		"expired":               sign(es, s.URL, func(c *jwt.Claims) { c.Expiry = jwt.NewNumericDate(time.Now().Add(-time.Minute)) }),
-		"lives for an hour":     sign(es, s.URL, func(c *jwt.Claims) { c.Expiry = jwt.NewNumericDate(time.Now().Add(time.Hour)) }),
-		"from the future":       sign(es, s.URL, func(c *jwt.Claims) { c.IssuedAt = jwt.NewNumericDate(time.Now().Add(2 * time.Minute)) }),
-		"not yet":               sign(es, s.URL, func(c *jwt.Claims) { c.NotBefore = jwt.NewNumericDate(time.Now().Add(2 * time.Minute)) }),
-		"a stranger's key":      sign(stranger, s.URL, nil),
-		"a symmetric key":       sign(hmacKey, s.URL, nil),
-		"A16 cut":               good[:len(good)-1],
-		"A16 longer":            good + "A",
-		"alg none":              base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none"}`)) + "." + strings.Split(good, ".")[1] + ".",
-		"A27 beyond every size": strings.Repeat("a", 5000),
-		"no JWT":                "x",
+		"AS-T12 another audience":      sign(es, "https://other.example", nil),
+		"AS-T12 the resource":          sign(es, authtest.Resource, nil),
+		"AS-T12 two audiences":         sign(es, s.URL, func(c *jwt.Claims) { c.Audience = jwt.Audience{s.URL, "https://other.example"} }),
+		"AS-T12 no audience":           sign(es, s.URL, func(c *jwt.Claims) { c.Audience = nil }),
+		"AS-T12 a slash more":          sign(es, s.URL+"/", nil),
+		"AS-T12 another issuer":        sign(es, s.URL, func(c *jwt.Claims) { c.Issuer = fetched }),
+		"AS-T12 another subject":       sign(es, s.URL, func(c *jwt.Claims) { c.Subject = fetched }),
+		"AS-T12 no jti":                sign(es, s.URL, func(c *jwt.Claims) { c.ID = "" }),
+		"AS-T12 a jti beyond length":   sign(es, s.URL, func(c *jwt.Claims) { c.ID = strings.Repeat("j", 300) }),
+		"AS-T12 A15 no exp":            sign(es, s.URL, func(c *jwt.Claims) { c.Expiry = nil }),
+		"AS-T12 A15 expired":           sign(es, s.URL, func(c *jwt.Claims) { c.Expiry = jwt.NewNumericDate(time.Now().Add(-time.Minute)) }),
+		"AS-T12 lives for an hour":     sign(es, s.URL, func(c *jwt.Claims) { c.Expiry = jwt.NewNumericDate(time.Now().Add(time.Hour)) }),
+		"AS-T12 from the future":       sign(es, s.URL, func(c *jwt.Claims) { c.IssuedAt = jwt.NewNumericDate(time.Now().Add(2 * time.Minute)) }),
+		"AS-T12 not yet":               sign(es, s.URL, func(c *jwt.Claims) { c.NotBefore = jwt.NewNumericDate(time.Now().Add(2 * time.Minute)) }),
+		"AS-T12 a stranger's key":      sign(stranger, s.URL, nil),
+		"AS-T12 A27 a symmetric key":   sign(hmacKey, s.URL, nil),
+		"AS-T12 A16 cut":               good[:len(good)-1],
+		"AS-T12 A16 longer":            good + "A",
+		"AS-T12 A27 alg none":          base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none"}`)) + "." + strings.Split(good, ".")[1] + ".",
+		"AS-T12 A27 beyond every size": strings.Repeat("a", 5000),
+		"AS-T12 no JWT":                "x",
 	} {
-		status, _, out := post(t, s.URL+"/token", with(form, "client_assertion", assertion), "", "")
-		if (status != http.StatusUnauthorized || out["error"] != "invalid_client") && (status != http.StatusBadRequest || name != "A27 beyond every size") {
-			t.Errorf("%s: %d %v", name, status, out)
-		}
+		t.Run(name, func(t *testing.T) {
+			status, _, out := post(t, s.URL+"/token", with(form, "client_assertion", assertion), "", "")
+			if (status != http.StatusUnauthorized || out["error"] != "invalid_client") && (status != http.StatusBadRequest || name != "AS-T12 A27 beyond every size") {
+				t.Errorf("%d %v", status, out)
+			}
+		})
 	}
 	other := s.Replica(t) // it has not seen so many failures
 	for name, f := range map[string]url.Values{
@@ -200,14 +212,15 @@ func TestPrivateKeyJWT(t *testing.T) {
 		t.Errorf("A17 replayed assertion: %d %v", status, out)
 	}
 	for name, assertion := range map[string]string{
-		"EdDSA, audience token endpoint": sign(ed, s.URL+"/token", nil), "RS256": sign(rs, s.URL, nil), "PS256": sign(ps, s.URL, nil),
+		"AS-T12 accepted: EdDSA, audience token endpoint": sign(ed, s.URL+"/token", nil), "AS-T12 accepted: RS256, audience issuer": sign(rs, s.URL, nil), "AS-T12 accepted: PS256": sign(ps, s.URL, nil),
 	} {
-		status, _, out := post(t, s.URL+"/token", with(v.Refresh(refreshed), "client_assertion_type", oauth.ClientAssertionJWTBearer, "client_assertion", assertion), "", "")
-		if status != http.StatusOK {
-			t.Errorf("%s: %d %v", name, status, out)
-			continue
-		}
-		refreshed = out["refresh_token"].(string)
+		t.Run(name, func(t *testing.T) {
+			status, _, out := post(t, s.URL+"/token", with(v.Refresh(refreshed), "client_assertion_type", oauth.ClientAssertionJWTBearer, "client_assertion", assertion), "", "")
+			if status != http.StatusOK {
+				t.Fatalf("%d %v", status, out)
+			}
+			refreshed = out["refresh_token"].(string)
+		})
 	}
 
 	// By jwks_uri, with a rotation of the client's keys.
@@ -226,6 +239,11 @@ func TestPrivateKeyJWT(t *testing.T) {
 
 // TestAssertionRace: A17: of 16 parallel uses of one assertion at two replicas one wins, whatever it is used for.
 func TestAssertionRace(t *testing.T) {
+	t.Parallel()
+	t.Run("A17 AS-T12 of 16 parallel uses of an assertion at two replicas one wins", assertionRace)
+}
+
+func assertionRace(t *testing.T) {
 	t.Parallel()
 	s := authtest.Start(t)
 	urls := []string{s.URL, s.Replica(t).URL}

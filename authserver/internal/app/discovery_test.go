@@ -84,6 +84,11 @@ func TestMetadata(t *testing.T) {
 // TestJWKS: PROTOCOL AS-K6: a public key with kid and alg, cacheable, no private member.
 func TestJWKS(t *testing.T) {
 	t.Parallel()
+	t.Run("AS-K6 the key set is public and cacheable", jWKS)
+}
+
+func jWKS(t *testing.T) {
+	t.Parallel()
 	s := authtest.Start(t)
 	resp := get(t, s.URL+"/jwks")
 	// RFC 5861 §4; the age and the lead of signing keys belong together: keyset.TestTimingInvariant.

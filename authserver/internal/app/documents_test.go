@@ -24,6 +24,11 @@ func refusedPage(t *testing.T, s *authtest.Server, v *authtest.Visit, status int
 // TestDocumentClients: AS-C1, C13, C14: a client whose id is the URL of its document signs a person in at first sight.
 func TestDocumentClients(t *testing.T) {
 	t.Parallel()
+	t.Run("AS-C1 AS-C13 AS-C14 AS-C15 AS-C19 AS-A2 a client that is a document signs a person in at first sight", documentClients)
+}
+
+func documentClients(t *testing.T) {
+	t.Parallel()
 	s := authtest.Start(t)
 	id := s.Host.PublishClient(t, "/client.json", map[string]any{
 		"redirect_uris": []string{"http://127.0.0.1/callback", "weird://x"},                                             // AS-A2: any port; an exotic entry does no harm
@@ -74,18 +79,20 @@ func TestDocumentRefusals(t *testing.T) {
 		"AS-C9 client_secret_basic":       {"token_endpoint_auth_method": "client_secret_basic"},
 		"AS-C9 client_secret_post":        {"token_endpoint_auth_method": "client_secret_post"},
 		"AS-C10 private_key_jwt, no keys": {"token_endpoint_auth_method": "private_key_jwt"},
-		"no authorization_code":           {"grant_types": []string{"client_credentials"}},
-		"wrong type":                      {"redirect_uris": "https://a.example/cb"},
+		"AS-C4 no authorization_code":     {"grant_types": []string{"client_credentials"}},
+		"AS-C4 wrong type":                {"redirect_uris": "https://a.example/cb"},
 		"AS-C12 beyond 5 KB":              {"filler": strings.Repeat("x", 6000)},
 		"AS-C8 other redirect URI":        {"redirect_uris": []string{"https://a.example/cb"}},
 	} {
-		s := one.Replica(t) // each fetches from the host for the first time: the limit per host is real here
-		path := "/" + strings.ReplaceAll(strings.ToLower(name), " ", "-") + ".json"
-		v := s.VisitAs(t, s.Host.PublishClient(t, path, members))
-		refusedPage(t, s, v, http.StatusBadRequest)
-		if s.Host.Hits(path) == 0 {
-			t.Errorf("%s: was not even fetched", name)
-		}
+		t.Run(name, func(t *testing.T) {
+			s := one.Replica(t) // each fetches from the host for the first time: the limit per host is real here
+			path := "/" + strings.ReplaceAll(strings.ToLower(name), " ", "-") + ".json"
+			v := s.VisitAs(t, s.Host.PublishClient(t, path, members))
+			refusedPage(t, s, v, http.StatusBadRequest)
+			if s.Host.Hits(path) == 0 {
+				t.Error("was not even fetched")
+			}
+		})
 	}
 }
 
@@ -96,12 +103,12 @@ func TestDocumentAnswers(t *testing.T) {
 		status int
 		answer http.HandlerFunc
 	}{
-		"redirect": {http.StatusBadRequest, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/good.json", http.StatusFound) }},
-		"404":      {http.StatusBadRequest, http.NotFound},
-		"201":      {http.StatusBadRequest, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusCreated) }},
-		"HTML":     {http.StatusBadRequest, func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Content-Type", "text/html") }},
-		"500":      {http.StatusServiceUnavailable, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) }},
-		"hangs":    {http.StatusServiceUnavailable, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }},
+		"AS-C5 AS-C18 A12 redirect": {http.StatusBadRequest, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/good.json", http.StatusFound) }},
+		"AS-C5 AS-C6 AS-C18 404":    {http.StatusBadRequest, http.NotFound},
+		"AS-C5 AS-C6 201":           {http.StatusBadRequest, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusCreated) }},
+		"AS-C5 HTML":                {http.StatusBadRequest, func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Content-Type", "text/html") }},
+		"AS-C6 AS-C18 500":          {http.StatusServiceUnavailable, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) }},
+		"AS-C12 AS-C18 hangs":       {http.StatusServiceUnavailable, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -124,6 +131,11 @@ func TestDocumentAnswers(t *testing.T) {
 // TestDocumentAddresses: AS-C2, AS-C11: an address that is not allowed is not asked.
 func TestDocumentAddresses(t *testing.T) {
 	t.Parallel()
+	t.Run("AS-C2 AS-C11 A12 an address that is not allowed is not asked", documentAddresses)
+}
+
+func documentAddresses(t *testing.T) {
+	t.Parallel()
 	s := authtest.Start(t)
 	for _, id := range []string{
 		s.Host.URL, s.Host.URL + "/", s.Host.URL + "/a/../client.json", s.Host.URL + "/./client.json", s.Host.URL + "/%2e%2e/client.json", s.Host.URL + "/a%2fb.json",
@@ -144,6 +156,11 @@ func TestDocumentAddresses(t *testing.T) {
 // TestDocumentChanges: AS-C17: a changed document is asked about again: a consent page rendered before does not count, a
 // redirect URI that was taken out is not followed, and the trip to Google does not end in a code.
 func TestDocumentChanges(t *testing.T) {
+	t.Parallel()
+	t.Run("AS-C17 A9 a changed document is asked about again", documentChanges)
+}
+
+func documentChanges(t *testing.T) {
 	t.Parallel()
 	s := authtest.Start(t)
 	id := s.Host.PublishClient(t, "/client.json", nil)
@@ -170,6 +187,11 @@ func TestDocumentChanges(t *testing.T) {
 
 // TestDocumentHostIsDown: DESIGN §1.5: a host that does not answer signs nobody out; one that says the document is gone does.
 func TestDocumentHostIsDown(t *testing.T) {
+	t.Parallel()
+	t.Run("AS-T16 a host that is down signs nobody out, a document that is gone is invalid_client", documentHostIsDown)
+}
+
+func documentHostIsDown(t *testing.T) {
 	t.Parallel()
 	s := authtest.Start(t)
 	id := s.Host.PublishClient(t, "/client.json", nil)
@@ -202,6 +224,11 @@ func TestDocumentHostIsDown(t *testing.T) {
 // TestDocumentAdmission: AS-C16: the tenant's modes.
 func TestDocumentAdmission(t *testing.T) {
 	t.Parallel()
+	t.Run("AS-C16 AS-D8 the modes of a tenant, and what is advertised", documentAdmission)
+}
+
+func documentAdmission(t *testing.T) {
+	t.Parallel()
 	for mode, admitted := range map[tenant.AdmissionMode]bool{tenant.AdmitNone: false, tenant.AdmitListed: false, tenant.AdmitReportOnly: true, tenant.AdmitOpen: true} {
 		s := authtest.Start(t, func(c *config.Server) { c.Documents.Mode = mode })
 		v := s.VisitAs(t, s.Host.PublishClient(t, "/client.json", nil))
@@ -230,6 +257,11 @@ func TestDocumentAdmission(t *testing.T) {
 // TestDocumentKeys: AS-C10, PROTOCOL 3.6 no. 8: private_key_jwt is required of a document that says so, unless it lists none
 // as well (ChatGPT's does).
 func TestDocumentKeys(t *testing.T) {
+	t.Parallel()
+	t.Run("AS-C10 AS-T12 a document with keys is held to them", documentKeys)
+}
+
+func documentKeys(t *testing.T) {
 	t.Parallel()
 	s := authtest.Start(t)
 	key := authtest.ClientKey(t, "k")
@@ -266,6 +298,11 @@ func TestDocumentKeys(t *testing.T) {
 
 // TestDocumentsAreFetchedOnce: AS-C12: 32 people at once cause one fetch.
 func TestDocumentsAreFetchedOnce(t *testing.T) {
+	t.Parallel()
+	t.Run("AS-C12 many people at once cause one fetch", documentsAreFetchedOnce)
+}
+
+func documentsAreFetchedOnce(t *testing.T) {
 	t.Parallel()
 	s := authtest.Start(t)
 	v := s.VisitAs(t, s.Host.PublishClient(t, "/client.json", nil))

@@ -37,6 +37,11 @@ func failure(t *testing.T, err error) *exchange.Error {
 // TestExchange: a Google token for the person of the token, with what the token carries, and never a refresh token.
 func TestExchange(t *testing.T) {
 	t.Parallel()
+	t.Run("AS-X1 AS-X2 the token of Google is for the person of the subject token", exchanged)
+}
+
+func exchanged(t *testing.T) {
+	t.Parallel()
 	s := authtest.Start(t)
 	v := s.NewVisit(t)
 	v.Choice.Account = "bob@example.com"
@@ -56,6 +61,11 @@ func TestExchange(t *testing.T) {
 
 // TestExchangeRefuses: PEERS A13, A14, DESIGN §6: wrong caller, wrong token, more than the token carries, revoked grant.
 func TestExchangeRefuses(t *testing.T) {
+	t.Parallel()
+	t.Run("AS-X1 AS-X2 A13 A14 A16 a wrong caller, a wrong token, more than it carries, a revoked grant", exchangeRefuses)
+}
+
+func exchangeRefuses(t *testing.T) {
 	t.Parallel()
 	s := authtest.Start(t)
 	v := s.NewVisit(t)
@@ -212,6 +222,11 @@ func TestGoogleTrouble(t *testing.T) {
 
 // TestExchangeGivesNoMoreThanTheTokenCarries: DESIGN §1.1 [law]: a person who once granted Drive does not give it to every client.
 func TestExchangeGivesNoMoreThanTheTokenCarries(t *testing.T) {
+	t.Parallel()
+	t.Run("A13 AS-X1 consent to one client gives nothing to another", exchangeGivesNoMoreThanTheTokenCarries)
+}
+
+func exchangeGivesNoMoreThanTheTokenCarries(t *testing.T) {
 	t.Parallel()
 	s := authtest.Start(t)
 	everything := s.SignIn(t, s.NewVisit(t))

@@ -72,29 +72,29 @@ func TestAuthorizeErrors(t *testing.T) {
 		change func(q url.Values)
 		want   string // error code of the redirect, "" for a page
 	}{
-		"AS-A3 no client":             {func(q url.Values) { q.Del("client_id") }, ""},
-		"AS-A3 unknown client":        {func(q url.Values) { q.Set("client_id", "c_nobody") }, ""},
-		"AS-A3 other redirect URI":    {func(q url.Values) { q.Set("redirect_uri", "https://evil.example/cb") }, ""},
-		"AS-A3 two redirect URIs":     {func(q url.Values) { q.Add("redirect_uri", authtest.Redirect) }, ""},
-		"AS-A2 other loopback path":   {func(q url.Values) { q.Set("redirect_uri", "http://127.0.0.1:7/other") }, ""},
-		"AS-A1 two scopes":            {func(q url.Values) { q.Add("scope", "x") }, "invalid_request"},
-		"AS-A6 no response_type":      {func(q url.Values) { q.Del("response_type") }, "invalid_request"},
-		"AS-A6 implicit":              {func(q url.Values) { q.Set("response_type", "token") }, "unsupported_response_type"},
-		"AS-A6 hybrid":                {func(q url.Values) { q.Set("response_type", "code token") }, "unsupported_response_type"},
-		"AS-A5 no PKCE":               {func(q url.Values) { q.Del("code_challenge") }, "invalid_request"},
-		"AS-A5 plain":                 {func(q url.Values) { q.Set("code_challenge_method", "plain") }, "invalid_request"},
-		"AS-A5 method left out":       {func(q url.Values) { q.Del("code_challenge_method") }, "invalid_request"},
-		"AS-A5 short challenge":       {func(q url.Values) { q.Set("code_challenge", "short") }, "invalid_request"},
-		"AS-A5 challenge not base64":  {func(q url.Values) { q.Set("code_challenge", strings.Repeat("=", 43)) }, "invalid_request"},
-		"AS-A11 unknown resource":     {func(q url.Values) { q.Set("resource", "https://other.example/mcp") }, "invalid_target"},
-		"AS-A11 fragment":             {func(q url.Values) { q.Set("resource", authtest.Resource+"#f") }, "invalid_target"},
-		"AS-A11 two resources":        {func(q url.Values) { q.Add("resource", "https://other.example/mcp") }, "invalid_target"},
-		"RFC 6749 3.3 bad scope":      {func(q url.Values) { q.Set("scope", `gmail.read "x`) }, "invalid_scope"},
-		"request object":              {func(q url.Values) { q.Set("request", "x") }, "request_not_supported"},
-		"request URI":                 {func(q url.Values) { q.Set("request_uri", "https://evil.example/r") }, "request_uri_not_supported"},
-		"prompt none cannot be done":  {func(q url.Values) { q.Set("prompt", "none") }, "interaction_required"},
-		"form_post is not offered":    {func(q url.Values) { q.Set("response_mode", "form_post") }, "invalid_request"},
-		"state longer than its limit": {func(q url.Values) { q.Set("state", strings.Repeat("s", 3000)) }, "invalid_request"},
+		"AS-A3 no client":                      {func(q url.Values) { q.Del("client_id") }, ""},
+		"AS-A3 A30 unknown client":             {func(q url.Values) { q.Set("client_id", "c_nobody") }, ""},
+		"AS-A3 other redirect URI":             {func(q url.Values) { q.Set("redirect_uri", "https://evil.example/cb") }, ""},
+		"AS-A3 two redirect URIs":              {func(q url.Values) { q.Add("redirect_uri", authtest.Redirect) }, ""},
+		"AS-A2 other loopback path":            {func(q url.Values) { q.Set("redirect_uri", "http://127.0.0.1:7/other") }, ""},
+		"AS-A1 two scopes":                     {func(q url.Values) { q.Add("scope", "x") }, "invalid_request"},
+		"AS-A6 no response_type":               {func(q url.Values) { q.Del("response_type") }, "invalid_request"},
+		"AS-A6 AS-T14 A28 implicit":            {func(q url.Values) { q.Set("response_type", "token") }, "unsupported_response_type"},
+		"AS-A6 hybrid":                         {func(q url.Values) { q.Set("response_type", "code token") }, "unsupported_response_type"},
+		"AS-A5 A7 no PKCE":                     {func(q url.Values) { q.Del("code_challenge") }, "invalid_request"},
+		"AS-A5 A7 plain":                       {func(q url.Values) { q.Set("code_challenge_method", "plain") }, "invalid_request"},
+		"AS-A5 A7 method left out":             {func(q url.Values) { q.Del("code_challenge_method") }, "invalid_request"},
+		"AS-A5 short challenge":                {func(q url.Values) { q.Set("code_challenge", "short") }, "invalid_request"},
+		"AS-A5 challenge not base64":           {func(q url.Values) { q.Set("code_challenge", strings.Repeat("=", 43)) }, "invalid_request"},
+		"AS-A11 unknown resource":              {func(q url.Values) { q.Set("resource", "https://other.example/mcp") }, "invalid_target"},
+		"AS-A11 fragment":                      {func(q url.Values) { q.Set("resource", authtest.Resource+"#f") }, "invalid_target"},
+		"AS-A11 two resources":                 {func(q url.Values) { q.Add("resource", "https://other.example/mcp") }, "invalid_target"},
+		"RFC 6749 3.3 bad scope":               {func(q url.Values) { q.Set("scope", `gmail.read "x`) }, "invalid_scope"},
+		"A28 request object":                   {func(q url.Values) { q.Set("request", "x") }, "request_not_supported"},
+		"A28 A12 request URI":                  {func(q url.Values) { q.Set("request_uri", "https://evil.example/r") }, "request_uri_not_supported"},
+		"AS-A19 A9 prompt none cannot be done": {func(q url.Values) { q.Set("prompt", "none") }, "interaction_required"},
+		"form_post is not offered":             {func(q url.Values) { q.Set("response_mode", "form_post") }, "invalid_request"},
+		"state longer than its limit":          {func(q url.Values) { q.Set("state", strings.Repeat("s", 3000)) }, "invalid_request"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -135,12 +135,12 @@ func TestLenientRequests(t *testing.T) {
 		"resource in upper case (RS-P8)":    {func(q url.Values) { q.Set("resource", "HTTP://127.0.0.1:9/mcp") }, ""},
 		"resource is the origin (no. 2)":    {func(q url.Values) { q.Set("resource", "http://127.0.0.1:9") }, ""},
 		"unknown scopes (no. 13)":           {func(q url.Values) { q.Set("scope", "claudeai openid gmail.read offline_access") }, "gmail.read"},
-		"no scope: the default (AS-A9)":     {func(q url.Values) { q.Del("scope") }, "accounts calendar.read drive.read gmail.read"},
+		"AS-A9 no scope: the default":       {func(q url.Values) { q.Del("scope") }, "accounts calendar.read drive.read gmail.read"},
 		"only unknown scopes":               {func(q url.Values) { q.Set("scope", "openid email profile") }, "accounts calendar.read drive.read gmail.read"},
 		"no state":                          {func(q url.Values) { q.Del("state") }, ""},
-		"prompt=consent (AS-A24)":           {func(q url.Values) { q.Set("prompt", "consent") }, ""},
-		"unknown parameters (AS-A1)":        {func(q url.Values) { q.Set("foo", "1") }, ""},
-		"another loopback port (AS-A2)":     {func(q url.Values) { q.Set("redirect_uri", "http://127.0.0.1:7/callback") }, ""},
+		"AS-A24 prompt=consent":             {func(q url.Values) { q.Set("prompt", "consent") }, ""},
+		"AS-A1 unknown parameters":          {func(q url.Values) { q.Set("foo", "1") }, ""},
+		"the redirect URI as registered":    {func(q url.Values) { q.Set("redirect_uri", "http://127.0.0.1:7/callback") }, ""},
 		"login_hint skips Google's chooser": {func(q url.Values) { q.Set("login_hint", "bob@example.com") }, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -163,6 +163,11 @@ func TestLenientRequests(t *testing.T) {
 
 // TestConsentPage: PROTOCOL AS-A13, A17, C13: client, redirect host and scopes in words; headers; no state cookie before approval (AS-A16).
 func TestConsentPage(t *testing.T) {
+	t.Parallel()
+	t.Run("AS-A13 AS-A17 AS-C13 AS-C15 the page says who wants what and where it leads, and loads nothing", consentPage)
+}
+
+func consentPage(t *testing.T) {
 	t.Parallel()
 	s := authtest.Start(t)
 	v := s.NewVisit(t)
@@ -198,6 +203,11 @@ func TestConsentPage(t *testing.T) {
 // TestHostileClientName: PEERS A11: self-asserted names are escaped and cleaned.
 func TestHostileClientName(t *testing.T) {
 	t.Parallel()
+	t.Run("A11 AS-R9 AS-S2 a hostile name is shown clean and escaped", hostileClientName)
+}
+
+func hostileClientName(t *testing.T) {
+	t.Parallel()
 	s := authtest.Start(t)
 	for _, name := range []string{`<img src=x onerror=alert(1)>`, "</h1><script>alert(1)</script>", "Goo\u202egle", "A\u200bB", "x\x00y", `"><form action=//evil.example>`, "{{.}}"} {
 		b, _ := json.Marshal(map[string]any{"redirect_uris": []string{authtest.Redirect}, "client_name": name})
@@ -223,9 +233,9 @@ func TestDenyIsARedirect(t *testing.T) {
 	t.Parallel()
 	s := authtest.Start(t)
 	for name, change := range map[string]func(*authtest.Visit){
-		"at the consent page": func(v *authtest.Visit) { v.Deny = true },
-		"at Google":           func(v *authtest.Visit) { v.Choice.Deny = true },
-		"nothing ticked":      func(v *authtest.Visit) { v.Untick = []string{"gmail.read", "drive.read", "calendar.read", "accounts"} },
+		"AS-A8 at the consent page": func(v *authtest.Visit) { v.Deny = true },
+		"AS-A8 at Google":           func(v *authtest.Visit) { v.Choice.Deny = true },
+		"nothing ticked":            func(v *authtest.Visit) { v.Untick = []string{"gmail.read", "drive.read", "calendar.read", "accounts"} },
 		"Google: all access unticked": func(v *authtest.Visit) {
 			v.Query.Set("scope", "gmail.read")
 			v.Choice.Untick = []string{"https://www.googleapis.com/auth/gmail.readonly"}
@@ -257,6 +267,11 @@ func TestPartialConsentNarrows(t *testing.T) {
 
 // TestCallbackIsBoundToBrowser: PEERS A8, A22, CVE-2026-27124: another browser, a second time and a forged state are 403, and Google's code is not exchanged.
 func TestCallbackIsBoundToBrowser(t *testing.T) {
+	t.Parallel()
+	t.Run("A8 A22 AS-A15 another browser cannot use the answer of Google", callbackIsBoundToBrowser)
+}
+
+func callbackIsBoundToBrowser(t *testing.T) {
 	t.Parallel()
 	s := authtest.Start(t)
 	v := s.NewVisit(t)
@@ -297,6 +312,11 @@ func TestCallbackIsBoundToBrowser(t *testing.T) {
 
 // TestConsentIsBoundToBrowser: PEERS A10: a valid form of the attacker's, posted by a victim's browser, is refused; so is a cross-site post.
 func TestConsentIsBoundToBrowser(t *testing.T) {
+	t.Parallel()
+	t.Run("A10 AS-A13 a form of the attacker does not work for the victim", consentIsBoundToBrowser)
+}
+
+func consentIsBoundToBrowser(t *testing.T) {
 	t.Parallel()
 	s := authtest.Start(t)
 	v := s.NewVisit(t)
@@ -393,6 +413,11 @@ func TestRefreshTokenIsFetchedAgain(t *testing.T) {
 
 // TestNothingSecretIsLogged: DESIGN §1.7 over a whole flow, at debug level.
 func TestNothingSecretIsLogged(t *testing.T) {
+	t.Parallel()
+	t.Run("A26 AS-S3 a whole flow leaves log lines and no secret in them", nothingSecretIsLogged)
+}
+
+func nothingSecretIsLogged(t *testing.T) {
 	t.Parallel()
 	s := authtest.Start(t)
 	v := s.NewVisit(t)

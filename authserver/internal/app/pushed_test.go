@@ -13,6 +13,11 @@ import (
 // TestPushedRequests: RFC 9126: a request pushed by a client that proved itself leads to a code; the link carries nothing else.
 func TestPushedRequests(t *testing.T) {
 	t.Parallel()
+	t.Run("A28 what stands beside a pushed request in the link counts nothing", pushedRequests)
+}
+
+func pushedRequests(t *testing.T) {
+	t.Parallel()
 	s := authtest.Start(t)
 	reg := s.RegisterWith(t, map[string]any{"token_endpoint_auth_method": "client_secret_post"})
 	id, secret := reg["client_id"].(string), reg["client_secret"].(string)
@@ -57,23 +62,25 @@ func TestPushedRequestErrors(t *testing.T) {
 		status int
 		code   string
 	}{
-		"no client":                   {with(v.Query, "client_id", ""), 401, "invalid_client"},
-		"unknown client":              {with(v.Query, "client_id", "c_x"), 401, "invalid_client"},
-		"a secret is missing":         {with(v.Query, "client_id", confidential), 401, "invalid_client"},
-		"request_uri":                 {with(v.Query, "request_uri", "urn:ietf:params:oauth:request_uri:x"), 400, "invalid_request"},
-		"redirect URI not registered": {with(v.Query, "redirect_uri", "https://evil.example/"), 400, "invalid_request"},
-		"no PKCE":                     {with(v.Query, "code_challenge", ""), 400, "invalid_request"},
-		"plain PKCE":                  {with(v.Query, "code_challenge_method", "plain"), 400, "invalid_request"},
-		"unknown resource":            {with(v.Query, "resource", "https://other.example/"), 400, "invalid_target"},
-		"response_type token":         {with(v.Query, "response_type", "token"), 400, "unsupported_response_type"},
-		"request object":              {with(v.Query, "request", "x"), 400, "request_not_supported"},
-		"state twice":                 {twice, 400, "invalid_request"},
-		"state beyond every length":   {with(v.Query, "state", strings.Repeat("s", 3000)), 400, "invalid_request"},
+		"no client":                         {with(v.Query, "client_id", ""), 401, "invalid_client"},
+		"unknown client":                    {with(v.Query, "client_id", "c_x"), 401, "invalid_client"},
+		"a secret is missing":               {with(v.Query, "client_id", confidential), 401, "invalid_client"},
+		"request_uri":                       {with(v.Query, "request_uri", "urn:ietf:params:oauth:request_uri:x"), 400, "invalid_request"},
+		"AS-A3 redirect URI not registered": {with(v.Query, "redirect_uri", "https://evil.example/"), 400, "invalid_request"},
+		"AS-A5 A7 no PKCE":                  {with(v.Query, "code_challenge", ""), 400, "invalid_request"},
+		"AS-A5 A7 plain PKCE":               {with(v.Query, "code_challenge_method", "plain"), 400, "invalid_request"},
+		"AS-A11 unknown resource":           {with(v.Query, "resource", "https://other.example/"), 400, "invalid_target"},
+		"AS-A6 response_type token":         {with(v.Query, "response_type", "token"), 400, "unsupported_response_type"},
+		"request object":                    {with(v.Query, "request", "x"), 400, "request_not_supported"},
+		"AS-A1 state twice":                 {twice, 400, "invalid_request"},
+		"state beyond every length":         {with(v.Query, "state", strings.Repeat("s", 3000)), 400, "invalid_request"},
 	} {
-		status, _, out := post(t, s.URL+"/par", c.form, "", "")
-		if status != c.status || out["error"] != c.code || out["request_uri"] != nil {
-			t.Errorf("%s: %d %v", name, status, out)
-		}
+		t.Run(name, func(t *testing.T) {
+			status, _, out := post(t, s.URL+"/par", c.form, "", "")
+			if status != c.status || out["error"] != c.code || out["request_uri"] != nil {
+				t.Errorf("%d %v", status, out)
+			}
+		})
 	}
 	status, _, out := post(t, s.URL+"/par", v.Query, "", "")
 	if status != http.StatusCreated {
@@ -81,14 +88,16 @@ func TestPushedRequestErrors(t *testing.T) {
 	}
 	uri := out["request_uri"].(string)
 	for name, query := range map[string]url.Values{
-		"another client": {"client_id": {s.Register(t)}, "request_uri": {uri}},
-		"no client":      {"request_uri": {uri}},
-		"two clients":    {"client_id": {v.Client, v.Client}, "request_uri": {uri}},
-		"A16 cut":        {"client_id": {v.Client}, "request_uri": {uri[:len(uri)-1]}},
-		"A16 longer":     {"client_id": {v.Client}, "request_uri": {uri + "A"}},
-		"never pushed":   {"client_id": {v.Client}, "request_uri": {"urn:ietf:params:oauth:request_uri:" + strings.Repeat("A", 43)}},
+		"A5 another client": {"client_id": {s.Register(t)}, "request_uri": {uri}},
+		"no client":         {"request_uri": {uri}},
+		"two clients":       {"client_id": {v.Client, v.Client}, "request_uri": {uri}},
+		"A16 cut":           {"client_id": {v.Client}, "request_uri": {uri[:len(uri)-1]}},
+		"A16 longer":        {"client_id": {v.Client}, "request_uri": {uri + "A"}},
+		"never pushed":      {"client_id": {v.Client}, "request_uri": {"urn:ietf:params:oauth:request_uri:" + strings.Repeat("A", 43)}},
 	} {
-		refusedPage(t, s, &authtest.Visit{Client: name, Query: query}, http.StatusBadRequest)
+		t.Run(name, func(t *testing.T) {
+			refusedPage(t, s, &authtest.Visit{Client: name, Query: query}, http.StatusBadRequest)
+		})
 	}
 	execSQL(t, s.DSN, `UPDATE pushed_requests SET expires_at = now()`)
 	refusedPage(t, s, &authtest.Visit{Client: "expired", Query: url.Values{"client_id": {v.Client}, "request_uri": {uri}}}, http.StatusBadRequest)

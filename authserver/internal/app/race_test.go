@@ -32,6 +32,11 @@ func at(urls []string, call func(i int, base string)) {
 // one successor; of 16 browsers one gets a pushed request.
 func TestReplicaRaces(t *testing.T) {
 	t.Parallel()
+	t.Run("A1 A2 AS-A21 over two replicas one redemption wins and refreshes agree", replicaRaces)
+}
+
+func replicaRaces(t *testing.T) {
+	t.Parallel()
 	s := authtest.Start(t)
 	urls := []string{s.URL, s.Replica(t).URL}
 	v := s.NewVisit(t)

@@ -20,6 +20,11 @@ import (
 // bug reports show them, with the answers that they need.
 func TestRegistrationsOfRealClients(t *testing.T) {
 	t.Parallel()
+	t.Run("AS-R1 AS-R2 AS-R3 AS-R4 AS-R5 AS-R7 AS-R12 AS-R13 what real clients send is registered as they need it", registrationsOfRealClients)
+}
+
+func registrationsOfRealClients(t *testing.T) {
+	t.Parallel()
 	s := authtest.Start(t)
 	files, err := filepath.Glob("testdata/registrations/*.json")
 	if err != nil || len(files) < 12 {
@@ -75,6 +80,11 @@ func TestRegistrationsOfRealClients(t *testing.T) {
 
 // TestRegistrationRefuses: RFC 7591 §3.2.2: what cannot be registered, in words that name it.
 func TestRegistrationRefuses(t *testing.T) {
+	t.Parallel()
+	t.Run("AS-R6 AS-R7 AS-R8 AS-R10 what cannot be registered is refused in JSON", registrationRefuses)
+}
+
+func registrationRefuses(t *testing.T) {
 	t.Parallel()
 	s := authtest.Start(t)
 	private, err := json.Marshal(map[string]any{"redirect_uris": []string{authtest.Redirect}, "token_endpoint_auth_method": "private_key_jwt", "jwks": map[string]any{"keys": []any{authtest.ClientKey(t, "k")}}})
@@ -152,6 +162,11 @@ func manage(t *testing.T, s *authtest.Server, method, id, token, body string) (i
 // TestClientManagement: RFC 7592: read, replace and delete with the client's own token, and with no other.
 func TestClientManagement(t *testing.T) {
 	t.Parallel()
+	t.Run("AS-R14 A23 a client reads, replaces and deletes itself with its own token, and with no other", clientManagement)
+}
+
+func clientManagement(t *testing.T) {
+	t.Parallel()
 	s := authtest.Start(t)
 	mine, other := s.RegisterWith(t, map[string]any{"token_endpoint_auth_method": "none"}), s.RegisterWith(t, nil)
 	id, token := mine["client_id"].(string), mine["registration_access_token"].(string)
@@ -211,6 +226,11 @@ func TestClientManagement(t *testing.T) {
 // TestUnusedRegistrationsEnd: AS-R10: a registration is bounded in time, use moves its end on, and what has ended is
 // invalid_client and swept.
 func TestUnusedRegistrationsEnd(t *testing.T) {
+	t.Parallel()
+	t.Run("AS-R10 AS-T16 registrations end unless they are used, and are swept", unusedRegistrationsEnd)
+}
+
+func unusedRegistrationsEnd(t *testing.T) {
 	t.Parallel()
 	s := authtest.Start(t)
 	used, unused := s.NewVisit(t), s.NewVisit(t)

@@ -17,6 +17,11 @@ import (
 // TestRevocation: AS-V1, RFC 7009: revoking either token ends the grant: no refresh, no exchange.
 func TestRevocation(t *testing.T) {
 	t.Parallel()
+	t.Run("AS-V1 revoking either token ends the grant", revocation)
+}
+
+func revocation(t *testing.T) {
+	t.Parallel()
 	s := authtest.Start(t)
 	rs := s.Exchanger(t, s.Internal)
 	for _, kind := range []string{"refresh_token", "access_token"} {
@@ -69,6 +74,11 @@ func TestRevocation(t *testing.T) {
 // TestRevocationInDoubt: A18: when the database fails the answer is 503, never a success that did not happen.
 func TestRevocationInDoubt(t *testing.T) {
 	t.Parallel()
+	t.Run("A18 AS-V1 a revocation in doubt is 503", revocationInDoubt)
+}
+
+func revocationInDoubt(t *testing.T) {
+	t.Parallel()
 	s := authtest.Start(t)
 	v := s.NewVisit(t)
 	tokens := s.SignIn(t, v)
@@ -95,6 +105,11 @@ func TestRevocationInDoubt(t *testing.T) {
 // TestIntrospection: AS-V2, A19, RFC 7662: for clients that authenticate, about their own tokens; all else is inactive and
 // nothing more.
 func TestIntrospection(t *testing.T) {
+	t.Parallel()
+	t.Run("AS-V2 A19 introspection is for the own tokens of clients that authenticate", introspection)
+}
+
+func introspection(t *testing.T) {
 	t.Parallel()
 	s := authtest.Start(t)
 	type confidential struct{ id, secret string }

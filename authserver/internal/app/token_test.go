@@ -24,42 +24,44 @@ func TestTokenErrors(t *testing.T) {
 		status int
 		want   string
 	}{
-		"no grant type":                 {func(f url.Values) { f.Del("grant_type") }, 400, "invalid_request"},
-		"AS-T14 password":               {func(f url.Values) { f.Set("grant_type", "password") }, 400, "unsupported_grant_type"},
-		"token exchange is not public":  {func(f url.Values) { f.Set("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange") }, 400, "unsupported_grant_type"},
-		"client credentials":            {func(f url.Values) { f.Set("grant_type", "client_credentials") }, 400, "unauthorized_client"},
-		"AS-T1 repeated parameter":      {func(f url.Values) { f.Add("code", "x") }, 400, "invalid_request"},
-		"no client":                     {func(f url.Values) { f.Del("client_id") }, 401, "invalid_client"},
-		"AS-T16 unknown client":         {func(f url.Values) { f.Set("client_id", "c_gone") }, 401, "invalid_client"},
-		"secret of a public client":     {func(f url.Values) { f.Set("client_secret", "x") }, 401, "invalid_client"},
-		"assertion of a public client":  {func(f url.Values) { f.Set("client_assertion", "x") }, 401, "invalid_client"},
-		"no code":                       {func(f url.Values) { f.Del("code") }, 400, "invalid_request"},
-		"A16 forged code":               {func(f url.Values) { f.Set("code", code[:len(code)-1]+"A") }, 400, "invalid_grant"},
-		"a code is no refresh token":    {func(f url.Values) { f.Set("grant_type", "refresh_token"); f.Set("refresh_token", code) }, 400, "invalid_grant"},
-		"A5 other client":               {func(f url.Values) { f.Set("client_id", other) }, 400, "invalid_grant"},
-		"AS-T4 other redirect URI":      {func(f url.Values) { f.Set("redirect_uri", "http://127.0.0.1:8/callback") }, 400, "invalid_grant"},
-		"AS-T4 wrong verifier":          {func(f url.Values) { f.Set("code_verifier", strings.Repeat("v", 43)) }, 400, "invalid_grant"},
-		"A7 no verifier":                {func(f url.Values) { f.Del("code_verifier") }, 400, "invalid_grant"},
-		"verifier too long":             {func(f url.Values) { f.Set("code_verifier", strings.Repeat("v", 129)) }, 400, "invalid_grant"},
-		"AS-T7 other resource":          {func(f url.Values) { f.Set("resource", "https://other.example/mcp") }, 400, "invalid_target"},
-		"two resources":                 {func(f url.Values) { f.Add("resource", authtest.Resource); f.Add("resource", authtest.Resource) }, 400, "invalid_target"},
-		"parameter beyond every length": {func(f url.Values) { f.Set("code", strings.Repeat("x", 5000)) }, 400, "invalid_request"},
-		"body beyond the limit":         {func(f url.Values) { f.Set("junk", strings.Repeat("x", 70_000)) }, 413, "invalid_request"},
+		"AS-T6 no grant type":                {func(f url.Values) { f.Del("grant_type") }, 400, "invalid_request"},
+		"AS-T14 password":                    {func(f url.Values) { f.Set("grant_type", "password") }, 400, "unsupported_grant_type"},
+		"AS-X2 token exchange is not public": {func(f url.Values) { f.Set("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange") }, 400, "unsupported_grant_type"},
+		"AS-R11 AS-T13 client credentials":   {func(f url.Values) { f.Set("grant_type", "client_credentials") }, 400, "unauthorized_client"},
+		"AS-T1 repeated parameter":           {func(f url.Values) { f.Add("code", "x") }, 400, "invalid_request"},
+		"AS-T16 AS-T6 no client":             {func(f url.Values) { f.Del("client_id") }, 401, "invalid_client"},
+		"AS-T16 A30 unknown client":          {func(f url.Values) { f.Set("client_id", "c_gone") }, 401, "invalid_client"},
+		"AS-T16 secret of a public client":   {func(f url.Values) { f.Set("client_secret", "x") }, 401, "invalid_client"},
+		"assertion of a public client":       {func(f url.Values) { f.Set("client_assertion", "x") }, 401, "invalid_client"},
+		"no code":                            {func(f url.Values) { f.Del("code") }, 400, "invalid_request"},
+		"AS-T16 A16 AS-T11 forged code":      {func(f url.Values) { f.Set("code", code[:len(code)-1]+"A") }, 400, "invalid_grant"},
+		"AS-T11 a code is no refresh token":  {func(f url.Values) { f.Set("grant_type", "refresh_token"); f.Set("refresh_token", code) }, 400, "invalid_grant"},
+		"AS-T4 AS-A21 A5 other client":       {func(f url.Values) { f.Set("client_id", other) }, 400, "invalid_grant"},
+		"AS-T4 AS-A21 A6 other redirect URI": {func(f url.Values) { f.Set("redirect_uri", "http://127.0.0.1:8/callback") }, 400, "invalid_grant"},
+		"AS-T4 AS-A21 A7 wrong verifier":     {func(f url.Values) { f.Set("code_verifier", strings.Repeat("v", 43)) }, 400, "invalid_grant"},
+		"AS-T4 A7 no verifier":               {func(f url.Values) { f.Del("code_verifier") }, 400, "invalid_grant"},
+		"verifier too long":                  {func(f url.Values) { f.Set("code_verifier", strings.Repeat("v", 129)) }, 400, "invalid_grant"},
+		"AS-T7 A14 other resource":           {func(f url.Values) { f.Set("resource", "https://other.example/mcp") }, 400, "invalid_target"},
+		"two resources":                      {func(f url.Values) { f.Add("resource", authtest.Resource); f.Add("resource", authtest.Resource) }, 400, "invalid_target"},
+		"parameter beyond every length":      {func(f url.Values) { f.Set("code", strings.Repeat("x", 5000)) }, 400, "invalid_request"},
+		"AS-T6 body beyond the limit":        {func(f url.Values) { f.Set("junk", strings.Repeat("x", 70_000)) }, 413, "invalid_request"},
 	} {
-		f := v.Redeem(code)
-		c.change(f)
-		resp, err := http.PostForm(s.URL+"/token", f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		h := resp.Header
-		status, out := resp.StatusCode, decodeBody(t, resp)
-		if status != c.status || out["error"] != c.want || out["error_description"] == nil {
-			t.Errorf("%s: %d %v", name, status, out)
-		}
-		if h.Get("Cache-Control") != "no-store" || h.Get("Content-Type") != "application/json" || h.Get("Access-Control-Allow-Origin") != "*" {
-			t.Errorf("%s: headers %v", name, h)
-		}
+		t.Run(name, func(t *testing.T) {
+			f := v.Redeem(code)
+			c.change(f)
+			resp, err := http.PostForm(s.URL+"/token", f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			h := resp.Header
+			status, out := resp.StatusCode, decodeBody(t, resp)
+			if status != c.status || out["error"] != c.want || out["error_description"] == nil {
+				t.Errorf("%d %v", status, out)
+			}
+			if h.Get("Cache-Control") != "no-store" || h.Get("Content-Type") != "application/json" || h.Get("Access-Control-Allow-Origin") != "*" {
+				t.Errorf("headers %v", h)
+			}
+		})
 	}
 	if status, out := s.Token(t, v.Redeem(code)); status != http.StatusOK {
 		t.Errorf("the right request afterwards: %d %v", status, out)
@@ -71,6 +73,11 @@ func TestTokenErrors(t *testing.T) {
 
 // TestTokenEndpointForms: form bodies by POST only; credentials never from the query.
 func TestTokenEndpointForms(t *testing.T) {
+	t.Parallel()
+	t.Run("AS-T1 AS-T6 forms by POST only, nothing from the query", tokenEndpointForms)
+}
+
+func tokenEndpointForms(t *testing.T) {
 	t.Parallel()
 	s := authtest.Start(t)
 	for name, r := range map[string]*http.Request{
@@ -107,6 +114,11 @@ func TestTokenEndpointForms(t *testing.T) {
 // TestBasicWithEmptySecret: x/oauth2 probes with Basic and no secret (PROTOCOL 3.6 no. 20); a wrong secret gets its scheme back (RFC 6749 §5.2).
 func TestBasicWithEmptySecret(t *testing.T) {
 	t.Parallel()
+	t.Run("AS-T3 a wrong secret by Basic gets its scheme back, an empty one is none", basicWithEmptySecret)
+}
+
+func basicWithEmptySecret(t *testing.T) {
+	t.Parallel()
 	s := authtest.Start(t)
 	v := s.NewVisit(t)
 	out := s.SignIn(t, v)
@@ -132,6 +144,11 @@ func TestBasicWithEmptySecret(t *testing.T) {
 
 // TestRefreshNarrows: RFC 6749 §6, RFC 8707 §2.2: scope may only narrow, the refresh token keeps everything; absent resource keeps the audience.
 func TestRefreshNarrows(t *testing.T) {
+	t.Parallel()
+	t.Run("AS-T7 AS-T9 A14 a refresh narrows and never widens", refreshNarrows)
+}
+
+func refreshNarrows(t *testing.T) {
 	t.Parallel()
 	s := authtest.Start(t)
 	v := s.NewVisit(t)

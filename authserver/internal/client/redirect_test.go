@@ -14,6 +14,11 @@ import (
 // TestMatchRedirect: OAuth 2.1 §2.3.1, RFC 8252 §7.3 and the parser confusions of PEERS A6.
 func TestMatchRedirect(t *testing.T) {
 	t.Parallel()
+	t.Run("A6 AS-A2 AS-A4 what matches a registered redirect URI", matchRedirect)
+}
+
+func matchRedirect(t *testing.T) {
+	t.Parallel()
 	const web, v4, name, v6 = "https://claude.ai/api/mcp/auth_callback", "http://127.0.0.1/callback", "http://localhost/callback", "http://[::1]:1/callback"
 	c := &client.Client{RedirectURIs: []string{web, v4, name, v6, "cursor://anysphere.cursor-mcp/oauth/callback", "https://q.example/cb?a=1&b=2"}}
 	for requested, want := range map[string]bool{
@@ -63,6 +68,11 @@ func TestMatchRedirect(t *testing.T) {
 }
 
 func TestErrorOfRedirect(t *testing.T) {
+	t.Parallel()
+	t.Run("A6 AS-R6 AS-A22 what may be registered", errorOfRedirect)
+}
+
+func errorOfRedirect(t *testing.T) {
 	t.Parallel()
 	const cursor = "cursor://anysphere.cursor-mcp/oauth/callback"
 	for uri, ok := range map[string]bool{

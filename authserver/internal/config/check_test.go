@@ -38,6 +38,11 @@ func TestEveryProblemAtOnce(t *testing.T) {
 
 func TestCheck(t *testing.T) {
 	t.Parallel()
+	t.Run("AS-D3 AS-D11 the issuer is a bare https origin, http on loopback only", check)
+}
+
+func check(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		change func(*config.Serve)
 		want   string // part of the error, "" for none

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 
@@ -18,6 +19,7 @@ import (
 	"latchkey/authserver/internal/tenant"
 	"latchkey/authserver/internal/vault"
 	"latchkey/authserver/internal/web"
+	"latchkey/pkg/httpx"
 	"latchkey/pkg/oauth"
 	"latchkey/pkg/scope"
 )
@@ -157,6 +159,7 @@ func (h *Handler) issue(w http.ResponseWriter, r *http.Request, t *tenant.Tenant
 	if sealErr != nil {
 		return oauth.Unavailable(fmt.Errorf("sealing credential: %w", sealErr))
 	}
+	approved := oauth.NewScopes(a.Scopes...)
 	a.Scopes = scopes.Slice()
 	request := a.consent(c, t)
 	snapshot, err := json.Marshal(consent.NewSnapshot(request))
@@ -174,6 +177,9 @@ func (h *Handler) issue(w http.ResponseWriter, r *http.Request, t *tenant.Tenant
 	if err := h.Store.CompleteSignIn(ctx, SignIn{Link: link, SealedEmail: email, Snapshot: snapshot, Grant: g, ClientLife: t.Lifetimes.ClientUsed}); err != nil {
 		return oauth.Unavailable(fmt.Errorf("completing sign-in: %w", err))
 	}
+	// MCP security best practices, scope minimization: who got more, and what.
+	httpx.Annotate(ctx, slog.String("tenant", t.ID.String()), slog.String("client", c.ID), slog.String("grant", g.ID.String()),
+		slog.String("subject", record.Subject.String()), slog.String("approved", approved.String()), slog.String("granted", scopes.String()))
 	web.Redirect(w, r, a.RedirectURI, a.State, t.Issuer, url.Values{"code": {codes.Code(g.ID).Reveal()}})
 	return nil
 }

@@ -30,6 +30,11 @@ func codec(t testing.TB, tn tenant.ID, active grant.MACKey, others ...grant.MACK
 // TestEveryMutationIsRefused: PEERS A16, truncated, extended and changed tokens.
 func TestEveryMutationIsRefused(t *testing.T) {
 	t.Parallel()
+	t.Run("A16 AS-T11 every mutation of code and refresh token is refused", everyMutationIsRefused)
+}
+
+func everyMutationIsRefused(t *testing.T) {
+	t.Parallel()
 	c, id := codec(t, tenant.DefaultID, key(1, 7)), uuid.Must(uuid.NewV7())
 	token, code := c.RefreshToken(id, 3).Reveal(), c.Code(id).Reveal()
 	if got, gen, err := c.ParseRefreshToken(token); err != nil || got != id || gen != 3 {
@@ -76,6 +81,11 @@ func mutants(prefix, token string) []string {
 
 // TestKindAndTenantAreBound: a code is no refresh token, tenant A's token is none of B's.
 func TestKindAndTenantAreBound(t *testing.T) {
+	t.Parallel()
+	t.Run("A5 a code is no refresh token, and none of another tenant", kindAndTenantAreBound)
+}
+
+func kindAndTenantAreBound(t *testing.T) {
 	t.Parallel()
 	k, id := key(1, 7), uuid.Must(uuid.NewV7())
 	a, b := codec(t, tenant.DefaultID, k), codec(t, tenant.FromUUID(uuid.Must(uuid.NewV7())), k)

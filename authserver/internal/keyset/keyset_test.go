@@ -148,6 +148,11 @@ func TestReplicasAgreeOnTheFirstKeys(t *testing.T) {
 // TestSignedTokensVerify: RFC 9068: typ, kid and algorithm as the verifier demands; a key of another tenant verifies nothing.
 func TestSignedTokensVerify(t *testing.T) {
 	t.Parallel()
+	t.Run("AS-K1 A5 a key of another tenant verifies nothing", signedTokensVerify)
+}
+
+func signedTokensVerify(t *testing.T) {
+	t.Parallel()
 	f := setUp(t)
 	another := pgtest.Tenant(t, f.dsn)
 	k := f.replica(t, f.db, nil, another)
@@ -182,6 +187,11 @@ func TestSignedTokensVerify(t *testing.T) {
 
 // TestJWKSHoldsNothingPrivate: RFC 7517 §9.2, and the MAC key of codes is not in it at all.
 func TestJWKSHoldsNothingPrivate(t *testing.T) {
+	t.Parallel()
+	t.Run("AS-K6 nothing private is published", jWKSHoldsNothingPrivate)
+}
+
+func jWKSHoldsNothingPrivate(t *testing.T) {
 	t.Parallel()
 	f := setUp(t)
 	set := mustSet(t, f.replica(t, f.db, nil), tenant.DefaultID)

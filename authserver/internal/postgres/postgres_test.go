@@ -127,6 +127,11 @@ func parallel(n int, call func() error) []error {
 // TestCodeIsRedeemedOnce: RFC 6749 §4.1.2, PEERS A1: of 16 parallel redemptions one wins, 40 rounds.
 func TestCodeIsRedeemedOnce(t *testing.T) {
 	t.Parallel()
+	t.Run("A1 AS-A21 of 16 parallel redemptions one wins", codeIsRedeemedOnce)
+}
+
+func codeIsRedeemedOnce(t *testing.T) {
+	t.Parallel()
 	f := setUp(t, nil)
 	for range 40 {
 		r, won := f.grant(t), 0
@@ -156,18 +161,20 @@ func TestRefusedRedemptionBurnsNothing(t *testing.T) {
 		change func(*grant.Redemption)
 		want   error
 	}{
-		"A5 other client":    {func(r *grant.Redemption) { r.ClientID = "c2" }, grant.ErrMismatch},
-		"other redirect URI": {func(r *grant.Redemption) { r.RedirectURI = "http://127.0.0.1:2/cb" }, grant.ErrMismatch},
-		"A7 wrong verifier":  {func(r *grant.Redemption) { r.CodeChallenge = strings.Repeat("x", 43) }, grant.ErrMismatch},
-		"other resource":     {func(r *grant.Redemption) { r.Resource = mustResource("https://other.example.com/mcp") }, grant.ErrWrongResource},
-		"other tenant":       {func(r *grant.Redemption) { r.Tenant = tenant.FromUUID(uuid.Must(uuid.NewV7())) }, grant.ErrNotFound},
-		"unknown grant":      {func(r *grant.Redemption) { r.ID = uuid.Must(uuid.NewV7()) }, grant.ErrNotFound},
+		"A5 other client":          {func(r *grant.Redemption) { r.ClientID = "c2" }, grant.ErrMismatch},
+		"AS-T4 other redirect URI": {func(r *grant.Redemption) { r.RedirectURI = "http://127.0.0.1:2/cb" }, grant.ErrMismatch},
+		"AS-T4 A7 wrong verifier":  {func(r *grant.Redemption) { r.CodeChallenge = strings.Repeat("x", 43) }, grant.ErrMismatch},
+		"AS-T7 other resource":     {func(r *grant.Redemption) { r.Resource = mustResource("https://other.example.com/mcp") }, grant.ErrWrongResource},
+		"A5 other tenant":          {func(r *grant.Redemption) { r.Tenant = tenant.FromUUID(uuid.Must(uuid.NewV7())) }, grant.ErrNotFound},
+		"unknown grant":            {func(r *grant.Redemption) { r.ID = uuid.Must(uuid.NewV7()) }, grant.ErrNotFound},
 	} {
-		wrong := r
-		c.change(&wrong)
-		if _, err := f.db.RedeemCode(ctx, wrong); !errors.Is(err, c.want) {
-			t.Errorf("%s: %v", name, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			wrong := r
+			c.change(&wrong)
+			if _, err := f.db.RedeemCode(ctx, wrong); !errors.Is(err, c.want) {
+				t.Error(err)
+			}
+		})
 	}
 	if _, err := f.db.RedeemCode(ctx, r); err != nil {
 		t.Fatalf("the right request is refused afterwards: %v", err)
@@ -176,6 +183,11 @@ func TestRefusedRedemptionBurnsNothing(t *testing.T) {
 
 // TestLateReplayRevokes: RFC 6749 §4.1.2: a replayed code revokes what it bought; a replay with a wrong verifier does not.
 func TestLateReplayRevokes(t *testing.T) {
+	t.Parallel()
+	t.Run("AS-T5 A1 a late replay ends what the code bought, one with a wrong verifier does not", lateReplayRevokes)
+}
+
+func lateReplayRevokes(t *testing.T) {
 	t.Parallel()
 	f := setUp(t, nil)
 	r := f.grant(t)
@@ -201,6 +213,11 @@ func TestLateReplayRevokes(t *testing.T) {
 
 func TestExpiredCode(t *testing.T) {
 	t.Parallel()
+	t.Run("AS-A21 an expired code is refused", expiredCode)
+}
+
+func expiredCode(t *testing.T) {
+	t.Parallel()
 	f := setUp(t, nil)
 	r := f.grant(t)
 	f.exec(t, `UPDATE grants SET code_expires_at = now() WHERE id = $1`, r.ID)
@@ -211,6 +228,11 @@ func TestExpiredCode(t *testing.T) {
 
 // TestParallelRefreshAgrees: DESIGN §4: 8 parallel refreshes get the same successor, and it works.
 func TestParallelRefreshAgrees(t *testing.T) {
+	t.Parallel()
+	t.Run("A2 parallel refreshes get one successor", parallelRefreshAgrees)
+}
+
+func parallelRefreshAgrees(t *testing.T) {
 	t.Parallel()
 	f := setUp(t, nil)
 	r := f.grant(t)
@@ -237,7 +259,7 @@ func TestReuseRevokes(t *testing.T) {
 	t.Parallel()
 	f := setUp(t, nil)
 	for name, reuse := range map[string]func(t *testing.T, r grant.Redemption) error{
-		"older generation": func(t *testing.T, r grant.Redemption) error {
+		"AS-T8 older generation": func(t *testing.T, r grant.Redemption) error {
 			for g := int32(1); g <= 2; g++ {
 				if _, err := f.db.RotateRefresh(ctx, rotation(r, g)); err != nil {
 					t.Fatal(err)
@@ -246,7 +268,7 @@ func TestReuseRevokes(t *testing.T) {
 			_, err := f.db.RotateRefresh(ctx, rotation(r, 1))
 			return err
 		},
-		"after the window": func(t *testing.T, r grant.Redemption) error {
+		"AS-T8 after the window": func(t *testing.T, r grant.Redemption) error {
 			if _, err := f.db.RotateRefresh(ctx, rotation(r, 1)); err != nil {
 				t.Fatal(err)
 			}
@@ -254,7 +276,7 @@ func TestReuseRevokes(t *testing.T) {
 			_, err := f.db.RotateRefresh(ctx, rotation(r, 1))
 			return err
 		},
-		"too many repeats": func(t *testing.T, r grant.Redemption) error {
+		"AS-T8 too many repeats": func(t *testing.T, r grant.Redemption) error {
 			for range 17 {
 				if _, err := f.db.RotateRefresh(ctx, rotation(r, 1)); err != nil {
 					t.Fatal(err)
@@ -294,17 +316,19 @@ func TestRefusedRotationChangesNothing(t *testing.T) {
 		change func(*grant.Rotation)
 		want   error
 	}{
-		"A5 other client":        {func(r *grant.Rotation) { r.ClientID = "c2" }, grant.ErrMismatch},
-		"RFC 8707 2.2 resource":  {func(r *grant.Rotation) { r.Resource = mustResource("https://x.example/mcp") }, grant.ErrWrongResource},
-		"RFC 6749 6 wider scope": {func(r *grant.Rotation) { r.Scopes = oauth.NewScopes("gmail.read", "calendar.read") }, grant.ErrWrongScope},
-		"other tenant":           {func(r *grant.Rotation) { r.Tenant = tenant.FromUUID(uuid.Must(uuid.NewV7())) }, grant.ErrNotFound},
-		"generation not issued":  {func(r *grant.Rotation) { r.Generation = 7 }, grant.ErrNotFound},
+		"AS-T9 A5 other client": {func(r *grant.Rotation) { r.ClientID = "c2" }, grant.ErrMismatch},
+		"AS-T9 other resource":  {func(r *grant.Rotation) { r.Resource = mustResource("https://x.example/mcp") }, grant.ErrWrongResource},
+		"AS-T9 wider scope":     {func(r *grant.Rotation) { r.Scopes = oauth.NewScopes("gmail.read", "calendar.read") }, grant.ErrWrongScope},
+		"A5 other tenant":       {func(r *grant.Rotation) { r.Tenant = tenant.FromUUID(uuid.Must(uuid.NewV7())) }, grant.ErrNotFound},
+		"generation not issued": {func(r *grant.Rotation) { r.Generation = 7 }, grant.ErrNotFound},
 	} {
-		wrong := rotation(r, 1)
-		c.change(&wrong)
-		if _, err := f.db.RotateRefresh(ctx, wrong); !errors.Is(err, c.want) {
-			t.Errorf("%s: %v", name, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			wrong := rotation(r, 1)
+			c.change(&wrong)
+			if _, err := f.db.RotateRefresh(ctx, wrong); !errors.Is(err, c.want) {
+				t.Error(err)
+			}
+		})
 	}
 	narrow := rotation(r, 1)
 	narrow.Scopes = oauth.NewScopes("gmail.read")
@@ -315,6 +339,11 @@ func TestRefusedRotationChangesNothing(t *testing.T) {
 
 // TestFlowIsUsedOnce: RFC 9700 §4.7.1, PEERS A8, A22: one browser, once.
 func TestFlowIsUsedOnce(t *testing.T) {
+	t.Parallel()
+	t.Run("A22 A8 AS-A15 one browser uses a flow, once", flowIsUsedOnce)
+}
+
+func flowIsUsedOnce(t *testing.T) {
 	t.Parallel()
 	f := setUp(t, nil)
 	state, browser := sha256.Sum256([]byte("s")), sha256.Sum256([]byte("b"))
@@ -342,6 +371,11 @@ func TestFlowIsUsedOnce(t *testing.T) {
 
 // TestAssertionIsUsedOnce: RFC 7523 §3, PEERS A17: one of 16 parallel presentations wins, across tenants.
 func TestAssertionIsUsedOnce(t *testing.T) {
+	t.Parallel()
+	t.Run("A17 AS-X1 an assertion of the resource server is used once", assertionIsUsedOnce)
+}
+
+func assertionIsUsedOnce(t *testing.T) {
 	t.Parallel()
 	f := setUp(t, nil)
 	r := f.grant(t)

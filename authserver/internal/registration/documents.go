@@ -102,6 +102,10 @@ func (c *Clients) fetch(ctx context.Context, t *tenant.Tenant, id, source string
 		// A caller who leaves does not cancel the fetch for the others.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), fetchTime)
 		defer cancel()
+		// Another flight may have ended between the caller's look and this one.
+		if now, err := c.Store.Document(ctx, t.ID, id); err == nil && c.Now().Before(now.FreshUntil) {
+			return c.use(t, now)
+		}
 		got, err := c.Fetch.Get(ctx, outbound.Request{URL: id, Limit: MaxDocument, Known: known || listed(t.Documents, id), Source: source})
 		if err != nil {
 			return nil, explain(err)

@@ -26,6 +26,11 @@ func issuer(t *testing.T, s string) oauth.IssuerURL {
 // TestRedirectParameters: RFC 9700 §4.4: a registered query is kept, but cannot bring response parameters of its own.
 func TestRedirectParameters(t *testing.T) {
 	t.Parallel()
+	t.Run("AS-A8 A29 a registered query cannot bring response parameters of its own", redirectParameters)
+}
+
+func redirectParameters(t *testing.T) {
+	t.Parallel()
 	rec := httptest.NewRecorder()
 	web.Redirect(rec, httptest.NewRequest(http.MethodGet, "/", nil), "https://a.example/cb?keep=1&iss=https://evil.example&code=theirs&state=theirs&error=theirs", "ours", issuer(t, "https://auth.example.com"), url.Values{"code": {"ours"}})
 	u, err := url.Parse(rec.Header().Get("Location"))
@@ -56,6 +61,11 @@ func TestUnknownErrorsAreDoubt(t *testing.T) {
 
 // TestCookies: PROTOCOL AS-A14: __Host-, Secure, HttpOnly, SameSite=Lax at https; plain http exists on loopback only.
 func TestCookies(t *testing.T) {
+	t.Parallel()
+	t.Run("AS-A14 __Host-, Secure, HttpOnly, SameSite=Lax", cookies)
+}
+
+func cookies(t *testing.T) {
 	t.Parallel()
 	for origin, want := range map[string]string{
 		"https://auth.example.com": "__Host-x=v; Path=/; Max-Age=60; HttpOnly; Secure; SameSite=Lax",

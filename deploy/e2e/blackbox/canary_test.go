@@ -21,6 +21,11 @@ var marks = []string{
 // whole flow and after failures of each kind.
 func TestNothingSecretIsLogged(t *testing.T) {
 	t.Parallel()
+	t.Run("A26 AS-S1 AS-S3 nothing secret in the logs of both servers and in the files of the database", nothingSecretIsLogged)
+}
+
+func nothingSecretIsLogged(t *testing.T) {
+	t.Parallel()
 	s := own(t)
 	c := signedIn(t, s)
 	must(t, c.Initialize(t.Context()))

@@ -32,6 +32,11 @@ func said(t *testing.T, env []string, args ...string) string {
 // TestRefusesToStart: exit code 1 and one clear sentence that says what to do.
 func TestRefusesToStart(t *testing.T) {
 	t.Parallel()
+	t.Run("A24 no start without keys, with keys for everybody, or with the keys of another database", refusesToStart)
+}
+
+func refusesToStart(t *testing.T) {
+	t.Parallel()
 	bin, err := programs()
 	must(t, err)
 	as, rs := filepath.Join(bin, "authserver"), filepath.Join(bin, "resourceserver")
