@@ -123,7 +123,7 @@ func TestTokenErrors(t *testing.T) {
 		"unknown client":      {func(f url.Values) { f.Set("client_id", "c_nobody") }, "invalid_client"},
 		"another resource":    {func(f url.Values) { f.Set("resource", "https://other.example/mcp") }, "invalid_target"},
 		"code to refresh":     {func(f url.Values) { f.Set("grant_type", "refresh_token"); f.Set("refresh_token", f.Get("code")) }, "invalid_grant"},
-		"client credentials":  {func(f url.Values) { f.Set("grant_type", "client_credentials") }, "unsupported_grant_type"},
+		"client credentials":  {func(f url.Values) { f.Set("grant_type", "client_credentials") }, "unauthorized_client"},
 		"secret that is none": {func(f url.Values) { f.Set("client_secret", "guess") }, "invalid_client"},
 	} {
 		form := c.RedeemForm()
