@@ -62,8 +62,14 @@ func checkDocumentURL(id string) error {
 	}
 	authority, path := rest[:slash], rest[slash:]
 	path, _, _ = strings.Cut(path, "?")                                    // a query is allowed though not wise (SHOULD NOT)
-	if strings.ContainsAny(authority, "@%?!$&'()*+,;=_~") || path == "/" { // what is left is letters, digits and . - : [ ]
+	if strings.ContainsAny(authority, "@%?!$&'()*+,;=_~[]") || path == "/" { // what is left is letters, digits and . - :
 		return bad
+	}
+	host, _, _ := strings.Cut(authority, ":")
+	for label := range strings.SplitSeq(host, ".") {
+		if strings.HasPrefix(label, "-") || strings.HasSuffix(label, "-") { // RFC 1123 §2.1; some parsers read "-0" as a number
+			return bad
+		}
 	}
 	for segment := range strings.SplitSeq(path, "/") {
 		plain, err := url.PathUnescape(segment)
