@@ -61,7 +61,7 @@ func checkDocumentURL(id string) error {
 		return bad
 	}
 	authority, path := rest[:slash], rest[slash:]
-	path, _, _ = strings.Cut(path, "?")                                    // a query is allowed though not wise (SHOULD NOT)
+	path, _, _ = strings.Cut(path, "?")                                      // a query is allowed though not wise (SHOULD NOT)
 	if strings.ContainsAny(authority, "@%?!$&'()*+,;=_~[]") || path == "/" { // what is left is letters, digits and . - :
 		return bad
 	}
