@@ -1,6 +1,7 @@
 // Command goclients runs Go clients that others wrote against an MCP URL, from
-// the 401 to a tool result and through a refresh: mcp-go's client, and
-// golang.org/x/oauth2 with plain HTTP.
+// the 401 to a tool result and through a refresh: mcp-go's client, the official
+// Go SDK's, and golang.org/x/oauth2 with plain HTTP.
+// usage: goclients MCP_URL DOCUMENT_URL
 package main
 
 import (
@@ -33,7 +34,10 @@ func main() {
 	for _, c := range []struct {
 		name string
 		run  func(ctx context.Context, mcpURL string) error
-	}{{"mcp-go", mcpGo}, {"golang.org/x/oauth2", plainOAuth2}} {
+	}{
+		{"mcp-go", mcpGo}, {"golang.org/x/oauth2", plainOAuth2},
+		{"official go-sdk, dynamic", goSDK("")}, {"official go-sdk, document", goSDK(os.Args[2])},
+	} {
 		if err := c.run(ctx, os.Args[1]); err != nil {
 			fmt.Fprintf(os.Stderr, "%s: %v\n", c.name, err)
 			os.Exit(1)

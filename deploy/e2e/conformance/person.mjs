@@ -1,0 +1,40 @@
+// The person at the browser, and a callback on loopback that the browser ends at.
+import { execFile } from "node:child_process";
+import { createServer } from "node:http";
+
+// listen returns a callback address and visit(url), which sends the person
+// there and resolves with the URL that the browser ended at.
+export const listen = async (person) => {
+  let arrived;
+  const server = createServer((request, response) => {
+    response.setHeader("Connection", "close");
+    response.end("done");
+    arrived?.(new URL(request.url, redirectUrl));
+  });
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const redirectUrl = `http://127.0.0.1:${server.address().port}/callback`;
+  return {
+    redirectUrl,
+    close: () => server.close(),
+    visit: (url) => new Promise((resolve, reject) => {
+      arrived = resolve;
+      execFile(person, [url.toString()], { timeout: 60_000 }, (error, _, text) => { if (error) reject(new Error(`person: ${text || error}`)); });
+    }),
+  };
+};
+
+// callTool calls a tool with a token and no MCP client.
+export const callTool = async (mcpURL, token) => {
+  const response = await fetch(mcpURL, {
+    method: "POST",
+    headers: { Authorization: `Bearer ${token}`, "Content-Type": "application/json", Accept: "application/json, text/event-stream", "MCP-Protocol-Version": "2025-06-18" },
+    body: JSON.stringify({ jsonrpc: "2.0", id: 1, method: "tools/call", params: { name: "gmail_search_threads", arguments: { query: "budget" } } }),
+    signal: AbortSignal.timeout(30_000),
+  });
+  const text = await response.text();
+  if (response.status !== 200 || !text.includes("alice@example.com")) throw new Error(`tool: status ${response.status}: ${text.slice(0, 300)}`);
+};
+
+export const same = (got, want, what) => {
+  if (JSON.stringify(got) !== JSON.stringify(want)) throw new Error(`${what}: ${JSON.stringify(got)}, want ${JSON.stringify(want)}`);
+};
