@@ -54,7 +54,7 @@ sync: ## bring the modules' dependencies together
 migrate: bin ## apply pending migrations to DATABASE_URL
 	./bin/authserver migrate up
 
-conformance: bin ## clients that others wrote, against a running `make up` or one of its own
+conformance: bin ## clients that others wrote, against a `make up` of its own
 	deploy/e2e/conformance/run
 
 images: ## container images by buildah, from binaries built here

@@ -162,6 +162,11 @@ func TestPrivateKeyJWT(t *testing.T) {
 	}
 	hmacKey := jose.JSONWebKey{Key: []byte(strings.Repeat("k", 32)), KeyID: "es", Algorithm: "HS256"}
 	good := sign(es, s.URL, nil)
+	renamed := func(audience string) string { // RFC 9864: the same signature under its newer name
+		payload := strings.Split(sign(ed, audience, nil), ".")[1]
+		signed := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"Ed25519","kid":"ed"}`)) + "." + payload
+		return signed + "." + base64.RawURLEncoding.EncodeToString(ed25519.Sign(edPrivate, []byte(signed)))
+	}
 	for name, assertion := range map[string]string{
 		"AS-T12 another audience":      sign(es, "https://other.example", nil),
 		"AS-T12 the resource":          sign(es, authtest.Resource, nil),
@@ -192,8 +197,11 @@ func TestPrivateKeyJWT(t *testing.T) {
 			}
 		})
 	}
+	forged := renamed(s.URL)
+	forged = forged[:strings.LastIndexByte(forged, '.')+1] + base64.RawURLEncoding.EncodeToString(make([]byte, ed25519.SignatureSize))
 	other := s.Replica(t) // it has not seen so many failures
 	for name, f := range map[string]url.Values{
+		"forged Ed25519":  with(form, "client_assertion", forged),
 		"no assertion":    with(form, "client_assertion_type", ""),
 		"another type":    with(form, "client_assertion", good, "client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:saml2-bearer"),
 		"and a secret":    with(form, "client_assertion", good, "client_secret", "lks_x"),
@@ -213,6 +221,7 @@ func TestPrivateKeyJWT(t *testing.T) {
 	}
 	for name, assertion := range map[string]string{
 		"AS-T12 accepted: EdDSA, audience token endpoint": sign(ed, s.URL+"/token", nil), "AS-T12 accepted: RS256, audience issuer": sign(rs, s.URL, nil), "AS-T12 accepted: PS256": sign(ps, s.URL, nil),
+		"AS-T12 accepted: Ed25519": renamed(s.URL),
 	} {
 		t.Run(name, func(t *testing.T) {
 			status, _, out := post(t, s.URL+"/token", with(v.Refresh(refreshed), "client_assertion_type", oauth.ClientAssertionJWTBearer, "client_assertion", assertion), "", "")

@@ -107,7 +107,7 @@ func TestRowsDiscovery(t *testing.T) {
 				t.Errorf("%s: %v", endpoint, algs)
 			}
 			for _, alg := range algs {
-				if !slices.Contains([]string{"ES256", "ES384", "ES512", "EdDSA", "RS256", "PS256"}, alg) {
+				if !slices.Contains([]string{"ES256", "ES384", "ES512", "EdDSA", "Ed25519", "RS256", "PS256"}, alg) {
 					t.Errorf("%s lists %s", endpoint, alg)
 				}
 			}

@@ -1,6 +1,7 @@
 package clientauth
 
 import (
+	"crypto/ed25519"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -22,7 +23,22 @@ const (
 
 // Algorithms are those that a client assertion may be signed with; never none,
 // never a symmetric one (RFC 8725 §3.1).
-var Algorithms = []jose.SignatureAlgorithm{jose.ES256, jose.EdDSA, jose.RS256, jose.PS256}
+var Algorithms = []jose.SignatureAlgorithm{jose.ES256, jose.EdDSA, ed25519Alg, jose.RS256, jose.PS256}
+
+// ed25519Alg is the name of RFC 9864 for what RFC 8037 calls EdDSA with an
+// Ed25519 key; newer clients send only this one.
+const ed25519Alg jose.SignatureAlgorithm = "Ed25519"
+
+// ed25519Verifier verifies under the newer name, which go-jose does not know.
+type ed25519Verifier ed25519.PublicKey
+
+// VerifyPayload verifies one signature (RFC 8032 §5.1.7).
+func (k ed25519Verifier) VerifyPayload(payload, signature []byte, alg jose.SignatureAlgorithm) error {
+	if alg != ed25519Alg || !ed25519.Verify(ed25519.PublicKey(k), payload, signature) {
+		return jose.ErrCryptoFailure
+	}
+	return nil
+}
 
 // ErrNoKey says that none of the given keys fits the assertion: the client may
 // have newer ones.
@@ -49,8 +65,12 @@ func VerifyAssertion(assertion, clientID string, keys jose.JSONWebKeySet, audien
 	if !ok {
 		return nil, ErrNoKey
 	}
+	var verify any = key
+	if public, ok := key.Key.(ed25519.PublicKey); ok && token.Headers[0].Algorithm == string(ed25519Alg) {
+		verify = ed25519Verifier(public)
+	}
 	var claims jwt.Claims
-	if err := token.Claims(key, &claims); err != nil {
+	if err := token.Claims(verify, &claims); err != nil {
 		return nil, fmt.Errorf("verifying assertion: %w", err)
 	}
 	switch {

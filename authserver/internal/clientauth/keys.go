@@ -69,7 +69,7 @@ func ParseKeySet(body []byte) (jose.JSONWebKeySet, error) {
 		}
 	}
 	if len(set.Keys) == 0 {
-		return set, errors.New("the key set has no key for ES256, EdDSA, RS256 or PS256")
+		return set, errors.New("the key set has no key for ES256, EdDSA (Ed25519), RS256 or PS256")
 	}
 	return set, nil
 }
@@ -77,14 +77,16 @@ func ParseKeySet(body []byte) (jose.JSONWebKeySet, error) {
 // fits reports whether a key may verify an algorithm: its type, its size, and
 // its own alg if it names one (RFC 8725 §3.1).
 func fits(k jose.JSONWebKey, alg string) bool {
+	if key, ok := k.Key.(ed25519.PublicKey); ok { // two names for one algorithm (RFC 9864 §2.2)
+		one := func(name string) bool { return name == string(jose.EdDSA) || name == string(ed25519Alg) }
+		return len(key) == ed25519.PublicKeySize && one(alg) && (k.Algorithm == "" || one(k.Algorithm))
+	}
 	if k.Algorithm != "" && k.Algorithm != alg {
 		return false
 	}
 	switch key := k.Key.(type) {
 	case *ecdsa.PublicKey:
 		return alg == string(jose.ES256) && key.Curve == elliptic.P256()
-	case ed25519.PublicKey:
-		return alg == string(jose.EdDSA)
 	case *rsa.PublicKey:
 		bits := key.N.BitLen()
 		return (alg == string(jose.RS256) || alg == string(jose.PS256)) && bits >= minRSABits && bits <= maxRSABits

@@ -1,12 +1,12 @@
 // openid-client with each way to authenticate: discovery, dynamic registration,
 // pushed request, code, tool, refresh, introspection, revocation.
-// usage: openidclient.mjs MCP_URL ISSUER PERSON_PROGRAM MACHINE_CLIENT_JSON
+// usage: openidclient.mjs MCP_URL ISSUER PERSON_PROGRAM MACHINE_CLIENT_JSON KEYED_DOCUMENT_URL KEY_JWK
 import { readFileSync } from "node:fs";
 import * as oidc from "openid-client";
-import { exportJWK, generateKeyPair } from "jose";
+import { exportJWK, generateKeyPair, importJWK } from "jose";
 import { callTool, listen, same } from "./person.mjs";
 
-const [mcpURL, issuer, person, machineFile] = process.argv.slice(2);
+const [mcpURL, issuer, person, machineFile, documentURL, documentKey] = process.argv.slice(2);
 const insecure = { algorithm: "oauth2", execute: [oidc.allowInsecureRequests] };
 const callback = await listen(person);
 
@@ -16,7 +16,7 @@ const keys = async (alg) => {
 };
 
 const run = async (name, metadata, authentication, pushed) => {
-  const config = await oidc.dynamicClientRegistration(new URL(issuer), {
+  const config = metadata === undefined ? await oidc.discovery(new URL(issuer), documentURL, undefined, authentication, insecure) : await oidc.dynamicClientRegistration(new URL(issuer), {
     client_name: `openid-client ${name}`, redirect_uris: [callback.redirectUrl], grant_types: ["authorization_code", "refresh_token"], response_types: ["code"], ...metadata,
   }, authentication, insecure);
   const verifier = oidc.randomPKCECodeVerifier(), state = oidc.randomState();
@@ -39,7 +39,7 @@ const run = async (name, metadata, authentication, pushed) => {
   const refused = await oidc.refreshTokenGrant(config, fresh.refresh_token).then(() => "accepted", (error) => error.error);
   same(refused, "invalid_grant", "a refresh after the revocation");
   if (name !== "none") same((await oidc.tokenIntrospection(config, fresh.access_token)).active, false, "introspection after the revocation");
-  console.log(`  ${name}${pushed ? ", pushed request" : ""}: register, code, tool, refresh, tool${name === "none" ? "" : ", introspect"}, revoke`);
+  console.log(`  ${name}${pushed ? ", pushed request" : ""}: ${metadata ? "register, " : ""}code, tool, refresh, tool${name === "none" ? "" : ", introspect"}, revoke`);
 };
 
 for (const pushed of [false, true]) {
@@ -52,6 +52,9 @@ for (const pushed of [false, true]) {
     await run(`private_key_jwt ${alg}`, { token_endpoint_auth_method: "private_key_jwt", jwks }, oidc.PrivateKeyJwt({ key: privateKey, kid: jwks.keys[0].kid }), pushed);
   }
 }
+
+const jwk = JSON.parse(readFileSync(documentKey, "utf8"));
+await run("private_key_jwt of a metadata document", undefined, oidc.PrivateKeyJwt({ key: await importJWK(jwk, "ES256"), kid: jwk.kid }), true);
 
 const machine = JSON.parse(readFileSync(machineFile, "utf8"));
 const config = await oidc.discovery(new URL(issuer), machine.client_id, undefined, oidc.ClientSecretBasic(machine.client_secret), insecure);
