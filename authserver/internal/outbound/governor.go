@@ -103,6 +103,9 @@ func (g *governor) budget(now time.Time, host string, r Request) error {
 	if !r.Known && !g.strangers.AllowN(now, 1) {
 		return &BusyError{RetryAfter: time.Second, what: "to hosts that were not known before"}
 	}
+	if r.Known { // strangers who name other paths of a known host use up nothing of its
+		host = "known " + host
+	}
 	if !g.hosts.allow(now, host, hostRate, hostBurst) {
 		return &BusyError{RetryAfter: time.Second, what: "to this host"}
 	}
