@@ -3,9 +3,11 @@ package clientauth
 import (
 	"crypto/ed25519"
 	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -51,6 +53,13 @@ var ErrNoKey = errors.New("no key of the client fits the assertion")
 func VerifyAssertion(assertion, clientID string, keys jose.JSONWebKeySet, audiences []string, now time.Time) (*client.AssertionID, error) {
 	if len(assertion) > maxAssertion {
 		return nil, errors.New("assertion is too long")
+	}
+	// One text for one assertion (RFC 4648 §3.5): the library checks the signature
+	// over what it decoded, so unused bits at a part's end would go unnoticed.
+	for part := range strings.SplitSeq(assertion, ".") {
+		if _, err := base64.RawURLEncoding.Strict().DecodeString(part); err != nil {
+			return nil, errors.New("assertion is not base64url")
+		}
 	}
 	token, err := jwt.ParseSigned(assertion, Algorithms)
 	if err != nil {
