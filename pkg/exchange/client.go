@@ -24,7 +24,7 @@ const AssertionLifetime = 60 * time.Second
 
 const maxRetryAfter = 3600 // seconds; a larger value is a mistake
 
-// Client calls the exchange. It authenticates with private_key_jwt
+// Client calls the exchange and follows the revocations. It authenticates with private_key_jwt
 // (RFC 7523 §2.2): a fresh assertion per request, its jti used once.
 type Client struct {
 	endpoint string
@@ -71,7 +71,7 @@ func NewClient(c ClientConfig) (*Client, error) {
 // an answer that is none of ours becomes temporarily_unavailable, never a
 // reason to sign in again.
 func (c *Client) Exchange(ctx context.Context, r Request) (*Response, error) {
-	assertion, err := c.assertion()
+	assertion, err := c.assertion(c.endpoint)
 	if err != nil {
 		return nil, fmt.Errorf("signing client assertion: %w", err)
 	}
@@ -126,10 +126,10 @@ func unavailable(cause error) *Error {
 	}
 }
 
-func (c *Client) assertion() (string, error) {
+func (c *Client) assertion(audience string) (string, error) {
 	now := c.now()
 	return jwt.Signed(c.signer).Claims(jwt.Claims{
-		Issuer: c.clientID, Subject: c.clientID, Audience: jwt.Audience{c.endpoint}, ID: rand.Text(),
+		Issuer: c.clientID, Subject: c.clientID, Audience: jwt.Audience{audience}, ID: rand.Text(),
 		IssuedAt: jwt.NewNumericDate(now), Expiry: jwt.NewNumericDate(now.Add(AssertionLifetime)),
 	}).Serialize()
 }

@@ -45,6 +45,7 @@ func (s *Server) Public(log *slog.Logger) http.Handler {
 func (s *Server) Internal(log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle(wire.Path, s.exchange)
+	mux.Handle(wire.RevocationsPath, s.revocations)
 	return httpx.Observe(log, mux)
 }
 

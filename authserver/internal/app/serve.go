@@ -26,7 +26,6 @@ import (
 	"latchkey/authserver/internal/vault"
 	"latchkey/migrations"
 	"latchkey/pkg/accesstoken"
-	wire "latchkey/pkg/exchange"
 	"latchkey/pkg/httpx"
 	"latchkey/pkg/scope"
 	"latchkey/pkg/secret"
@@ -46,6 +45,7 @@ type Server struct {
 	flow         *flow.Handler
 	provider     *provider.Provider
 	exchange     *exchange.Handler
+	revocations  *exchange.RevocationHandler
 	db           *postgres.DB
 	keys         *keyset.Keyset
 }
@@ -56,7 +56,7 @@ func serve(ctx context.Context, c *config.Server, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	callers, err := exchange.LoadClients(c.RSClientID, c.RSJWKSFile, c.InternalURL+wire.Path, c.Issuer)
+	callers, err := exchange.LoadClients(c.RSClientID, c.RSJWKSFile, c.InternalURL, c.Issuer)
 	if err != nil {
 		return err
 	}
@@ -177,7 +177,8 @@ func New(c *config.Server, db *postgres.DB, kek *vault.KEK, callers *exchange.Cl
 				return keys.For(ctx, t)
 			},
 		},
-		db: db, keys: keys,
+		revocations: &exchange.RevocationHandler{Clients: callers, Store: db, Now: time.Now},
+		db:          db, keys: keys,
 	}, nil
 }
 

@@ -159,7 +159,7 @@ func (s *Server) DB(t testing.TB) *postgres.DB {
 func (s *Server) build(t testing.TB, internal string) *app.Server {
 	t.Helper()
 	db := s.DB(t)
-	callers, err := exchange.LoadClients(rsClient, s.settings.RSJWKSFile, internal+wire.Path, s.settings.Issuer)
+	callers, err := exchange.LoadClients(rsClient, s.settings.RSJWKSFile, internal, s.settings.Issuer)
 	if err != nil {
 		t.Fatal(err)
 	}

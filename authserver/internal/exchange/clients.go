@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
 
 	"latchkey/authserver/internal/client"
 	"latchkey/authserver/internal/clientauth"
+	wire "latchkey/pkg/exchange"
 	"latchkey/pkg/oauth"
 )
 
@@ -21,13 +23,14 @@ const maxJWKSFile = 64 << 10
 type Clients struct {
 	id        string
 	keys      jose.JSONWebKeySet
-	audiences []string
+	audiences []string // of an assertion at the exchange
+	feed      []string // and at the feed of revocations
 }
 
-// LoadClients reads the resource server's public keys. endpoint is the
-// exchange's URL as the resource server knows it, issuer the other audience
-// that an assertion may have (RFC 7523bis).
-func LoadClients(clientID, jwksFile, endpoint string, issuer oauth.IssuerURL) (*Clients, error) {
+// LoadClients reads the resource server's public keys. base is the internal
+// listener's URL as the resource server knows it: an assertion is for one of its
+// endpoints, or for the issuer (RFC 7523bis).
+func LoadClients(clientID, jwksFile, base string, issuer oauth.IssuerURL) (*Clients, error) {
 	info, err := os.Stat(jwksFile)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the resource server's keys (RS_JWKS_FILE): %w: make them with: resourceserver keys init", err)
@@ -39,7 +42,7 @@ func LoadClients(clientID, jwksFile, endpoint string, issuer oauth.IssuerURL) (*
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the resource server's keys (RS_JWKS_FILE): %w", err)
 	}
-	c := &Clients{id: clientID, audiences: []string{endpoint, issuer.String()}}
+	c := &Clients{id: clientID, audiences: []string{base + wire.Path, issuer.String()}, feed: []string{base + wire.RevocationsPath, issuer.String()}}
 	if err := json.Unmarshal(b, &c.keys); err != nil || len(c.keys.Keys) == 0 {
 		return nil, fmt.Errorf("RS_JWKS_FILE %s holds no key set: make one with: resourceserver keys init", jwksFile)
 	}
@@ -62,7 +65,25 @@ func (c *Clients) Authenticate(form url.Values, now time.Time) (*client.Assertio
 			return id, nil
 		}
 	}
+	return nil, notAuthenticated(err)
+}
+
+// AuthenticateFeed checks an assertion that a GET carries as bearer token, in
+// the same way.
+func (c *Clients) AuthenticateFeed(authorization string, now time.Time) (*client.AssertionID, error) {
+	assertion, ok := strings.CutPrefix(authorization, "Bearer ")
+	if !ok {
+		return nil, notAuthenticated(errors.New("no assertion"))
+	}
+	id, err := clientauth.VerifyAssertion(assertion, c.id, c.keys, c.feed, now)
+	if err != nil {
+		return nil, notAuthenticated(err)
+	}
+	return id, nil
+}
+
+func notAuthenticated(cause error) error {
 	e := fail(oauth.InvalidClient, "The resource server could not be authenticated.")
-	e.Cause = err
-	return nil, e
+	e.Cause = cause
+	return e
 }

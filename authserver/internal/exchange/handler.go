@@ -82,6 +82,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_ = json.NewEncoder(w).Encode(out)
 		return
 	}
+	render(w, r, err)
+}
+
+// render writes an error: of the exchange's own kind, or doubt.
+func render(w http.ResponseWriter, r *http.Request, err error) {
 	httpx.Failed(r.Context(), err)
 	var e *exchange.Error
 	if !errors.As(err, &e) {

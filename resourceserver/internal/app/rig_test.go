@@ -113,7 +113,7 @@ func start(t *testing.T, change ...func(*config.Server)) *rig {
 	for _, c := range change {
 		c(r.settings)
 	}
-	h, err := app.New(r.settings, slog.New(slog.NewJSONHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	h, err := app.New(t.Context(), r.settings, slog.New(slog.NewJSONHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,6 +145,7 @@ type authority struct {
 	tokens   map[string]*oauth2.Token                            // Google tokens by subject
 	asked    []map[string]string                                 // exchange requests
 	minted   []string
+	revoked  []string // grants
 	forceNew bool
 }
 
@@ -171,6 +172,11 @@ func newAuthority(t *testing.T, aud string, google oauth2.Config) *authority {
 		_ = json.NewEncoder(w).Encode(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{a.key.Public()}})
 	})
 	mux.HandleFunc("POST "+exchange.Path, a.exchange)
+	mux.HandleFunc("GET "+exchange.RevocationsPath, func(w http.ResponseWriter, _ *http.Request) {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		_ = json.NewEncoder(w).Encode(exchange.Revocations{Grants: a.revoked, Next: time.Now().UnixMilli()})
+	})
 	s := httptest.NewServer(mux)
 	t.Cleanup(s.Close)
 	a.url = s.URL

@@ -22,6 +22,7 @@ import (
 	"latchkey/resourceserver/internal/googleapi"
 	"latchkey/resourceserver/internal/mcpserver"
 	"latchkey/resourceserver/internal/metadata"
+	"latchkey/resourceserver/internal/revocation"
 	"latchkey/resourceserver/internal/tool"
 )
 
@@ -34,6 +35,7 @@ type server struct {
 	metadata *metadata.Handler
 	mcp      *mcpserver.Server
 	keys     *accesstoken.RemoteKeys
+	revoked  *revocation.Follower
 }
 
 // Serve builds the server and runs it until ctx ends.
@@ -50,15 +52,18 @@ func Serve(ctx context.Context, c *config.Server, log *slog.Logger) error {
 	// Have the keys before the first client comes; if the authorization server is
 	// not there yet, the first request or readiness check fetches them.
 	go func() { _ = s.keys.Ready(ctx) }()
+	go s.revoked.Run(ctx)
 	return httpx.Serve(ctx, log, public)
 }
 
-// New builds the whole handler, for a listener of the caller's.
-func New(c *config.Server, log *slog.Logger) (http.Handler, error) {
+// New builds the whole handler, for a listener of the caller's, and follows the
+// feed of revocations until ctx ends.
+func New(ctx context.Context, c *config.Server, log *slog.Logger) (http.Handler, error) {
 	s, err := build(c, log)
 	if err != nil {
 		return nil, err
 	}
+	go s.revoked.Run(ctx)
 	return s.routes(log), nil
 }
 
@@ -83,6 +88,7 @@ func build(c *config.Server, log *slog.Logger) (*server, error) {
 		return nil, err
 	}
 	credentials := credential.New(client, nil)
+	s.revoked = revocation.New(revocation.Config{Feed: client, Revoked: credentials.Drop, Log: log})
 	tools, err := allTools(&googleapi.API{Transport: googleapi.NewTransport(), Credentials: credentials, BaseURL: c.GoogleAPIURL}, credentials)
 	if err != nil {
 		return nil, err
@@ -95,7 +101,7 @@ func build(c *config.Server, log *slog.Logger) (*server, error) {
 		return nil, err
 	}
 	s.guard, err = bearer.New(bearer.Config{
-		Resource: c.Resource, Verifier: verifier, Baseline: baseline, Required: s.mcp.Required, AllowedOrigins: c.AllowedOrigins,
+		Resource: c.Resource, Verifier: verifier, Baseline: baseline, Required: s.mcp.Required, Revoked: s.revoked.Revoked, AllowedOrigins: c.AllowedOrigins,
 		LoopbackHosts: c.ListenLoopback,
 	})
 	return s, err

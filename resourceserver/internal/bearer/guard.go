@@ -31,6 +31,8 @@ type Config struct {
 	Baseline oauth.Scopes
 	// Required returns the MCP scopes of a tool, false for no such tool.
 	Required func(tool string) (oauth.Scopes, bool)
+	// Revoked reports whether a grant is known to be revoked; nil for never.
+	Revoked func(grant string) bool
 	// AllowedOrigins are the exact origins of browser clients, besides the
 	// resource's own.
 	AllowedOrigins []string
@@ -46,6 +48,7 @@ type Guard struct {
 	metadataURL string
 	baseline    oauth.Scopes
 	required    func(string) (oauth.Scopes, bool)
+	revoked     func(string) bool
 	origins     map[string]bool
 	hosts       hosts
 	maxBody     int64
@@ -57,7 +60,7 @@ func New(c Config) (*Guard, error) {
 		return nil, errors.New("bearer guard needs a resource, a verifier and the tools' scopes")
 	}
 	g := &Guard{
-		verifier: c.Verifier, metadataURL: c.Resource.MetadataURL(), baseline: c.Baseline, required: c.Required,
+		verifier: c.Verifier, metadataURL: c.Resource.MetadataURL(), baseline: c.Baseline, required: c.Required, revoked: c.Revoked,
 		origins: map[string]bool{c.Resource.Origin(): true}, hosts: newHosts(c.Resource, c.LoopbackHosts), maxBody: c.MaxBody,
 	}
 	for _, o := range c.AllowedOrigins {
@@ -135,6 +138,9 @@ func (g *Guard) authenticate(r *http.Request) (*Principal, *Refusal) {
 	}
 	p, err := g.verifier.Verify(r.Context(), token)
 	switch {
+	case err == nil && g.revoked != nil && p.Grant != "" && g.revoked(p.Grant):
+		httpx.Annotate(r.Context(), slog.String("refused", "revoked"))
+		return nil, g.unauthorized(oauth.InvalidToken, "The access was revoked. Sign in again.")
 	case err == nil:
 		return &Principal{Principal: *p, Token: secret.NewText(token)}, nil
 	case errors.Is(err, accesstoken.ErrInvalid):

@@ -184,6 +184,18 @@ func (c *Credentials) store(n Need, r *exchange.Response) (*Credential, error) {
 	return out, nil
 }
 
+// Drop forgets what is cached of revoked grants. A fetch under way is refused by
+// the exchange itself.
+func (c *Credentials) Drop(grants map[string]bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for k := range c.cached {
+		if parts := strings.SplitN(k, "\x00", 4); len(parts) == 4 && grants[parts[2]] {
+			delete(c.cached, k)
+		}
+	}
+}
+
 // prune keeps both maps bounded. c.mu must be held.
 func (c *Credentials) prune(now time.Time) {
 	if len(c.cached) < maxCached && len(c.versions) <= 2*maxCached {

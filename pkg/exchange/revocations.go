@@ -1,0 +1,66 @@
+package exchange
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// RevocationsPath is the feed's path on the authorization server's internal
+// listener. A GET with the parameter since (Unix time in milliseconds) and a
+// client assertion as bearer token answers Revocations.
+const RevocationsPath = "/internal/revocations"
+
+// MaxRevocations is the most that one answer lists.
+const MaxRevocations = 10_000
+
+const maxRevocationsBytes = 1 << 20
+
+// Revocations are grants that were revoked since a time. Entries may come more
+// than once: a resource server keeps a set.
+type Revocations struct {
+	Grants []string `json:"grants"` // ids, as in the gid claim
+	Next   int64    `json:"next"`   // since of the next request, Unix time in milliseconds
+	More   bool     `json:"more"`   // ask again at once
+}
+
+// Revocations asks for the grants revoked since a time. Every error is doubt:
+// the feed says nothing then.
+func (c *Client) Revocations(ctx context.Context, since time.Time) (*Revocations, error) {
+	endpoint, ok := strings.CutSuffix(c.endpoint, Path)
+	if !ok {
+		return nil, errors.New("the exchange's URL does not end in " + Path)
+	}
+	endpoint += RevocationsPath
+	assertion, err := c.assertion(endpoint)
+	if err != nil {
+		return nil, fmt.Errorf("signing client assertion: %w", err)
+	}
+	query := url.Values{"since": {strconv.FormatInt(since.UnixMilli(), 10)}}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, endpoint+"?"+query.Encode(), nil)
+	if err != nil {
+		return nil, fmt.Errorf("building request: %w", err)
+	}
+	req.Header.Set("Authorization", "Bearer "+assertion)
+	req.Header.Set("Accept", "application/json")
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("asking for revocations: %w", err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("asking for revocations: answered status %d", resp.StatusCode)
+	}
+	var out Revocations
+	if err := json.NewDecoder(io.LimitReader(resp.Body, maxRevocationsBytes)).Decode(&out); err != nil || out.Next <= 0 {
+		return nil, errors.New("asking for revocations: the answer is not a list of revocations")
+	}
+	return &out, nil
+}

@@ -1,0 +1,105 @@
+package revocation_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"latchkey/pkg/exchange"
+	"latchkey/resourceserver/internal/revocation"
+)
+
+// feed is an authorization server's list of revocations in memory, which pages
+// by two.
+type feed struct {
+	list  []string
+	at    []time.Time
+	down  bool
+	asked int
+}
+
+func (f *feed) revoke(grant string) { f.list, f.at = append(f.list, grant), append(f.at, time.Now()) }
+
+func (f *feed) Revocations(_ context.Context, since time.Time) (*exchange.Revocations, error) {
+	f.asked++
+	if f.down {
+		return nil, errors.New("down")
+	}
+	out := &exchange.Revocations{Next: time.Now().Add(-30 * time.Second).UnixMilli()}
+	for i, at := range f.at {
+		if at.Before(since) {
+			continue
+		}
+		if len(out.Grants) == 2 {
+			out.More, out.Next = true, at.UnixMilli()
+			break
+		}
+		out.Grants = append(out.Grants, f.list[i])
+	}
+	return out, nil
+}
+
+// TestRevokedWithinTenSeconds: DESIGN §4: a revoked grant is known within 10 s, what is cached of it goes once, and an outage
+// of the feed forgets nothing and invents nothing.
+func TestRevokedWithinTenSeconds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := &feed{}
+		dropped := map[string]int{}
+		follower := revocation.New(revocation.Config{Feed: f, Revoked: func(grants map[string]bool) {
+			for g := range grants {
+				dropped[g]++
+			}
+		}})
+		f.revoke("before the start")
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { follower.Run(ctx); close(done) }()
+		defer func() { cancel(); <-done }()
+		synctest.Wait()
+		if !follower.Revoked("before the start") || follower.Revoked("other") {
+			t.Error("what was revoked before the start is not known")
+		}
+		for i := range 7 { // several pages
+			f.revoke(fmt.Sprint(i))
+			time.Sleep(time.Millisecond)
+		}
+		time.Sleep(10 * time.Second)
+		for i := range 7 {
+			if !follower.Revoked(fmt.Sprint(i)) {
+				t.Errorf("%d is not known after 10 s", i)
+			}
+		}
+		if follower.Age() > 10*time.Second {
+			t.Error(follower.Age())
+		}
+		f.down = true
+		f.revoke("in the outage")
+		time.Sleep(time.Minute)
+		if !follower.Revoked("3") || follower.Revoked("in the outage") || follower.Age() < 50*time.Second {
+			t.Error("the outage changed what is known, or does not show", follower.Age())
+		}
+		f.down = false
+		time.Sleep(10 * time.Second)
+		if !follower.Revoked("in the outage") {
+			t.Error("what was revoked in the outage is not known afterwards")
+		}
+		for g, n := range dropped {
+			if n != 1 {
+				t.Errorf("%s was dropped %d times", g, n)
+			}
+		}
+		before := f.asked
+		time.Sleep(time.Hour)
+		if n := f.asked - before; n > 1500 {
+			t.Errorf("asked %d times in an hour", n)
+		}
+		time.Sleep(24 * time.Hour) // no access token lives longer
+		if follower.Revoked("3") {
+			t.Error("remembered for ever")
+		}
+	})
+}
