@@ -101,10 +101,12 @@ func TestRevocationFeedRefuses(t *testing.T) {
 		{"the first use", "GET", "?since=0", once, 200, ""},
 		{"A17 a second use", "GET", "?since=0", once, 401, "invalid_client"},
 	} {
-		status, body := ask(row.method, row.query, row.bearer)
-		if code, _ := body["error"].(string); status != row.status || code != row.code {
-			t.Errorf("%s: %d %v", row.name, status, body)
-		}
+		t.Run(row.name, func(t *testing.T) {
+			status, body := ask(row.method, row.query, row.bearer)
+			if code, _ := body["error"].(string); status != row.status || code != row.code {
+				t.Errorf("%d %v", status, body)
+			}
+		})
 	}
 	resp := get(t, s.URL+exchange.RevocationsPath)
 	if resp.StatusCode != http.StatusNotFound {
