@@ -1,11 +1,21 @@
 package outbound
 
 import (
+	"context"
 	"net"
+	"net/http"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
+)
+
+const (
+	MaxAtOnce, MaxForKnown, MaxPerHost = maxAtOnce, maxForKnown, maxPerHost
+	StrangersRate, StrangersBurst      = strangersRate, strangersBurst
+	SourceBurst, HostBurst             = sourceBurst, hostBurst
+	MaxRemembered                      = maxRemembered
+	Total, ResolveTime, HandshakeTime  = total, resolveTime, handshakeTime
+	SlotWait                           = slotWait
 )
 
 // CheckURL is where a fetcher without exceptions would go.
@@ -20,28 +30,30 @@ func Control(address string) error {
 	return (&Fetcher{}).control(network, address, nil)
 }
 
-// Resolve replaces the resolver.
+// Freshness is how long a response with these headers stays fresh.
+func Freshness(h http.Header, now time.Time) time.Duration { return freshness(h, now) }
+
+// Resolve makes the fetcher ask another resolver.
 func (f *Fetcher) Resolve(r *net.Resolver) { f.dialer.Resolver = r }
 
-// Passed collects the addresses that the check at dial time lets pass.
-func (f *Fetcher) Passed() *[]string {
-	var mu sync.Mutex
-	passed := &[]string{}
-	inner := f.dialer.Control
+// AfterControl makes the fetcher call next with each address that its check let
+// through, before anything is sent there. An error of next ends the attempt.
+func (f *Fetcher) AfterControl(next func(address string) error) {
 	f.dialer.Control = func(network, address string, c syscall.RawConn) error {
-		err := inner(network, address, c)
-		if err == nil {
-			mu.Lock()
-			*passed = append(*passed, address)
-			mu.Unlock()
+		if err := f.control(network, address, c); err != nil {
+			return err
 		}
-		return err
+		return next(address)
 	}
-	return passed
 }
 
-// Freshness is freshness.
-var Freshness = freshness
+// Unguarded puts next in the place of the check of addresses: what the fetcher
+// then does is what the check prevents.
+func (f *Fetcher) Unguarded(next func(address string) error) {
+	f.dialer.Control = func(_, address string, _ syscall.RawConn) error { return next(address) }
+}
 
-// Total shortens the limit of a whole fetch, for one test binary.
-func Total(d time.Duration) { total = d }
+// Dial replaces resolving, checking and connecting.
+func (f *Fetcher) Dial(dial func(ctx context.Context, network, address string) (net.Conn, error)) {
+	f.connect = dial
+}

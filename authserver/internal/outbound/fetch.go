@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"mime"
 	"net"
 	"net/http"
@@ -23,14 +24,14 @@ const (
 	MinFresh = time.Minute
 	MaxFresh = 24 * time.Hour
 
+	total         = 3 * time.Second // name resolution to the last byte
 	maxHeader     = 16 << 10
 	maxLimit      = 1 << 20
 	userAgent     = "Latchkey"
 	resolveTime   = 2 * time.Second
 	handshakeTime = 2 * time.Second
+	maxJoined     = 3 // fetches shared one after the other whose leader had used up its own budget
 )
-
-var total = 3 * time.Second // name resolution to the last byte; tests of slow hosts shorten it
 
 // ErrInvalid says that the host answered 200 with something that is no such
 // document: another media type, or more than the limit. A verdict.
@@ -54,6 +55,7 @@ type Fetcher struct {
 	allowAddrs []string // the addresses of these
 	http       *http.Client
 	dialer     *net.Dialer
+	connect    func(ctx context.Context, network, address string) (net.Conn, error) // dialer's
 	now        func() time.Time
 	flight     singleflight.Group
 	governor   governor
@@ -79,12 +81,13 @@ func New(c Config) (*Fetcher, error) {
 		}
 	}
 	f.dialer = &net.Dialer{Timeout: resolveTime, Control: f.control, KeepAlive: -1}
+	f.connect = f.dialer.DialContext
 	f.http = &http.Client{
 		// A redirect would lead around every check (draft client ID metadata document §4).
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport: &http.Transport{
 			Proxy:                  nil, // a proxy would resolve the name itself
-			DialContext:            f.dialer.DialContext,
+			DialContext:            f.dial,
 			TLSClientConfig:        &tls.Config{RootCAs: c.RootCAs, MinVersion: tls.VersionTLS12},
 			TLSHandshakeTimeout:    handshakeTime,
 			ResponseHeaderTimeout:  total,
@@ -101,6 +104,7 @@ type Request struct {
 	URL    string
 	Limit  int64  // of the body, in bytes, at most 1 MiB
 	Known  bool   // the host is listed by the operator or was used before: not counted among strangers
+	Kept   bool   // the caller has a copy of this very URL: known, and not counted with others at its host
 	Source string // address of whoever caused the fetch, "" if nobody did
 }
 
@@ -123,29 +127,60 @@ func (f *Fetcher) Get(ctx context.Context, r Request) (*Document, error) {
 	if r.Limit <= 0 || r.Limit > maxLimit {
 		return nil, errors.New("a fetch needs a limit of at most 1 MiB")
 	}
-	done := f.flight.DoChan(strconv.FormatInt(r.Limit, 10)+" "+r.URL, func() (any, error) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), total)
-		defer cancel()
-		release, err := f.governor.admit(ctx, f.now(), host, r)
-		if err != nil {
-			return nil, err
+	r.Known = r.Known || r.Kept
+	// Who is counted together shares: a known URL is not told what a stranger is.
+	key := fmt.Sprintf("%d %s %s", r.Limit, account(host, r), r.URL)
+	var result singleflight.Result
+	for range maxJoined {
+		mine := false
+		done := f.flight.DoChan(key, func() (any, error) {
+			mine = true
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), total)
+			defer cancel()
+			release, err := f.governor.admit(ctx, f.now(), host, r)
+			if err != nil {
+				return nil, err
+			}
+			defer release()
+			return f.get(ctx, r, host)
+		})
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case result = <-done:
 		}
-		defer release()
-		return f.get(ctx, r, host)
-	})
-	select {
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	case result := <-done:
-		if result.Err != nil {
-			return nil, result.Err
+		var busy *BusyError
+		if mine || !errors.As(result.Err, &busy) || !busy.ofSource {
+			break
 		}
-		return result.Val.(*Document), nil
 	}
+	if result.Err != nil {
+		return nil, result.Err
+	}
+	return result.Val.(*Document), nil
+}
+
+// fetchKey is where a fetch's context is found in those derived from it.
+type fetchKey struct{}
+
+// dial connects for one fetch. http.Transport lets a dial and its handshake go on
+// when the request has given up; here they end with the fetch, whose slot is
+// another's from then on.
+func (f *Fetcher) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	fetch, ok := ctx.Value(fetchKey{}).(context.Context)
+	if !ok {
+		return nil, errors.New("a connection belongs to a fetch")
+	}
+	conn, err := f.connect(fetch, network, address)
+	if err != nil {
+		return nil, err
+	}
+	context.AfterFunc(fetch, func() { _ = conn.Close() })
+	return conn, nil
 }
 
 func (f *Fetcher) get(ctx context.Context, r Request, host string) (*Document, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.URL, nil)
+	req, err := http.NewRequestWithContext(context.WithValue(ctx, fetchKey{}, ctx), http.MethodGet, r.URL, nil)
 	if err != nil {
 		return nil, fmt.Errorf("%w: the URL does not parse", ErrRefused)
 	}
@@ -167,6 +202,9 @@ func (f *Fetcher) get(ctx context.Context, r Request, host string) (*Document, e
 		return nil, ErrInvalid
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, r.Limit+1))
+	if err == nil {
+		err = ctx.Err() // our own closing made it end
+	}
 	if err != nil {
 		return nil, fmt.Errorf("reading from %s: %w", host, reason(err))
 	}
@@ -204,8 +242,9 @@ func isJSON(contentType string) bool {
 	return ok && (subtype == "json" || (strings.HasSuffix(subtype, "+json") && len(subtype) > len("+json")))
 }
 
-// freshness is how long a response stays fresh: max-age less Age, else Expires,
-// within our bounds. s-maxage is for shared caches in between and is ignored.
+// freshness is how long a response stays fresh: max-age, else Expires less Date,
+// less Age, within our bounds. s-maxage is for shared caches in between and is
+// ignored. What contradicts itself or is no number is stale (RFC 9111 §4.2.1).
 func freshness(h http.Header, now time.Time) time.Duration {
 	life := time.Duration(0)
 	found := false
@@ -215,19 +254,55 @@ func freshness(h http.Header, now time.Time) time.Duration {
 		case "no-store", "no-cache":
 			return MinFresh
 		case "max-age":
-			seconds, err := strconv.ParseInt(strings.Trim(value, `"`), 10, 32)
-			if err != nil || seconds < 0 {
+			seconds, ok := deltaSeconds(strings.Trim(value, `"`))
+			if !ok || (found && seconds != life) {
 				return MinFresh
 			}
-			life, found = time.Duration(seconds)*time.Second, true
+			life, found = seconds, true
 		}
 	}
 	if !found {
-		if expires, err := http.ParseTime(h.Get("Expires")); err == nil {
-			life = expires.Sub(now)
+		life = expiry(h, now)
+	}
+	if values := h.Values("Age"); len(values) > 0 {
+		first, _, _ := strings.Cut(values[0], ",") // RFC 9111 §5.1: the first of several
+		age, ok := deltaSeconds(strings.TrimSpace(first))
+		if !ok {
+			age = 0 // RFC 9111 §5.1: what is no number is ignored
 		}
-	} else if age, err := strconv.ParseInt(h.Get("Age"), 10, 32); err == nil && age > 0 {
-		life -= time.Duration(age) * time.Second
+		life -= age
 	}
 	return min(max(life, MinFresh), MaxFresh)
+}
+
+// expiry is what Expires grants by the server's own clock (RFC 9111 §4.2.1), at
+// least 0 and at most MaxFresh more than an Age can take away.
+func expiry(h http.Header, now time.Time) time.Duration {
+	values := h.Values("Expires")
+	if len(values) != 1 {
+		return 0
+	}
+	until, err := http.ParseTime(values[0])
+	if err != nil {
+		return 0
+	}
+	if date, err := http.ParseTime(h.Get("Date")); err == nil {
+		now = date
+	}
+	return min(max(until.Sub(now), 0), maxDelta+MaxFresh)
+}
+
+const maxDelta = math.MaxInt32 * time.Second
+
+// deltaSeconds reads RFC 9111 §1.2.2: digits only, and what is too large is the
+// largest number.
+func deltaSeconds(s string) (time.Duration, bool) {
+	if s == "" || strings.Trim(s, "0123456789") != "" {
+		return 0, false
+	}
+	n, err := strconv.ParseInt(s, 10, 32)
+	if err != nil {
+		return maxDelta, true
+	}
+	return time.Duration(n) * time.Second, true
 }

@@ -1,13 +1,8 @@
 package outbound_test
 
 import (
-	"context"
-	"errors"
+	"fmt"
 	"net/netip"
-	"testing"
-	"time"
-
-	"latchkey/authserver/internal/outbound"
 )
 
 // hostileURLs are refused before anything is resolved.
@@ -22,7 +17,7 @@ var hostileURLs = []string{
 	"https://a.example.com/\r\nHost: b", "https://a.example.com\t/", "https://ex\u00e4mple.com/", "https://\uff11\uff12\uff17.0.0.1/", "https://127\u30020\u30020\u30021/", "https://example.com.1/",
 }
 
-// hostileAddresses are refused when they are dialled.
+// hostileAddresses are what a hostile name resolves to.
 var hostileAddresses = []string{
 	"0.0.0.0", "0.1.2.3", "10.0.0.1", "100.64.0.1", "127.0.0.1", "127.255.255.254", "169.254.169.254", "172.16.0.1", "172.31.255.255", "192.0.0.1", "192.0.0.192", "192.0.2.1", "192.88.99.1", "192.168.1.1",
 	"198.18.0.1", "198.51.100.1", "203.0.113.1", "224.0.0.1", "239.255.255.255", "240.0.0.1", "255.255.255.255", "168.63.129.16",
@@ -30,44 +25,37 @@ var hostileAddresses = []string{
 	"3fff::1", "5f00::1", "fc00::1", "fd00:ec2::254", "fe80::1", "fec0::1", "ff02::1", "2a00:1450::5efe:7f00:1", "2a00:1450:0:0:200:5efe:a00:1",
 }
 
-// TestHostileURLs: AS-C11, A12: what is not a public DNS name at port 443 is refused before anything is resolved.
-func TestHostileURLs(t *testing.T) {
-	t.Parallel()
-	f, err := outbound.New(outbound.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	for _, u := range hostileURLs {
+var (
+	publicV4 = netip.MustParseAddr("8.8.8.8")
+	publicV6 = netip.MustParseAddr("2606:4700:4700::1111")
+)
 
-		if _, err := f.Get(ctx, outbound.Request{URL: u, Limit: 1}); !errors.Is(err, outbound.ErrRefused) {
-			t.Errorf("%q: %v", u, err)
+// addHostile gives each hostile address a name of its own, as A or AAAA, IPv4
+// also mapped into IPv6; then each IPv4 beside an IPv6 address, and all at once.
+// It returns the URLs.
+func (n *names) addHostile() []string {
+	var urls []string
+	add := func(kind string, addresses ...netip.Addr) {
+		urls = append(urls, "https://"+n.add(fmt.Sprintf("%s-%d.example.com", kind, len(urls)), addresses)+"/document")
+	}
+	var v4, v6, all []netip.Addr
+	for _, s := range hostileAddresses {
+		a := netip.MustParseAddr(s)
+		all = append(all, a)
+		if a.Is4() {
+			v4 = append(v4, a)
+			add("a", a)
+			add("mapped", netip.AddrFrom16(a.As16()))
+			continue
 		}
+		v6 = append(v6, a)
+		add("aaaa", a)
 	}
-}
-
-// TestHostileAddresses: AS-C11, A12: whatever a name resolves to is judged when it is dialled, after DNS: a rebinding name has
-// no second chance.
-func TestHostileAddresses(t *testing.T) {
-	t.Parallel()
-	for _, a := range hostileAddresses {
-
-		if err := outbound.Control(netip.AddrPortFrom(netip.MustParseAddr(a), 443).String()); !errors.Is(err, outbound.ErrRefused) {
-			t.Errorf("%s: %v", a, err)
-		}
+	for i := range max(len(v4), len(v6)) {
+		add("mixed", v4[i%len(v4)], v6[i%len(v6)])
 	}
-	for _, public := range []string{"8.8.8.8:443", "1.1.1.1:443", "[2606:4700:4700::1111]:443"} {
-		if err := outbound.Control(public); err != nil {
-			t.Errorf("%s: %v", public, err)
-		}
-	}
-	for _, port := range []string{"8.8.8.8:80", "8.8.8.8:22", "8.8.8.8:5432"} {
-		if err := outbound.Control(port); !errors.Is(err, outbound.ErrRefused) {
-			t.Errorf("%s: %v", port, err)
-		}
-	}
-	if _, err := outbound.New(outbound.Config{AllowHosts: []string{"10.0.0.1:443"}}); err == nil {
-		t.Error("an exception beyond loopback was accepted")
-	}
+	add("many-a", v4...)
+	add("many-aaaa", v6...)
+	add("all", all...)
+	return urls
 }
