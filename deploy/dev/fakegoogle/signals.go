@@ -98,10 +98,13 @@ func (s *Server) signalSubject(signal Signal) (map[string]any, error) {
 	return subject, nil
 }
 
-// Sign signs claims with the stand-in's key as a security event token, or as
-// whatever typ says.
+// Sign signs claims with the stand-in's key as a token of a type, "" for none.
 func (s *Server) Sign(claims map[string]any, typ string) (string, error) {
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: jose.JSONWebKey{Key: s.key, KeyID: "fake-1"}}, (&jose.SignerOptions{}).WithType(jose.ContentType(typ)))
+	options := &jose.SignerOptions{}
+	if typ != "" {
+		options = options.WithType(jose.ContentType(typ))
+	}
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: jose.JSONWebKey{Key: s.key, KeyID: "fake-1"}}, options)
 	if err != nil {
 		return "", err
 	}
