@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -88,6 +89,34 @@ func TestGoogleAway(t *testing.T) {
 				t.Errorf("after the outage: %q", got)
 			}
 		})
+	}
+}
+
+// TestKeyForAnotherUse: a key that Google publishes for another algorithm or for encryption signs no event, even where the
+// mathematics would agree.
+func TestKeyForAnotherUse(t *testing.T) {
+	t.Parallel()
+	private, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	token := forge(t, jose.RS256, private, "k", map[string]any{"iss": issuer, "aud": "ours", "iat": now.Unix(), "jti": "j", "events": map[string]any{signals.Verification: map[string]any{}}})
+	for name, c := range map[string]struct {
+		alg, use string
+		status   int
+	}{
+		"RS256": {"RS256", "sig", 202}, "no use": {"RS256", "", 202}, "PS256": {"PS256", "sig", 400}, "no algorithm": {"", "sig", 400}, "encryption": {"RS256", "enc", 400},
+	} {
+		h := &signals.Handler{
+			Keys: oneKey{jose.JSONWebKey{Key: &private.PublicKey, KeyID: "k", Algorithm: c.alg, Use: c.use}}, Issuer: issuer,
+			Clients: func() []string { return []string{"ours"} }, Store: &reached{}, Now: func() time.Time { return now },
+		}
+		server := httptest.NewServer(h)
+		t.Cleanup(server.Close)
+		if status, body, err := fakegoogle.Deliver(t.Context(), server.URL, token); err != nil || status != c.status || (status == 400) != strings.Contains(body, "invalid_key") {
+			t.Errorf("%s: %d %s %v", name, status, body, err)
+		}
 	}
 }
 

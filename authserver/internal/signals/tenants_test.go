@@ -117,6 +117,18 @@ func TestLinkedAccount(t *testing.T) {
 	}
 }
 
+// TestRevokedStaysRevoked: an event does not make a connection that was disconnected here look like one that only waits
+// for a sign-in; its tokens go all the same.
+func TestRevokedStaysRevoked(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	r.exec(t, `UPDATE credentials SET status = 'revoked'`)
+	r.send(t, fakegoogle.Signal{Event: "tokens-revoked", Email: alice})
+	if got := r.stored(t, tenant.DefaultID); got.status != "revoked" || got.access || got.refresh || got.version != 2 {
+		t.Errorf("%+v", got)
+	}
+}
+
 // TestTokenIdentifiers: a refresh token is found by what Google calls it, also one that a refresh or a sign-in put in the
 // place of another; the one before is found no more.
 func TestTokenIdentifiers(t *testing.T) {
