@@ -32,6 +32,9 @@ func (s *Server) Public(log *slog.Logger) http.Handler {
 
 	all := http.NewServeMux()
 	all.Handle("GET "+callbackPath, web.Authorize(s.flow.Callback))
+	if s.signals != nil {
+		all.Handle(signalsPath, s.signals) // has an error form of its own (RFC 8935 §2.3)
+	}
 	for _, name := range []string{"oauth-authorization-server", "openid-configuration"} {
 		document := web.CORS("GET", s.discovery.Inserted(name))
 		all.Handle("/.well-known/"+name, document)

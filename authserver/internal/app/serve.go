@@ -22,6 +22,7 @@ import (
 	"latchkey/authserver/internal/postgres"
 	"latchkey/authserver/internal/provider"
 	"latchkey/authserver/internal/registration"
+	"latchkey/authserver/internal/signals"
 	"latchkey/authserver/internal/tenant"
 	"latchkey/authserver/internal/vault"
 	"latchkey/migrations"
@@ -33,6 +34,7 @@ import (
 
 const (
 	callbackPath = "/google/callback"
+	signalsPath  = "/google/signals"
 	sweepEvery   = time.Minute
 	schemaWait   = 30 * time.Second
 )
@@ -46,6 +48,7 @@ type Server struct {
 	provider     *provider.Provider
 	exchange     *exchange.Handler
 	revocations  *exchange.RevocationHandler
+	signals      *signals.Handler // nil: off
 	db           *postgres.DB
 	keys         *keyset.Keyset
 }
@@ -177,9 +180,21 @@ func New(c *config.Server, db *postgres.DB, kek *vault.KEK, callers *exchange.Cl
 				return keys.For(ctx, t)
 			},
 		},
+		signals:     receiver(c.Google, db),
 		revocations: &exchange.RevocationHandler{Clients: callers, Store: db, Now: time.Now},
 		db:          db, keys: keys,
 	}, nil
+}
+
+// receiver takes Google's security events, if the operator wants them.
+func receiver(c config.Google, db *postgres.DB) *signals.Handler {
+	if !c.Signals {
+		return nil
+	}
+	return &signals.Handler{
+		Keys: &signals.Keys{Issuer: c.SignalsIssuer, JWKSURL: c.SignalsJWKSURL}, Issuer: c.SignalsIssuer,
+		Clients: func() []string { return []string{c.ClientID} }, Store: db, Now: time.Now,
+	}
 }
 
 // sweep deletes what has expired, for ever, until ctx ends.

@@ -132,6 +132,16 @@ func (s Serve) Check() (*Server, error) {
 	} {
 		p.endpoint(name, v, false)
 	}
+	if out.Google.Signals = s.GoogleSignals == "on"; out.Google.Signals {
+		out.Google.SignalsIssuer, out.Google.SignalsJWKSURL = s.GoogleSignalsIssuer, s.GoogleSignalsJWKSURL
+		p.endpoint("GOOGLE_SIGNALS_ISSUER", s.GoogleSignalsIssuer, false)
+		if !strings.HasSuffix(s.GoogleSignalsIssuer, "/") {
+			p.addf("GOOGLE_SIGNALS_ISSUER %q must end in a slash, as Google's does", s.GoogleSignalsIssuer)
+		}
+		if s.GoogleSignalsJWKSURL != "" {
+			p.endpoint("GOOGLE_SIGNALS_JWKS_URL", s.GoogleSignalsJWKSURL, false)
+		}
+	}
 	if out.InternalURL == "" {
 		out.InternalURL = "http://" + s.InternalListen
 	} else {

@@ -47,17 +47,25 @@ func check(t *testing.T) {
 		change func(*config.Serve)
 		want   string // part of the error, "" for none
 	}{
-		"valid":                                   {func(*config.Serve) {}, ""},
-		"http issuer beyond loopback":             {func(s *config.Serve) { s.Issuer = "http://auth.example.com" }, "ISSUER"},
-		"http issuer on loopback":                 {func(s *config.Serve) { s.Issuer = "http://127.0.0.1:8080" }, ""},
-		"issuer with a path":                      {func(s *config.Serve) { s.Issuer = "https://auth.example.com/x" }, "bare origin"},
-		"issuer with a trailing slash":            {func(s *config.Serve) { s.Issuer += "/" }, "trailing slash"},
-		"secret twice":                            {func(s *config.Serve) { s.GoogleSecretFile = "x" }, "keep one"},
-		"secret file missing":                     {func(s *config.Serve) { s.GoogleSecret, s.GoogleSecretFile = "", "no-such-file" }, "GOOGLE_CLIENT_SECRET_FILE"},
-		"Google over http":                        {func(s *config.Serve) { s.GoogleTokenURL = "http://a.example/token" }, "must be https"},
-		"access tokens that live too long":        {func(s *config.Serve) { s.AccessTokenTTL = 48 * time.Hour }, "ACCESS_TOKEN_TTL"},
-		"keys that never rest":                    {func(s *config.Serve) { s.SigningKeyPeriod = time.Hour }, "SIGNING_KEY_PERIOD"},
-		"keys rotated by hand only":               {func(s *config.Serve) { s.SigningKeyPeriod = 0 }, ""},
+		"valid":                              {func(*config.Serve) {}, ""},
+		"http issuer beyond loopback":        {func(s *config.Serve) { s.Issuer = "http://auth.example.com" }, "ISSUER"},
+		"http issuer on loopback":            {func(s *config.Serve) { s.Issuer = "http://127.0.0.1:8080" }, ""},
+		"issuer with a path":                 {func(s *config.Serve) { s.Issuer = "https://auth.example.com/x" }, "bare origin"},
+		"issuer with a trailing slash":       {func(s *config.Serve) { s.Issuer += "/" }, "trailing slash"},
+		"secret twice":                       {func(s *config.Serve) { s.GoogleSecretFile = "x" }, "keep one"},
+		"secret file missing":                {func(s *config.Serve) { s.GoogleSecret, s.GoogleSecretFile = "", "no-such-file" }, "GOOGLE_CLIENT_SECRET_FILE"},
+		"Google over http":                   {func(s *config.Serve) { s.GoogleTokenURL = "http://a.example/token" }, "must be https"},
+		"access tokens that live too long":   {func(s *config.Serve) { s.AccessTokenTTL = 48 * time.Hour }, "ACCESS_TOKEN_TTL"},
+		"keys that never rest":               {func(s *config.Serve) { s.SigningKeyPeriod = time.Hour }, "SIGNING_KEY_PERIOD"},
+		"keys rotated by hand only":          {func(s *config.Serve) { s.SigningKeyPeriod = 0 }, ""},
+		"signals are off unless asked for":   {func(s *config.Serve) { s.GoogleSignalsIssuer = "nonsense" }, ""},
+		"signals":                            {func(s *config.Serve) { s.GoogleSignals, s.GoogleSignalsIssuer = "on", "https://accounts.google.com/" }, ""},
+		"signals from nobody":                {func(s *config.Serve) { s.GoogleSignals = "on" }, "GOOGLE_SIGNALS_ISSUER"},
+		"signals of the issuer of ID tokens": {func(s *config.Serve) { s.GoogleSignals, s.GoogleSignalsIssuer = "on", "https://accounts.google.com" }, "end in a slash"},
+		"signals over http":                  {func(s *config.Serve) { s.GoogleSignals, s.GoogleSignalsIssuer = "on", "http://accounts.google.com/" }, "must be https"},
+		"keys of signals over http": {func(s *config.Serve) {
+			s.GoogleSignals, s.GoogleSignalsIssuer, s.GoogleSignalsJWKSURL = "on", "https://accounts.google.com/", "http://a.example/certs"
+		}, "GOOGLE_SIGNALS_JWKS_URL"},
 		"internal URL on a private network, http": {func(s *config.Serve) { s.InternalURL = "http://authserver:8081" }, ""},
 	} {
 		s := valid()

@@ -46,6 +46,10 @@ type Serve struct {
 	GoogleJWKSURL    string `name:"google-jwks-url" env:"GOOGLE_JWKS_URL" default:"https://www.googleapis.com/oauth2/v3/certs" help:"Google's keys."`
 	GoogleRevokeURL  string `name:"google-revoke-url" env:"GOOGLE_REVOKE_URL" default:"https://oauth2.googleapis.com/revoke" help:"Google's revocation endpoint."`
 
+	GoogleSignals        string `name:"google-signals" env:"GOOGLE_SIGNALS" default:"off" enum:"off,on" help:"Whether Google's security events (Cross-Account Protection) are taken at /google/signals: off or on."`
+	GoogleSignalsIssuer  string `name:"google-signals-issuer" env:"GOOGLE_SIGNALS_ISSUER" default:"https://accounts.google.com/" help:"Issuer of Google's security events; it ends in a slash."`
+	GoogleSignalsJWKSURL string `name:"google-signals-jwks-url" env:"GOOGLE_SIGNALS_JWKS_URL" help:"Keys of Google's security events (default: as the RISC configuration below the issuer says)." placeholder:"URL"`
+
 	AccessTokenTTL time.Duration `name:"access-token-ttl" env:"ACCESS_TOKEN_TTL" default:"10m" help:"Life of an access token, 1m to 24h."`
 	RefreshGrace   time.Duration `name:"refresh-grace" env:"REFRESH_GRACE" default:"60s" help:"How long a repeated refresh is answered alike, 0s to 10m."`
 
@@ -69,6 +73,10 @@ type Google struct {
 	TokenURL     string
 	JWKSURL      string
 	RevokeURL    string
+
+	Signals        bool   // security events are taken
+	SignalsIssuer  string // ends in a slash
+	SignalsJWKSURL string // "": as the issuer's RISC configuration says
 }
 
 // Server is the checked configuration of the server.

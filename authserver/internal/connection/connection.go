@@ -46,7 +46,8 @@ type Record struct {
 type Link struct {
 	Ref
 	UpstreamClient string
-	SealedRefresh  []byte // nil: keep the stored one (Google sends it once)
+	SealedRefresh  []byte    // nil: keep the stored one (Google sends it once)
+	RefreshID      RefreshID // of SealedRefresh
 	SealedAccess   []byte
 	AccessExpires  time.Time
 	GoogleScopes   oauth.Scopes
@@ -59,6 +60,7 @@ type Refreshed struct {
 	Version       int64     // version when the lease was taken
 	Owner         uuid.UUID // lease owner
 	SealedRefresh []byte    // nil: keep the stored one
+	RefreshID     RefreshID // of SealedRefresh
 	SealedAccess  []byte
 	AccessExpires time.Time
 	GoogleScopes  oauth.Scopes // empty: unchanged

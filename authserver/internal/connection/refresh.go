@@ -320,6 +320,7 @@ func (c *Credentials) store(ctx context.Context, r *Record, out Refreshed, refre
 			c.release(ctx, r, out.Owner)
 			return fmt.Errorf("sealing refresh token: %w", err)
 		}
+		out.RefreshID = IdentifyRefresh(refresh)
 	}
 	err := c.Store.PublishRefresh(ctx, out)
 	if err != nil && !errors.Is(err, ErrLost) {

@@ -152,7 +152,7 @@ func (h *Handler) issue(w http.ResponseWriter, r *http.Request, t *tenant.Tenant
 		return sealed
 	}
 	if !tokens.Refresh.Empty() {
-		link.SealedRefresh = seal(vault.RefreshToken, tokens.Refresh.Reveal())
+		link.SealedRefresh, link.RefreshID = seal(vault.RefreshToken, tokens.Refresh.Reveal()), connection.IdentifyRefresh(tokens.Refresh)
 	}
 	link.SealedAccess = seal(vault.AccessToken, tokens.Access.Reveal())
 	email := seal(vault.Email, who.Email)

@@ -135,10 +135,13 @@ func (db *DB) ReleaseLease(ctx context.Context, ref connection.Ref, owner uuid.U
 func (db *DB) PublishRefresh(ctx context.Context, r connection.Refreshed) error {
 	n, err := db.exec(ctx, r.Tenant, stmt(`UPDATE credentials SET
 			refresh_token = coalesce($5, refresh_token), access_token = $6, access_expires_at = $7,
+			refresh_hash = CASE WHEN $5::bytea IS NULL THEN refresh_hash ELSE $9 END,
+			refresh_prefix = CASE WHEN $5::bytea IS NULL THEN refresh_prefix ELSE $10 END,
 			google_scopes = CASE WHEN cardinality($8::text[]) = 0 THEN google_scopes ELSE $8 END,
 			version = version + 1, last_error = '', lease_owner = NULL, lease_until = NULL, refreshed_at = now(), updated_at = now()
 		WHERE tenant_id = $1 AND connection_id = $2 AND version = $3 AND lease_owner = $4 AND status = 'active'`,
-		r.Tenant.UUID(), r.Connection, r.Version, r.Owner, r.SealedRefresh, r.SealedAccess, r.AccessExpires, r.GoogleScopes.Slice()))
+		r.Tenant.UUID(), r.Connection, r.Version, r.Owner, r.SealedRefresh, r.SealedAccess, r.AccessExpires, r.GoogleScopes.Slice(),
+		r.RefreshID.Hash, r.RefreshID.Prefix))
 	if err != nil {
 		return fmt.Errorf("publishing refresh: %w", err)
 	}

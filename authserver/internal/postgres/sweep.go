@@ -17,6 +17,7 @@ var swept = []struct{ table, ended string }{
 	{"pushed_requests", `expires_at < now() - interval '1 hour'`},
 	{"clients", `expires_at < now() - interval '1 hour'`},
 	{"client_documents", `last_used_at < now() - interval '90 days'`},
+	{"google_signals", `issued_at < now() - interval '31 days'`}, // signals.MaxAge and a day
 	{"grants", `created_at BETWEEN now() - interval '3 days' AND now() - interval '1 day' AND redeemed_at IS NULL AND code_expires_at < now()`},
 	{"grants", `expires_at < now() - interval '30 days'`},
 }

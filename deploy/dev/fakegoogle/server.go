@@ -80,9 +80,11 @@ func New(c Config) (*Server, error) {
 	s.mux.HandleFunc("POST /revoke", s.revoke)
 	s.mux.HandleFunc("GET /oauth2/v3/certs", s.certs)
 	s.mux.HandleFunc("GET /v1/userinfo", s.userinfo)
+	s.mux.HandleFunc("GET /.well-known/risc-configuration", s.riscConfiguration)
 	s.mux.HandleFunc("POST /control/fault", s.controlFault)
 	s.mux.HandleFunc("POST /control/revoke", s.controlRevoke)
 	s.mux.HandleFunc("POST /control/expire", s.controlExpire)
+	s.mux.HandleFunc("POST /control/signal", s.controlSignal)
 	s.mux.HandleFunc("GET /control/counters", s.controlCounters)
 	s.mux.HandleFunc("/", s.api)
 	return s, nil

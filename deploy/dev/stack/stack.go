@@ -170,6 +170,7 @@ func (s *Stack) startGoogle(context.Context) error {
 		"GOOGLE_CLIENT_ID": clientID, "GOOGLE_CLIENT_SECRET": clientSecret, "GOOGLE_ISSUER": s.GoogleURL,
 		"GOOGLE_AUTH_URL": s.GoogleURL + "/o/oauth2/v2/auth", "GOOGLE_TOKEN_URL": s.GoogleURL + "/token",
 		"GOOGLE_JWKS_URL": s.GoogleURL + "/oauth2/v3/certs", "GOOGLE_REVOKE_URL": s.GoogleURL + "/revoke", "GOOGLE_API_URL": s.GoogleURL,
+		"GOOGLE_SIGNALS_ISSUER": s.Google.SignalIssuer(),
 	} {
 		s.env[name] = value
 	}

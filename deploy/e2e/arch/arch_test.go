@@ -115,7 +115,7 @@ func TestOnlyThere(t *testing.T) {
 }
 
 // endpoints never import each other: what two of them need belongs to neither.
-var endpoints = []string{"flow", "provider", "registration", "exchange", "discovery", "account", "admin"}
+var endpoints = []string{"flow", "provider", "registration", "exchange", "discovery", "account", "admin", "signals"}
 
 func TestEndpointsAreApart(t *testing.T) {
 	t.Parallel()

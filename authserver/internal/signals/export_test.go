@@ -1,0 +1,4 @@
+package signals
+
+// Parse reads verified claims.
+var Parse = parse
