@@ -100,13 +100,23 @@ func start(ctx context.Context, ephemeral bool, settings ...string) (*stack.Stac
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return nil, err
 	}
-	env, err := listeners()
-	if err != nil {
-		return nil, err
+	for attempt := 0; ; attempt++ {
+		env, err := listeners()
+		if err != nil {
+			return nil, err
+		}
+		s, err := begin(ctx, bin, dir, ephemeral, append(env, settings...))
+		if err != nil && attempt < 3 && strings.Contains(err.Error(), "already in use") {
+			continue // another program took a port since we looked
+		}
+		return s, err
 	}
+}
+
+func begin(ctx context.Context, bin, dir string, ephemeral bool, env []string) (*stack.Stack, error) {
 	env = append(env, "PATH="+os.Getenv("PATH"), "PG_BIN="+os.Getenv("PG_BIN"), "LOG_LEVEL=debug", "GORACE=halt_on_error=1")
 	return stack.Start(ctx, stack.Config{
-		Bin: bin, Data: filepath.Join(dir, "data"), Run: filepath.Join(dir, "run"), Env: append(env, settings...), Ephemeral: ephemeral,
+		Bin: bin, Data: filepath.Join(dir, "data"), Run: filepath.Join(dir, "run"), Env: env, Ephemeral: ephemeral,
 	})
 }
 
