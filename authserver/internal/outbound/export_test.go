@@ -1,6 +1,22 @@
 package outbound
 
-import "strings"
+import (
+	"context"
+	"net"
+	"net/http"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const (
+	MaxAtOnce, MaxForKnown, MaxPerHost = maxAtOnce, maxForKnown, maxPerHost
+	StrangersRate, StrangersBurst      = strangersRate, strangersBurst
+	SourceBurst, HostBurst             = sourceBurst, hostBurst
+	MaxRemembered                      = maxRemembered
+	Total, ResolveTime, HandshakeTime  = total, resolveTime, handshakeTime
+	SlotWait                           = slotWait
+)
 
 // CheckURL is where a fetcher without exceptions would go.
 func CheckURL(s string) (string, error) { return (&Fetcher{}).checkURL(s) }
@@ -12,4 +28,32 @@ func Control(address string) error {
 		network = "tcp6"
 	}
 	return (&Fetcher{}).control(network, address, nil)
+}
+
+// Freshness is how long a response with these headers stays fresh.
+func Freshness(h http.Header, now time.Time) time.Duration { return freshness(h, now) }
+
+// Resolve makes the fetcher ask another resolver.
+func (f *Fetcher) Resolve(r *net.Resolver) { f.dialer.Resolver = r }
+
+// AfterControl makes the fetcher call next with each address that its check let
+// through, before anything is sent there. An error of next ends the attempt.
+func (f *Fetcher) AfterControl(next func(address string) error) {
+	f.dialer.Control = func(network, address string, c syscall.RawConn) error {
+		if err := f.control(network, address, c); err != nil {
+			return err
+		}
+		return next(address)
+	}
+}
+
+// Unguarded puts next in the place of the check of addresses: what the fetcher
+// then does is what the check prevents.
+func (f *Fetcher) Unguarded(next func(address string) error) {
+	f.dialer.Control = func(_, address string, _ syscall.RawConn) error { return next(address) }
+}
+
+// Dial replaces resolving, checking and connecting.
+func (f *Fetcher) Dial(dial func(ctx context.Context, network, address string) (net.Conn, error)) {
+	f.connect = dial
 }

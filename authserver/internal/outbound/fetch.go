@@ -53,6 +53,7 @@ type Fetcher struct {
 	allowAddrs []string // the addresses of these
 	http       *http.Client
 	dialer     *net.Dialer
+	connect    func(ctx context.Context, network, address string) (net.Conn, error) // dialer's
 	now        func() time.Time
 	flight     singleflight.Group
 	governor   governor
@@ -78,12 +79,13 @@ func New(c Config) (*Fetcher, error) {
 		}
 	}
 	f.dialer = &net.Dialer{Timeout: resolveTime, Control: f.control, KeepAlive: -1}
+	f.connect = f.dialer.DialContext
 	f.http = &http.Client{
 		// A redirect would lead around every check (draft client ID metadata document §4).
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport: &http.Transport{
 			Proxy:                  nil, // a proxy would resolve the name itself
-			DialContext:            f.dialer.DialContext,
+			DialContext:            f.dial,
 			TLSClientConfig:        &tls.Config{RootCAs: c.RootCAs, MinVersion: tls.VersionTLS12},
 			TLSHandshakeTimeout:    handshakeTime,
 			ResponseHeaderTimeout:  total,
@@ -143,8 +145,27 @@ func (f *Fetcher) Get(ctx context.Context, r Request) (*Document, error) {
 	}
 }
 
+// fetchKey is where a fetch's context is found in those derived from it.
+type fetchKey struct{}
+
+// dial connects for one fetch. http.Transport lets a dial and its handshake go on
+// when the request has given up; here they end with the fetch, whose slot is
+// another's from then on.
+func (f *Fetcher) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	fetch, ok := ctx.Value(fetchKey{}).(context.Context)
+	if !ok {
+		return nil, errors.New("a connection belongs to a fetch")
+	}
+	conn, err := f.connect(fetch, network, address)
+	if err != nil {
+		return nil, err
+	}
+	context.AfterFunc(fetch, func() { _ = conn.Close() })
+	return conn, nil
+}
+
 func (f *Fetcher) get(ctx context.Context, r Request, host string) (*Document, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.URL, nil)
+	req, err := http.NewRequestWithContext(context.WithValue(ctx, fetchKey{}, ctx), http.MethodGet, r.URL, nil)
 	if err != nil {
 		return nil, fmt.Errorf("%w: the URL does not parse", ErrRefused)
 	}
@@ -166,6 +187,9 @@ func (f *Fetcher) get(ctx context.Context, r Request, host string) (*Document, e
 		return nil, ErrInvalid
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, r.Limit+1))
+	if err == nil {
+		err = ctx.Err() // our own closing made it end
+	}
 	if err != nil {
 		return nil, fmt.Errorf("reading from %s: %w", host, reason(err))
 	}
