@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"mime"
 	"net"
 	"net/http"
@@ -227,8 +228,9 @@ func isJSON(contentType string) bool {
 	return ok && (subtype == "json" || (strings.HasSuffix(subtype, "+json") && len(subtype) > len("+json")))
 }
 
-// freshness is how long a response stays fresh: max-age less Age, else Expires,
-// within our bounds. s-maxage is for shared caches in between and is ignored.
+// freshness is how long a response stays fresh: max-age, else Expires less Date,
+// less Age, within our bounds. s-maxage is for shared caches in between and is
+// ignored. What contradicts itself or is no number is stale (RFC 9111 §4.2.1).
 func freshness(h http.Header, now time.Time) time.Duration {
 	life := time.Duration(0)
 	found := false
@@ -238,19 +240,55 @@ func freshness(h http.Header, now time.Time) time.Duration {
 		case "no-store", "no-cache":
 			return MinFresh
 		case "max-age":
-			seconds, err := strconv.ParseInt(strings.Trim(value, `"`), 10, 32)
-			if err != nil || seconds < 0 {
+			seconds, ok := deltaSeconds(strings.Trim(value, `"`))
+			if !ok || (found && seconds != life) {
 				return MinFresh
 			}
-			life, found = time.Duration(seconds)*time.Second, true
+			life, found = seconds, true
 		}
 	}
 	if !found {
-		if expires, err := http.ParseTime(h.Get("Expires")); err == nil {
-			life = expires.Sub(now)
+		life = expiry(h, now)
+	}
+	if values := h.Values("Age"); len(values) > 0 {
+		first, _, _ := strings.Cut(values[0], ",") // RFC 9111 §5.1: the first of several
+		age, ok := deltaSeconds(strings.TrimSpace(first))
+		if !ok {
+			age = 0 // RFC 9111 §5.1: what is no number is ignored
 		}
-	} else if age, err := strconv.ParseInt(h.Get("Age"), 10, 32); err == nil && age > 0 {
-		life -= time.Duration(age) * time.Second
+		life -= age
 	}
 	return min(max(life, MinFresh), MaxFresh)
+}
+
+// expiry is what Expires grants by the server's own clock (RFC 9111 §4.2.1), at
+// least 0 and at most MaxFresh more than an Age can take away.
+func expiry(h http.Header, now time.Time) time.Duration {
+	values := h.Values("Expires")
+	if len(values) != 1 {
+		return 0
+	}
+	until, err := http.ParseTime(values[0])
+	if err != nil {
+		return 0
+	}
+	if date, err := http.ParseTime(h.Get("Date")); err == nil {
+		now = date
+	}
+	return min(max(until.Sub(now), 0), maxDelta+MaxFresh)
+}
+
+const maxDelta = math.MaxInt32 * time.Second
+
+// deltaSeconds reads RFC 9111 §1.2.2: digits only, and what is too large is the
+// largest number.
+func deltaSeconds(s string) (time.Duration, bool) {
+	if s == "" || strings.Trim(s, "0123456789") != "" {
+		return 0, false
+	}
+	n, err := strconv.ParseInt(s, 10, 32)
+	if err != nil {
+		return maxDelta, true
+	}
+	return time.Duration(n) * time.Second, true
 }
