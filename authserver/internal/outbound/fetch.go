@@ -30,6 +30,7 @@ const (
 	userAgent     = "Latchkey"
 	resolveTime   = 2 * time.Second
 	handshakeTime = 2 * time.Second
+	maxJoined     = 3 // fetches shared one after the other whose leader had used up its own budget
 )
 
 // ErrInvalid says that the host answered 200 with something that is no such
@@ -103,6 +104,7 @@ type Request struct {
 	URL    string
 	Limit  int64  // of the body, in bytes, at most 1 MiB
 	Known  bool   // the host is listed by the operator or was used before: not counted among strangers
+	Kept   bool   // the caller has a copy of this very URL: known, and not counted with others at its host
 	Source string // address of whoever caused the fetch, "" if nobody did
 }
 
@@ -125,25 +127,37 @@ func (f *Fetcher) Get(ctx context.Context, r Request) (*Document, error) {
 	if r.Limit <= 0 || r.Limit > maxLimit {
 		return nil, errors.New("a fetch needs a limit of at most 1 MiB")
 	}
-	done := f.flight.DoChan(strconv.FormatInt(r.Limit, 10)+" "+r.URL, func() (any, error) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), total)
-		defer cancel()
-		release, err := f.governor.admit(ctx, f.now(), host, r)
-		if err != nil {
-			return nil, err
+	r.Known = r.Known || r.Kept
+	// Who is counted together shares: a known URL is not told what a stranger is.
+	key := fmt.Sprintf("%d %s %s", r.Limit, account(host, r), r.URL)
+	var result singleflight.Result
+	for range maxJoined {
+		mine := false
+		done := f.flight.DoChan(key, func() (any, error) {
+			mine = true
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), total)
+			defer cancel()
+			release, err := f.governor.admit(ctx, f.now(), host, r)
+			if err != nil {
+				return nil, err
+			}
+			defer release()
+			return f.get(ctx, r, host)
+		})
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case result = <-done:
 		}
-		defer release()
-		return f.get(ctx, r, host)
-	})
-	select {
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	case result := <-done:
-		if result.Err != nil {
-			return nil, result.Err
+		var busy *BusyError
+		if mine || !errors.As(result.Err, &busy) || !busy.ofSource {
+			break
 		}
-		return result.Val.(*Document), nil
 	}
+	if result.Err != nil {
+		return nil, result.Err
+	}
+	return result.Val.(*Document), nil
 }
 
 // fetchKey is where a fetch's context is found in those derived from it.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
 
@@ -27,18 +28,21 @@ const (
 type BusyError struct {
 	RetryAfter time.Duration
 	what       string
+	ofSource   bool // one address' budget: says nothing to others who share the fetch
 }
 
 func (e *BusyError) Error() string { return fmt.Sprintf("too many fetches: %s", e.what) }
 
 // governor bounds what strangers can make this server fetch, in this process. A
 // flood of strangers' URLs never uses up what known hosts need: those do not
-// count against the strangers' budget, and have slots of their own.
+// count against the strangers' budget, and have slots of their own. What
+// strangers name at a known host is counted apart from it, and what is merely
+// at a known host apart from a URL that is kept (account).
 type governor struct {
 	mu        sync.Mutex
 	underWay  int
-	perHost   map[string]int
-	freed     chan struct{} // closed and replaced when a slot is freed
+	perHost   map[string]int // by account
+	freed     chan struct{}  // closed and replaced when a slot is freed
 	strangers *rate.Limiter
 	hosts     limiters
 	sources   limiters
@@ -47,7 +51,8 @@ type governor struct {
 // admit waits for a slot, a quarter of a second at most, and returns how to give
 // it back.
 func (g *governor) admit(ctx context.Context, now time.Time, host string, r Request) (release func(), err error) {
-	if err := g.budget(now, host, r); err != nil {
+	name := account(host, r)
+	if err := g.budget(now, name, r); err != nil {
 		return nil, err
 	}
 	wait, cancel := context.WithTimeout(ctx, slotWait)
@@ -61,11 +66,11 @@ func (g *governor) admit(ctx context.Context, now time.Time, host string, r Requ
 		if !r.Known {
 			limit -= maxForKnown
 		}
-		if g.underWay < limit && g.perHost[host] < maxPerHost {
+		if g.underWay < limit && g.perHost[name] < maxPerHost {
 			g.underWay++
-			g.perHost[host]++
+			g.perHost[name]++
 			g.mu.Unlock()
-			return func() { g.release(host) }, nil
+			return func() { g.release(name) }, nil
 		}
 		freed := g.freed
 		g.mu.Unlock()
@@ -77,25 +82,38 @@ func (g *governor) admit(ctx context.Context, now time.Time, host string, r Requ
 	}
 }
 
-func (g *governor) release(host string) {
+func (g *governor) release(name string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.underWay--
-	if g.perHost[host]--; g.perHost[host] == 0 {
-		delete(g.perHost, host)
+	if g.perHost[name]--; g.perHost[name] == 0 {
+		delete(g.perHost, name)
 	}
 	close(g.freed)
 	g.freed = make(chan struct{})
 }
 
-// budget counts the fetch against its source, all strangers and its host, in
+// account is what a fetch is counted under instead of its host alone. Anyone can
+// name https://known.example.com/1, /2, /3: if that used up the host's budget,
+// one address could keep the host's real document from being fetched.
+func account(host string, r Request) string {
+	switch {
+	case r.Kept:
+		return r.URL
+	case r.Known:
+		return strings.ToLower(host) // DNS ignores case: A.example.com is no new host
+	}
+	return "stranger at " + strings.ToLower(host)
+}
+
+// budget counts the fetch against its source, all strangers and its account, in
 // this order: what is refused early spends nothing of what others share, and a
-// flood of names does not fill the memory of hosts.
-func (g *governor) budget(now time.Time, host string, r Request) error {
+// flood of names does not fill the memory of accounts.
+func (g *governor) budget(now time.Time, name string, r Request) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if !r.Known && r.Source != "" && !g.sources.allow(now, network(r.Source), sourceRate, sourceBurst) {
-		return &BusyError{RetryAfter: 2 * time.Second, what: "from this address"}
+		return &BusyError{RetryAfter: 2 * time.Second, what: "from this address", ofSource: true}
 	}
 	if g.strangers == nil {
 		g.strangers = rate.NewLimiter(strangersRate, strangersBurst)
@@ -103,7 +121,7 @@ func (g *governor) budget(now time.Time, host string, r Request) error {
 	if !r.Known && !g.strangers.AllowN(now, 1) {
 		return &BusyError{RetryAfter: time.Second, what: "to hosts that were not known before"}
 	}
-	if !g.hosts.allow(now, host, hostRate, hostBurst) {
+	if !g.hosts.allow(now, name, hostRate, hostBurst) {
 		return &BusyError{RetryAfter: time.Second, what: "to this host"}
 	}
 	return nil
@@ -124,7 +142,10 @@ func network(source string) string {
 }
 
 // limiters are token buckets by name, at most maxRemembered.
-type limiters struct{ byName map[string]*rate.Limiter }
+type limiters struct {
+	byName map[string]*rate.Limiter
+	swept  time.Time
+}
 
 func (l *limiters) allow(now time.Time, name string, every rate.Limit, burst int) bool {
 	if l.byName == nil {
@@ -132,8 +153,11 @@ func (l *limiters) allow(now time.Time, name string, every rate.Limit, burst int
 	}
 	one := l.byName[name]
 	if one == nil {
-		if len(l.byName) >= maxRemembered {
+		// Once a second: a flood of new names must not buy a walk over all of them
+		// with each name.
+		if len(l.byName) >= maxRemembered && now.Sub(l.swept) >= time.Second {
 			l.forgetFull(now, burst)
+			l.swept = now
 		}
 		if len(l.byName) >= maxRemembered { // all of them busy: a new name waits
 			return false

@@ -97,7 +97,7 @@ func (c *Clients) use(t *tenant.Tenant, d *Document) (*client.Client, error) {
 // fetch gets the document and keeps it. Concurrent requests for one document
 // share a fetch. A verdict is a *DocumentError, joined with client.ErrNotFound;
 // anything else is doubt.
-func (c *Clients) fetch(ctx context.Context, t *tenant.Tenant, id, source string, known bool) (*client.Client, error) {
+func (c *Clients) fetch(ctx context.Context, t *tenant.Tenant, id, source string, kept bool) (*client.Client, error) {
 	work := func() (any, error) {
 		// A caller who leaves does not cancel the fetch for the others.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), fetchTime)
@@ -106,7 +106,7 @@ func (c *Clients) fetch(ctx context.Context, t *tenant.Tenant, id, source string
 		if now, err := c.Store.Document(ctx, t.ID, id); err == nil && c.Now().Before(now.FreshUntil) {
 			return c.use(t, now)
 		}
-		got, err := c.Fetch.Get(ctx, outbound.Request{URL: id, Limit: MaxDocument, Known: known || listed(t.Documents, id), Source: source})
+		got, err := c.Fetch.Get(ctx, outbound.Request{URL: id, Limit: MaxDocument, Known: kept || listed(t.Documents, id), Kept: kept, Source: source})
 		if err != nil {
 			return nil, explain(err)
 		}
