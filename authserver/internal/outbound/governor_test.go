@@ -238,28 +238,39 @@ func TestBudgets(t *testing.T) {
 			}
 		})
 	})
-	t.Run("AS-C12 more addresses than are remembered cost no more than others", func(t *testing.T) {
+	t.Run("AS-C12 more addresses than are remembered buy one walk over them a second", func(t *testing.T) {
 		t.Parallel()
-		now := time.Unix(1e9, 0)
+		start := time.Unix(1e9, 0)
+		now := start
 		f, err := outbound.New(outbound.Config{Now: func() time.Time { return now }})
 		if err != nil {
 			t.Fatal(err)
 		}
 		f.Dial(func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("no network") })
-		flood := func(from, to int) time.Duration {
-			start := time.Now()
-			for i := from; i < to; i++ {
-				r := outbound.Request{URL: "https://a.example.com/", Limit: 100, Source: fmt.Sprintf("2001:db8:%x:%x::1", i>>16, i&0xffff)}
-				if _, err := f.Get(t.Context(), r); err == nil {
-					t.Error("fetched")
-				}
-			}
-			return time.Since(start)
+		addresses := 0
+		busy := func() bool {
+			addresses++
+			var busy *outbound.BusyError
+			_, err := f.Get(t.Context(), outbound.Request{URL: "https://a.example.com/", Limit: 100, Source: fmt.Sprintf("2001:db8:0:%x::1", addresses)})
+			return errors.As(err, &busy)
 		}
-		flood(0, outbound.MaxRemembered)
-		// A walk over 10 000 addresses at each of these calls is a minute of work.
-		if took := flood(outbound.MaxRemembered, 6*outbound.MaxRemembered); took > 10*time.Second {
-			t.Errorf("%d more addresses took %v", 5*outbound.MaxRemembered, took)
+		for range outbound.MaxRemembered {
+			busy()
+		}
+		// A bucket is full again, and forgotten by the next walk, after two seconds.
+		for _, step := range []struct {
+			at   time.Duration
+			want bool
+			what string
+		}{
+			{1500 * time.Millisecond, true, "a walk that finds none to forget"},
+			{2100 * time.Millisecond, true, "a second walk within a second would find them all"},
+			{2600 * time.Millisecond, false, "the next walk finds them"},
+		} {
+			now = start.Add(step.at)
+			if got := busy(); got != step.want {
+				t.Errorf("after %v (%s): busy %v", step.at, step.what, got)
+			}
 		}
 	})
 }

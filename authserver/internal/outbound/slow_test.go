@@ -132,7 +132,7 @@ func TestSlowName(t *testing.T) {
 		start := time.Now()
 		_, err = f.Get(t.Context(), outbound.Request{URL: "https://a.example.com/", Limit: 100})
 		isDoubt(t, err)
-		if took := time.Since(start); took > outbound.ResolveTime+time.Second/2 {
+		if took := time.Since(start); took < outbound.ResolveTime || took >= outbound.Total {
 			t.Errorf("%v", took)
 		}
 	})

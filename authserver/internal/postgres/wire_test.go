@@ -276,13 +276,24 @@ func TestDatabaseAway(t *testing.T) {
 }
 
 // TestRotationIsHOT: DESIGN §4: a rotation touches no index. The server is the test's own: while any transaction of the
-// cluster that wrote is open, PostgreSQL does not prune, and a full page then costs one update that is not HOT.
+// cluster that wrote is open, PostgreSQL does not prune, and a full page then costs one update that is not HOT. So does a
+// worker of autovacuum at the wrong moment: it is off.
 func TestRotationIsHOT(t *testing.T) {
 	t.Parallel()
 	dsn := pgtest.Cluster(t).DSN(pgcluster.Database)
 	if err := migrations.Up(ctx, dsn); err != nil {
 		t.Fatal(err)
 	}
+	admin, err := pgx.Connect(ctx, dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, q := range []string{`ALTER SYSTEM SET autovacuum = off`, `SELECT pg_reload_conf()`} {
+		if _, err := admin.Exec(ctx, q); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_ = admin.Close(ctx)
 	f := setUpAt(t, dsn, nil)
 	r := f.grant(t)
 	if _, err := f.db.RedeemCode(ctx, r); err != nil {
