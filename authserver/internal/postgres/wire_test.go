@@ -276,24 +276,14 @@ func TestDatabaseAway(t *testing.T) {
 }
 
 // TestRotationIsHOT: DESIGN §4: a rotation touches no index. The server is the test's own: while any transaction of the
-// cluster that wrote is open, PostgreSQL does not prune, and a full page then costs one update that is not HOT. So does a
-// worker of autovacuum at the wrong moment: it is off.
+// cluster that wrote is open, PostgreSQL does not prune, and a full page then costs one update that is not HOT. A worker of
+// autovacuum does the same at the wrong moment, so one such update is let pass; touching an index would cost all hundred.
 func TestRotationIsHOT(t *testing.T) {
 	t.Parallel()
 	dsn := pgtest.Cluster(t).DSN(pgcluster.Database)
 	if err := migrations.Up(ctx, dsn); err != nil {
 		t.Fatal(err)
 	}
-	admin, err := pgx.Connect(ctx, dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, q := range []string{`ALTER SYSTEM SET autovacuum = off`, `SELECT pg_reload_conf()`} {
-		if _, err := admin.Exec(ctx, q); err != nil {
-			t.Fatal(err)
-		}
-	}
-	_ = admin.Close(ctx)
 	f := setUpAt(t, dsn, nil)
 	r := f.grant(t)
 	if _, err := f.db.RedeemCode(ctx, r); err != nil {
@@ -318,7 +308,7 @@ func TestRotationIsHOT(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if all != rotations+1 || hot != all {
+	if all != rotations+1 || hot < all-1 {
 		t.Errorf("%d of %d updates were HOT", hot, all)
 	}
 }
