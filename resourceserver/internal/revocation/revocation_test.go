@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,15 +16,34 @@ import (
 // feed is an authorization server's list of revocations in memory, which pages
 // by two.
 type feed struct {
+	mu    sync.Mutex
 	list  []string
 	at    []time.Time
 	down  bool
 	asked int
 }
 
-func (f *feed) revoke(grant string) { f.list, f.at = append(f.list, grant), append(f.at, time.Now()) }
+func (f *feed) revoke(grant string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.list, f.at = append(f.list, grant), append(f.at, time.Now())
+}
+
+func (f *feed) fail(down bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.down = down
+}
+
+func (f *feed) count() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.asked
+}
 
 func (f *feed) Revocations(_ context.Context, since time.Time) (*exchange.Revocations, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.asked++
 	if f.down {
 		return nil, errors.New("down")
@@ -76,13 +96,13 @@ func TestRevokedWithinTenSeconds(t *testing.T) {
 		if follower.Age() > 10*time.Second {
 			t.Error(follower.Age())
 		}
-		f.down = true
+		f.fail(true)
 		f.revoke("in the outage")
 		time.Sleep(time.Minute)
 		if !follower.Revoked("3") || follower.Revoked("in the outage") || follower.Age() < 50*time.Second {
 			t.Error("the outage changed what is known, or does not show", follower.Age())
 		}
-		f.down = false
+		f.fail(false)
 		time.Sleep(10 * time.Second)
 		if !follower.Revoked("in the outage") {
 			t.Error("what was revoked in the outage is not known afterwards")
@@ -92,9 +112,9 @@ func TestRevokedWithinTenSeconds(t *testing.T) {
 				t.Errorf("%s was dropped %d times", g, n)
 			}
 		}
-		before := f.asked
+		before := f.count()
 		time.Sleep(time.Hour)
-		if n := f.asked - before; n > 1500 {
+		if n := f.count() - before; n > 1500 {
 			t.Errorf("asked %d times in an hour", n)
 		}
 		time.Sleep(24 * time.Hour) // no access token lives longer
