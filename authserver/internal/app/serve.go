@@ -162,7 +162,8 @@ func New(c *config.Server, db *postgres.DB, kek *vault.KEK, callers *exchange.Cl
 		discovery:    &discovery.Handler{Tenants: tenants, Keys: keys.For},
 		registration: &registration.Handler{Clients: clients, Store: db, CustomRedirects: redirects, Now: time.Now},
 		flow: &flow.Handler{
-			Clients: clients, Auth: auth, Store: db, Vault: v, Google: upstream, Tenants: tenants, Now: time.Now, Proxies: c.Proxies,
+			Clients: clients, Auth: auth, Store: db, Vault: v, Tenants: tenants, Now: time.Now, Proxies: c.Proxies,
+			Google:       func(context.Context, tenant.ID) (flow.Google, error) { return upstream, nil },
 			GoogleOrigin: authURL.Scheme + "://" + authURL.Host,
 			Codes: func(ctx context.Context, t tenant.ID) (*grant.Codec, error) {
 				set, err := keys.For(ctx, t)
@@ -175,7 +176,10 @@ func New(c *config.Server, db *postgres.DB, kek *vault.KEK, callers *exchange.Cl
 		provider: provider.New(provider.Config{Auth: auth, Clients: clients, Store: db, Keys: keys.For}),
 		exchange: &exchange.Handler{
 			Clients: callers, Store: db, Vault: v, Tenants: tenants, Now: time.Now,
-			Credentials: &connection.Credentials{Store: db, Vault: v, Google: upstream, Log: log},
+			Credentials: &connection.Credentials{
+				Store: db, Vault: v, Log: log,
+				Google: func(context.Context, tenant.ID) (connection.Google, error) { return upstream, nil },
+			},
 			Keys: func(ctx context.Context, t tenant.ID) (accesstoken.KeySource, error) {
 				return keys.For(ctx, t)
 			},

@@ -401,7 +401,7 @@ func TestHangingGoogle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := connection.Record{Ref: connection.Ref{Tenant: tenant.DefaultID}, Status: connection.Active, UpstreamClient: upstream, SealedRefresh: []byte("r"), GoogleScopes: granted, Version: 1}
 		store, begun := &holding{}, time.Now()
-		c := &connection.Credentials{Store: store, Vault: plain{}, Google: hanging{}}
+		c := &connection.Credentials{Store: store, Vault: plain{}, Google: always(hanging{})}
 		got, err := c.AccessToken(t.Context(), &r, granted, 0, false)
 		want(t, "hanging", got, err, "", connection.ErrTransient)
 		if held := store.released.Sub(begun); held <= 0 || held >= connection.Lease {
@@ -448,7 +448,7 @@ func TestWaitBudget(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			r := connection.Record{Ref: connection.Ref{Tenant: tenant.DefaultID}, Status: connection.Active, UpstreamClient: upstream, SealedRefresh: []byte("r"),
 				SealedAccess: []byte("stored"), AccessExpires: time.Now().Add(life), GoogleScopes: granted, Version: 1}
-			c := &connection.Credentials{Store: &stuck{r}, Vault: plain{}, Google: never{}}
+			c := &connection.Credentials{Store: &stuck{r}, Vault: plain{}, Google: always(never{})}
 			begun := time.Now()
 			got, err := c.AccessToken(t.Context(), &r, granted, 20*time.Minute, false)
 			var reason error

@@ -188,9 +188,14 @@ func (f *fixture) signIn(access, refresh string, life time.Duration, scopes oaut
 func (f *fixture) replica() *connection.Credentials { return f.replicaOf(upstream) }
 
 func (f *fixture) replicaOf(clientID string) *connection.Credentials {
-	return &connection.Credentials{Store: f.db, Vault: f.vault, Google: google.New(google.Config{
+	return &connection.Credentials{Store: f.db, Vault: f.vault, Google: always(google.New(google.Config{
 		ClientID: clientID, ClientSecret: secret.NewText("s"), Issuer: f.google.url, AuthURL: f.google.url, TokenURL: f.google.url + "/token", JWKSURL: f.google.url,
-	})}
+	}))}
+}
+
+// always is one OAuth client at Google for every tenant.
+func always(g connection.Google) func(context.Context, tenant.ID) (connection.Google, error) {
+	return func(context.Context, tenant.ID) (connection.Google, error) { return g, nil }
 }
 
 func (f *fixture) record() *connection.Record {

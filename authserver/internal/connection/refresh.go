@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"latchkey/authserver/internal/google"
+	"latchkey/authserver/internal/tenant"
 	"latchkey/authserver/internal/vault"
 	"latchkey/pkg/oauth"
 	"latchkey/pkg/scope"
@@ -61,7 +62,7 @@ type Google interface {
 type Credentials struct {
 	Store  Store
 	Vault  Sealer
-	Google Google
+	Google func(ctx context.Context, t tenant.ID) (Google, error) // the tenant's OAuth client; an error is doubt
 	Log    *slog.Logger
 	Now    func() time.Time
 
@@ -109,7 +110,14 @@ func (c *Credentials) AccessToken(ctx context.Context, r *Record, allowed oauth.
 		if life > minTTL && !force {
 			return c.serve(ctx, r, h)
 		}
-		if r.SealedRefresh == nil || r.UpstreamClient != c.Google.ID() {
+		upstream, err := c.upstream(ctx, r)
+		if err != nil && life > 0 && !force {
+			return c.serve(ctx, r, h)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if r.SealedRefresh == nil || r.UpstreamClient != upstream.ID() {
 			// Nothing to refresh with, or minted by another Google client, with which
 			// alone it works (DESIGN §4). The row stays as it is: it says so itself,
 			// and the client id in the settings may be the mistake.
@@ -199,6 +207,14 @@ func (c *Credentials) once(ctx context.Context, r *Record, h hand) (*outcome, er
 	}
 }
 
+func (c *Credentials) upstream(ctx context.Context, r *Record) (Google, error) {
+	upstream, err := c.Google(ctx, r.Tenant)
+	if err != nil {
+		return nil, fmt.Errorf("%w: finding the tenant's google client: %w", ErrTransient, err)
+	}
+	return upstream, nil
+}
+
 func usable(r *Record) error {
 	switch {
 	case r.Status == Active:
@@ -280,7 +296,12 @@ func (c *Credentials) askGoogle(ctx context.Context, r *Record, owner uuid.UUID,
 	}
 	call, cancel := context.WithTimeout(ctx, google.Timeout)
 	defer cancel()
-	tokens, err := c.Google.Refresh(call, secret.NewText(string(plain)), scopes)
+	upstream, err := c.upstream(ctx, r)
+	if err != nil {
+		c.release(ctx, r, owner)
+		return nil, err
+	}
+	tokens, err := upstream.Refresh(call, secret.NewText(string(plain)), scopes)
 	if err != nil {
 		return nil, c.failed(ctx, r, owner, err)
 	}

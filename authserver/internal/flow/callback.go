@@ -87,11 +87,15 @@ func (h *Handler) dispatch(w http.ResponseWriter, r *http.Request, t *tenant.Ten
 	if q.Get("code") == "" {
 		return a.fail(t, oauth.NewError(oauth.ServerError, "Google's answer has no code."))
 	}
-	tokens, err := h.Google.Exchange(ctx, q.Get("code"), derive(browser, "pkce"))
+	upstream, err := h.upstream(ctx, t)
+	if err != nil {
+		return err
+	}
+	tokens, err := upstream.Exchange(ctx, q.Get("code"), derive(browser, "pkce"))
 	if err != nil {
 		return a.fail(t, googleFailed(err))
 	}
-	who, err := h.Google.Verify(ctx, tokens.ID, derive(browser, "nonce"))
+	who, err := upstream.Verify(ctx, tokens.ID, derive(browser, "nonce"))
 	if err != nil {
 		return a.fail(t, googleFailed(err))
 	}
@@ -110,7 +114,7 @@ func (h *Handler) dispatch(w http.ResponseWriter, r *http.Request, t *tenant.Ten
 	}
 	// A stored refresh token covers what was granted when Google gave it: scopes
 	// that have grown since need a new one (DESIGN §5).
-	stored := record.SealedRefresh != nil && record.Status == connection.Active && record.UpstreamClient == h.Google.ID() &&
+	stored := record.SealedRefresh != nil && record.Status == connection.Active && record.UpstreamClient == upstream.ID() &&
 		record.GoogleScopes.ContainsAll(tokens.Scopes)
 	if tokens.Refresh.Empty() && !stored && !tr.Again {
 		// Google sends a refresh token with the first consent only; we have none,
@@ -119,7 +123,7 @@ func (h *Handler) dispatch(w http.ResponseWriter, r *http.Request, t *tenant.Ten
 		again.Request.LoginHint = who.Email
 		return h.toGoogle(w, r, t, again)
 	}
-	return h.issue(w, r, t, c, tr.Request, scopes, tokens, who, record)
+	return h.issue(w, r, t, c, tr.Request, scopes, tokens, who, record, upstream.ID())
 }
 
 // googleFailed keeps our fault, Google's and the person's apart.
@@ -139,12 +143,12 @@ func googleFailed(err error) *oauth.Error {
 }
 
 // issue writes connection, consent and grant together and returns the code.
-func (h *Handler) issue(w http.ResponseWriter, r *http.Request, t *tenant.Tenant, c *client.Client, a authorization, scopes oauth.Scopes, tokens *google.Tokens, who *google.Identity, record *connection.Record) error {
+func (h *Handler) issue(w http.ResponseWriter, r *http.Request, t *tenant.Tenant, c *client.Client, a authorization, scopes oauth.Scopes, tokens *google.Tokens, who *google.Identity, record *connection.Record, upstreamID string) error {
 	ctx := r.Context()
 	bind := func(p vault.Purpose) vault.Binding {
 		return vault.Binding{Tenant: t.ID, Subject: record.Subject, Connection: record.Connection, Purpose: p}
 	}
-	link := connection.Link{Ref: record.Ref, UpstreamClient: h.Google.ID(), AccessExpires: tokens.Expires, GoogleScopes: tokens.Scopes}
+	link := connection.Link{Ref: record.Ref, UpstreamClient: upstreamID, AccessExpires: tokens.Expires, GoogleScopes: tokens.Scopes}
 	var sealErr error
 	seal := func(p vault.Purpose, value string) []byte {
 		sealed, err := h.Vault.Seal(ctx, bind(p), []byte(value))

@@ -100,7 +100,7 @@ type Handler struct {
 	Auth         Authenticator // of clients that push their requests
 	Store        Store
 	Vault        Sealer
-	Google       Google
+	Google       func(ctx context.Context, t tenant.ID) (Google, error) // the tenant's OAuth client; an error is doubt
 	Codes        func(ctx context.Context, t tenant.ID) (*grant.Codec, error)
 	Tenants      func() *tenant.Directory
 	Proxies      httpx.Proxies
@@ -262,6 +262,10 @@ type trip struct {
 // toGoogle begins a trip: the browser gets a secret, the database its hash, and
 // Google a state. Only now is there anything to find (PROTOCOL AS-A15, A16).
 func (h *Handler) toGoogle(w http.ResponseWriter, r *http.Request, t *tenant.Tenant, tr trip) error {
+	upstream, err := h.upstream(r.Context(), t)
+	if err != nil {
+		return err
+	}
 	tenantID := t.ID.UUID()
 	state := make([]byte, len(tenantID)+secretSize)
 	copy(state, tenantID[:])
@@ -279,13 +283,21 @@ func (h *Handler) toGoogle(w http.ResponseWriter, r *http.Request, t *tenant.Ten
 		return oauth.Unavailable(fmt.Errorf("storing flow: %w", err))
 	}
 	web.SetCookie(w, t.Issuer, cookieOf(f.StateHash), browser, Lifetime)
-	w.Header().Set("Location", h.Google.AuthURL(google.AuthRequest{
+	w.Header().Set("Location", upstream.AuthURL(google.AuthRequest{
 		State: base64.RawURLEncoding.EncodeToString(state), Nonce: derive(browser, "nonce"), Verifier: derive(browser, "pkce"),
 		Scopes: scope.GoogleFor(scope.Expand(oauth.NewScopes(tr.Request.Scopes...))), LoginHint: tr.Request.LoginHint,
 		Offline: true, ForceConsent: tr.Again, SelectAccount: tr.Request.Again,
 	}))
 	w.WriteHeader(http.StatusSeeOther) // RFC 9700 §4.12: not 307, the form must not travel on
 	return nil
+}
+
+func (h *Handler) upstream(ctx context.Context, t *tenant.Tenant) (Google, error) {
+	upstream, err := h.Google(ctx, t.ID)
+	if err != nil {
+		return nil, oauth.Unavailable(fmt.Errorf("finding the tenant's google client: %w", err))
+	}
+	return upstream, nil
 }
 
 func tripBinding(t *tenant.Tenant, stateHash [sha256.Size]byte) vault.Binding {
