@@ -31,7 +31,7 @@ func (s *Server) Public(log *slog.Logger) http.Handler {
 	per.Handle("/", web.Page(notFound))
 
 	all := http.NewServeMux()
-	all.Handle("GET "+callbackPath, web.Authorize(s.flow.Callback))
+	all.Handle("GET "+callbackPath, web.Authorize(s.signin.Callback))
 	if s.signals != nil {
 		all.Handle(signalsPath, s.signals) // has an error form of its own (RFC 8935 §2.3)
 	}

@@ -23,6 +23,7 @@ import (
 	"latchkey/authserver/internal/provider"
 	"latchkey/authserver/internal/registration"
 	"latchkey/authserver/internal/signals"
+	"latchkey/authserver/internal/signin"
 	"latchkey/authserver/internal/tenant"
 	"latchkey/authserver/internal/vault"
 	"latchkey/migrations"
@@ -44,6 +45,7 @@ type Server struct {
 	tenants      *tenant.Directory
 	discovery    *discovery.Handler
 	registration *registration.Handler
+	signin       *signin.Handler
 	flow         *flow.Handler
 	provider     *provider.Provider
 	exchange     *exchange.Handler
@@ -157,22 +159,27 @@ func New(c *config.Server, db *postgres.DB, kek *vault.KEK, callers *exchange.Cl
 	redirects := append(slices.Clone(registration.DefaultCustomRedirects), c.CustomRedirects...)
 	clients := registration.NewClients(registration.Config{Store: db, Fetch: fetch, CustomRedirects: redirects, Now: time.Now, Log: log})
 	auth := clientauth.New(clientauth.Config{Clients: clients, Assertions: db, Keys: clientauth.NewKeys(fetch, time.Now), Now: time.Now})
+	trips := &signin.Handler{
+		Store: db, Vault: v, Tenants: tenants,
+		Google: func(context.Context, tenant.ID) (signin.Google, error) { return upstream, nil },
+	}
+	authorization := &flow.Handler{
+		Clients: clients, Auth: auth, Store: db, Vault: v, SignIn: trips, Now: time.Now, Proxies: c.Proxies,
+		GoogleOrigin: authURL.Scheme + "://" + authURL.Host,
+		Codes: func(ctx context.Context, t tenant.ID) (*grant.Codec, error) {
+			set, err := keys.For(ctx, t)
+			if err != nil {
+				return nil, err
+			}
+			return set.Codec(), nil
+		},
+	}
+	trips.Kinds = map[signin.Kind]signin.Continuation{flow.KindAuthorize: authorization.Returned}
 	return &Server{
 		tenants:      directory,
 		discovery:    &discovery.Handler{Tenants: tenants, Keys: keys.For},
 		registration: &registration.Handler{Clients: clients, Store: db, CustomRedirects: redirects, Now: time.Now},
-		flow: &flow.Handler{
-			Clients: clients, Auth: auth, Store: db, Vault: v, Tenants: tenants, Now: time.Now, Proxies: c.Proxies,
-			Google:       func(context.Context, tenant.ID) (flow.Google, error) { return upstream, nil },
-			GoogleOrigin: authURL.Scheme + "://" + authURL.Host,
-			Codes: func(ctx context.Context, t tenant.ID) (*grant.Codec, error) {
-				set, err := keys.For(ctx, t)
-				if err != nil {
-					return nil, err
-				}
-				return set.Codec(), nil
-			},
-		},
+		signin:       trips, flow: authorization,
 		provider: provider.New(provider.Config{Auth: auth, Clients: clients, Store: db, Keys: keys.For}),
 		exchange: &exchange.Handler{
 			Clients: callers, Store: db, Vault: v, Tenants: tenants, Now: time.Now,

@@ -18,8 +18,3 @@ func Parse(ctx context.Context, c Clients, t *tenant.Tenant, raw string) (redire
 	}
 	return a.RedirectURI, nil
 }
-
-var (
-	ParseState    = parseState
-	BrowserSecret = browserSecret
-)

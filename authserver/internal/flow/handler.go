@@ -3,7 +3,6 @@ package flow
 import (
 	"context"
 	"crypto/hmac"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
@@ -14,44 +13,27 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
-
 	"latchkey/authserver/internal/client"
 	"latchkey/authserver/internal/connection"
 	"latchkey/authserver/internal/consent"
-	"latchkey/authserver/internal/google"
 	"latchkey/authserver/internal/grant"
+	"latchkey/authserver/internal/signin"
 	"latchkey/authserver/internal/tenant"
 	"latchkey/authserver/internal/vault"
 	"latchkey/authserver/internal/web"
 	"latchkey/pkg/httpx"
 	"latchkey/pkg/oauth"
 	"latchkey/pkg/scope"
-	"latchkey/pkg/secret"
 )
 
-// Lifetime bounds a consent page and a trip to Google (MCP security best
-// practices: about ten minutes).
-const Lifetime = 10 * time.Minute
+// Lifetime bounds a consent page.
+const Lifetime = signin.Lifetime
 
-const (
-	csrfCookie = "latchkey-csrf"
-	flowCookie = "latchkey-flow-"
-	maxForm    = 64 << 10
-	secretSize = 32
-)
+const maxForm = 64 << 10
 
-// ErrNoFlow is what Store.ConsumeFlow returns when no unused, unexpired flow has
-// that state and that browser.
-var ErrNoFlow = errors.New("no such flow")
-
-// Flow is a person on the way to Google.
-type Flow struct {
-	StateHash   [sha256.Size]byte
-	BrowserHash [sha256.Size]byte
-	Request     []byte // sealed: it may hold an e-mail address (login_hint)
-	Lifetime    time.Duration
-}
+// ErrNoRequest is what Store.TakeRequest returns when nothing was pushed under
+// that name for that client, or another browser has taken it.
+var ErrNoRequest = errors.New("no such pushed request")
 
 // SignIn is what a completed sign-in writes, all or nothing.
 type SignIn struct {
@@ -64,10 +46,6 @@ type SignIn struct {
 
 // Store is what the flow needs of the database.
 type Store interface {
-	BeginFlow(ctx context.Context, t tenant.ID, f Flow) error
-	// ConsumeFlow marks the flow used and returns its request. One conditional
-	// statement: of concurrent calls one wins, the others get ErrNoFlow.
-	ConsumeFlow(ctx context.Context, t tenant.ID, state, browser [sha256.Size]byte) ([]byte, error)
 	// EnsureConnection returns the person's connection to the Google account,
 	// with its credential if there is one, and makes subject and connection if
 	// there are none. The key is Google's sub (DESIGN §4).
@@ -76,7 +54,7 @@ type Store interface {
 
 	PushRequest(ctx context.Context, t tenant.ID, p Pushed) error
 	// TakeRequest uses a pushed request up. One conditional statement: of
-	// concurrent browsers one wins, the others get ErrNoFlow.
+	// concurrent browsers one wins, the others get ErrNoRequest.
 	TakeRequest(ctx context.Context, t tenant.ID, id [sha256.Size]byte, clientID string, browser [sha256.Size]byte) ([]byte, error)
 }
 
@@ -86,23 +64,14 @@ type Sealer interface {
 	Open(ctx context.Context, b vault.Binding, sealed []byte) ([]byte, error)
 }
 
-// Google is the upstream.
-type Google interface {
-	ID() string
-	AuthURL(google.AuthRequest) string
-	Exchange(ctx context.Context, code, verifier string) (*google.Tokens, error)
-	Verify(ctx context.Context, idToken secret.Text, nonce string) (*google.Identity, error)
-}
-
 // Handler serves the flow. Every field is required.
 type Handler struct {
 	Clients      Clients
 	Auth         Authenticator // of clients that push their requests
 	Store        Store
 	Vault        Sealer
-	Google       func(ctx context.Context, t tenant.ID) (Google, error) // the tenant's OAuth client; an error is doubt
+	SignIn       *signin.Handler // has Returned for KindAuthorize
 	Codes        func(ctx context.Context, t tenant.ID) (*grant.Codec, error)
-	Tenants      func() *tenant.Directory
 	Proxies      httpx.Proxies
 	GoogleOrigin string // where the consent form may lead (CSP form-action)
 	Now          func() time.Time
@@ -119,13 +88,13 @@ type form struct {
 // no state cookie; those come with the approval (MCP security best practices).
 func (h *Handler) Authorize(w http.ResponseWriter, r *http.Request) error {
 	ctx, t := r.Context(), tenant.FromContext(r.Context())
-	browser := browserSecret(r, t)
+	browser := web.BrowserSecret(r, t.Issuer)
 	sum := sha256.Sum256([]byte(browser))
 	a, c, err := h.request(r, t, sum)
 	if err != nil {
 		return err
 	}
-	web.SetCookie(w, t.Issuer, csrfCookie, browser, Lifetime)
+	web.SetCookie(w, t.Issuer, web.BrowserCookie, browser, Lifetime)
 	plain, err := json.Marshal(form{Request: *a, IssuedAt: h.Now().Unix(), Browser: sum[:]})
 	if err != nil {
 		return fmt.Errorf("encoding consent form: %w", err)
@@ -240,7 +209,7 @@ func (h *Handler) open(ctx context.Context, t *tenant.Tenant, r *http.Request) (
 	}
 	// The form belongs to the browser it was rendered for: an attacker's own
 	// valid form is worthless in a victim's browser (PEERS A10).
-	browser := web.Cookie(r, t.Issuer, csrfCookie)
+	browser := web.Cookie(r, t.Issuer, web.BrowserCookie)
 	sum := sha256.Sum256([]byte(browser))
 	if browser == "" || !hmac.Equal(sum[:], f.Browser) {
 		return nil, &web.PageError{Status: http.StatusForbidden, Title: "This page belongs to another browser",
@@ -253,92 +222,19 @@ func staleForm(cause error) error {
 	return &web.PageError{Status: http.StatusBadRequest, Title: "This page has expired", Advice: "Nothing was allowed. Start again from the app.", Cause: cause}
 }
 
+// KindAuthorize is the kind of this package's trips.
+const KindAuthorize signin.Kind = "authorize"
+
 // trip is what a flow row remembers.
 type trip struct {
 	Request authorization `json:"request"`
 	Again   bool          `json:"again,omitempty"` // the second trip, for a refresh token
 }
 
-// toGoogle begins a trip: the browser gets a secret, the database its hash, and
-// Google a state. Only now is there anything to find (PROTOCOL AS-A15, A16).
 func (h *Handler) toGoogle(w http.ResponseWriter, r *http.Request, t *tenant.Tenant, tr trip) error {
-	upstream, err := h.upstream(r.Context(), t)
-	if err != nil {
-		return err
-	}
-	tenantID := t.ID.UUID()
-	state := make([]byte, len(tenantID)+secretSize)
-	copy(state, tenantID[:])
-	_, _ = rand.Read(state[len(tenantID):]) // never fails (crypto/rand)
-	browser := randomSecret()
-	f := Flow{StateHash: sha256.Sum256(state), BrowserHash: sha256.Sum256([]byte(browser)), Lifetime: Lifetime}
-	request, err := json.Marshal(tr)
-	if err != nil {
-		return fmt.Errorf("encoding flow: %w", err)
-	}
-	if f.Request, err = h.Vault.Seal(r.Context(), tripBinding(t, f.StateHash), request); err != nil {
-		return oauth.Unavailable(fmt.Errorf("sealing flow: %w", err))
-	}
-	if err := h.Store.BeginFlow(r.Context(), t.ID, f); err != nil {
-		return oauth.Unavailable(fmt.Errorf("storing flow: %w", err))
-	}
-	web.SetCookie(w, t.Issuer, cookieOf(f.StateHash), browser, Lifetime)
-	w.Header().Set("Location", upstream.AuthURL(google.AuthRequest{
-		State: base64.RawURLEncoding.EncodeToString(state), Nonce: derive(browser, "nonce"), Verifier: derive(browser, "pkce"),
+	return h.SignIn.Begin(w, r, t, signin.Trip{
+		Kind: KindAuthorize, Request: tr,
 		Scopes: scope.GoogleFor(scope.Expand(oauth.NewScopes(tr.Request.Scopes...))), LoginHint: tr.Request.LoginHint,
 		Offline: true, ForceConsent: tr.Again, SelectAccount: tr.Request.Again,
-	}))
-	w.WriteHeader(http.StatusSeeOther) // RFC 9700 §4.12: not 307, the form must not travel on
-	return nil
-}
-
-func (h *Handler) upstream(ctx context.Context, t *tenant.Tenant) (Google, error) {
-	upstream, err := h.Google(ctx, t.ID)
-	if err != nil {
-		return nil, oauth.Unavailable(fmt.Errorf("finding the tenant's google client: %w", err))
-	}
-	return upstream, nil
-}
-
-func tripBinding(t *tenant.Tenant, stateHash [sha256.Size]byte) vault.Binding {
-	return vault.Binding{Tenant: t.ID, Purpose: vault.AuthorizationRequest, Context: base64.RawURLEncoding.EncodeToString(stateHash[:])}
-}
-
-func cookieOf(stateHash [sha256.Size]byte) string {
-	return flowCookie + base64.RawURLEncoding.EncodeToString(stateHash[:6])
-}
-
-// derive makes nonce and PKCE verifier from the browser's secret, so that the
-// database never holds them. 43 base64url characters, a valid verifier
-// (RFC 7636 §4.1).
-func derive(browser, label string) string {
-	mac := hmac.New(sha256.New, []byte(browser))
-	mac.Write([]byte("latchkey google " + label))
-	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
-}
-
-// browserSecret is the browser's CSRF secret: it keeps the one it has, so that
-// two renders of a page are both valid.
-func browserSecret(r *http.Request, t *tenant.Tenant) string {
-	browser := web.Cookie(r, t.Issuer, csrfCookie)
-	if raw, err := base64.RawURLEncoding.Strict().DecodeString(browser); err != nil || len(raw) != secretSize || len(browser) != base64.RawURLEncoding.EncodedLen(secretSize) {
-		return randomSecret()
-	}
-	return browser
-}
-
-func randomSecret() string {
-	var b [secretSize]byte
-	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
-	return base64.RawURLEncoding.EncodeToString(b[:])
-}
-
-// parseState splits a state into tenant and hash. The tenant in it is only a
-// pointer: the row is found by the hash of the whole.
-func parseState(s string) (tenant.ID, [sha256.Size]byte, bool) {
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(s)
-	if err != nil || len(raw) != 16+secretSize || len(s) != base64.RawURLEncoding.EncodedLen(16+secretSize) { // no line breaks, which the decoder skips
-		return tenant.ID{}, [sha256.Size]byte{}, false
-	}
-	return tenant.FromUUID(uuid.UUID(raw[:16])), sha256.Sum256(raw), true
+	})
 }

@@ -79,7 +79,7 @@ func (h *Handler) Push(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return fmt.Errorf("encoding pushed request: %w", err)
 	}
-	var id [secretSize]byte
+	var id [sha256.Size]byte
 	_, _ = rand.Read(id[:]) // never fails (crypto/rand)
 	p := Pushed{IDHash: sha256.Sum256(id[:]), ClientID: c.ID, Lifetime: pushedLifetime}
 	if p.Request, err = h.Vault.Seal(ctx, pushedBinding(t, p.IDHash), plain); err != nil {
@@ -126,12 +126,12 @@ func pushedBinding(t *tenant.Tenant, id [sha256.Size]byte) vault.Binding {
 func (h *Handler) pushed(ctx context.Context, t *tenant.Tenant, q url.Values, requestURI string, browser [sha256.Size]byte, source string) (*authorization, *client.Client, error) {
 	clientID := q["client_id"]
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(strings.TrimPrefix(requestURI, requestURIPrefix))
-	if err != nil || len(raw) != secretSize || len(clientID) != 1 || clientID[0] == "" {
+	if err != nil || len(raw) != sha256.Size || len(clientID) != 1 || clientID[0] == "" {
 		return nil, nil, badLink("The link that brought you here does not name one app and its request.", nil)
 	}
 	id := sha256.Sum256(raw)
 	sealed, err := h.Store.TakeRequest(ctx, t.ID, id, clientID[0], browser)
-	if errors.Is(err, ErrNoFlow) {
+	if errors.Is(err, ErrNoRequest) {
 		return nil, nil, badLink("The link that brought you here was used already, or is older than 90 seconds.", err)
 	}
 	if err != nil {

@@ -11,11 +11,12 @@ import (
 
 	"latchkey/authserver/internal/connection"
 	"latchkey/authserver/internal/flow"
+	"latchkey/authserver/internal/signin"
 	"latchkey/authserver/internal/tenant"
 )
 
 // BeginFlow stores a person's way to Google.
-func (db *DB) BeginFlow(ctx context.Context, t tenant.ID, f flow.Flow) error {
+func (db *DB) BeginFlow(ctx context.Context, t tenant.ID, f signin.Flow) error {
 	_, err := db.exec(ctx, t, stmt(`INSERT INTO flows (tenant_id, state_hash, browser_hash, request, expires_at)
 		VALUES ($1, $2, $3, $4, now() + $5::interval)`, t.UUID(), f.StateHash[:], f.BrowserHash[:], f.Request, f.Lifetime))
 	if err != nil {
@@ -24,7 +25,7 @@ func (db *DB) BeginFlow(ctx context.Context, t tenant.ID, f flow.Flow) error {
 	return nil
 }
 
-// ConsumeFlow uses a flow up, once (RFC 9700 §4.7.1). It returns flow.ErrNoFlow
+// ConsumeFlow uses a flow up, once (RFC 9700 §4.7.1). It returns signin.ErrNoFlow
 // for another browser, a second time and after the flow's end.
 func (db *DB) ConsumeFlow(ctx context.Context, t tenant.ID, state, browser [sha256.Size]byte) ([]byte, error) {
 	var request []byte
@@ -32,7 +33,7 @@ func (db *DB) ConsumeFlow(ctx context.Context, t tenant.ID, state, browser [sha2
 		WHERE tenant_id = $1 AND state_hash = $2 AND browser_hash = $3 AND consumed_at IS NULL AND expires_at > now()
 		RETURNING request`, t.UUID(), state[:], browser[:]), &request)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, flow.ErrNoFlow
+		return nil, signin.ErrNoFlow
 	}
 	if err != nil {
 		return nil, fmt.Errorf("consuming flow: %w", err)
@@ -115,14 +116,14 @@ func (db *DB) PushRequest(ctx context.Context, t tenant.ID, p flow.Pushed) error
 
 // TakeRequest uses a pushed request up, once: of concurrent browsers one gets
 // it. That browser may load the page again until the request ends (RFC 9126
-// §4). It returns flow.ErrNoFlow otherwise.
+// §4). It returns flow.ErrNoRequest otherwise.
 func (db *DB) TakeRequest(ctx context.Context, t tenant.ID, id [sha256.Size]byte, clientID string, browser [sha256.Size]byte) ([]byte, error) {
 	var request []byte
 	err := db.row(ctx, t, stmt(`UPDATE pushed_requests SET used_at = coalesce(used_at, now()), used_by = $4
 		WHERE tenant_id = $1 AND id_hash = $2 AND client_id = $3 AND expires_at > now() AND (used_at IS NULL OR used_by = $4)
 		RETURNING request`, t.UUID(), id[:], clientID, browser[:]), &request)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, flow.ErrNoFlow
+		return nil, flow.ErrNoRequest
 	}
 	if err != nil {
 		return nil, fmt.Errorf("taking pushed request: %w", err)

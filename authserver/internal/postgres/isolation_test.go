@@ -18,6 +18,7 @@ import (
 	"latchkey/authserver/internal/grant"
 	"latchkey/authserver/internal/keyset"
 	"latchkey/authserver/internal/pgtest"
+	"latchkey/authserver/internal/signin"
 	"latchkey/authserver/internal/tenant"
 	"latchkey/authserver/internal/vault"
 	"latchkey/pkg/oauth"
@@ -67,7 +68,7 @@ func otherTenantFindsNothing(t *testing.T) {
 	owner := uuid.New()
 	for _, err := range []error{
 		f.db.InsertClient(ctx, tenant.DefaultID, c),
-		f.db.BeginFlow(ctx, tenant.DefaultID, flow.Flow{StateHash: state, BrowserHash: browser, Request: []byte("r"), Lifetime: time.Minute}),
+		f.db.BeginFlow(ctx, tenant.DefaultID, signin.Flow{StateHash: state, BrowserHash: browser, Request: []byte("r"), Lifetime: time.Minute}),
 		f.db.InsertDataKey(ctx, tenant.DefaultID, vault.DataKey{ID: uuid.New(), KEK: "k", Wrapped: []byte("w")}),
 		f.db.InsertSigningKey(ctx, tenant.DefaultID, keyset.Record{KID: "k", Purpose: keyset.ForGrants, Alg: "HS256", Sealed: []byte("s")}),
 	} {
@@ -113,7 +114,7 @@ func otherTenantFindsNothing(t *testing.T) {
 		}, grant.ErrNotFound},
 		"RevokeGrant": {func() error { return f.db.RevokeGrant(ctx, other, live.ID, "test") }, nil},
 		"Client":      {func() error { _, err := f.db.Client(ctx, other, "c1"); return err }, client.ErrNotFound},
-		"ConsumeFlow": {func() error { _, err := f.db.ConsumeFlow(ctx, other, state, browser); return err }, flow.ErrNoFlow},
+		"ConsumeFlow": {func() error { _, err := f.db.ConsumeFlow(ctx, other, state, browser); return err }, signin.ErrNoFlow},
 		"Connection":  {func() error { _, err := f.db.Connection(ctx, ref); return err }, connection.ErrNotFound},
 		"other subject": {func() error {
 			r := record.Ref
@@ -208,7 +209,7 @@ func TestSweep(t *testing.T) {
 	f := setUp(t, nil)
 	other := pgtest.Tenant(t, f.dsn)
 	for i, at := range []tenant.ID{tenant.DefaultID, tenant.DefaultID, other} {
-		if err := f.db.BeginFlow(ctx, at, flow.Flow{StateHash: [32]byte{byte(i)}, Request: []byte("r"), Lifetime: []time.Duration{-2 * time.Hour, time.Minute, -2 * time.Hour}[i]}); err != nil {
+		if err := f.db.BeginFlow(ctx, at, signin.Flow{StateHash: [32]byte{byte(i)}, Request: []byte("r"), Lifetime: []time.Duration{-2 * time.Hour, time.Minute, -2 * time.Hour}[i]}); err != nil {
 			t.Fatal(err)
 		}
 	}

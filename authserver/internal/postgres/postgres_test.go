@@ -20,6 +20,7 @@ import (
 	"latchkey/authserver/internal/grant"
 	"latchkey/authserver/internal/pgtest"
 	"latchkey/authserver/internal/postgres"
+	"latchkey/authserver/internal/signin"
 	"latchkey/authserver/internal/tenant"
 	"latchkey/pkg/oauth"
 	"latchkey/pkg/secret"
@@ -347,20 +348,20 @@ func flowIsUsedOnce(t *testing.T) {
 	t.Parallel()
 	f := setUp(t, nil)
 	state, browser := sha256.Sum256([]byte("s")), sha256.Sum256([]byte("b"))
-	if err := f.db.BeginFlow(ctx, tenant.DefaultID, flow.Flow{StateHash: state, BrowserHash: browser, Request: []byte("r"), Lifetime: time.Minute}); err != nil {
+	if err := f.db.BeginFlow(ctx, tenant.DefaultID, signin.Flow{StateHash: state, BrowserHash: browser, Request: []byte("r"), Lifetime: time.Minute}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.db.ConsumeFlow(ctx, tenant.DefaultID, state, sha256.Sum256([]byte("other"))); !errors.Is(err, flow.ErrNoFlow) {
+	if _, err := f.db.ConsumeFlow(ctx, tenant.DefaultID, state, sha256.Sum256([]byte("other"))); !errors.Is(err, signin.ErrNoFlow) {
 		t.Errorf("another browser: %v", err)
 	}
-	if _, err := f.db.ConsumeFlow(ctx, tenant.FromUUID(uuid.Must(uuid.NewV7())), state, browser); !errors.Is(err, flow.ErrNoFlow) {
+	if _, err := f.db.ConsumeFlow(ctx, tenant.FromUUID(uuid.Must(uuid.NewV7())), state, browser); !errors.Is(err, signin.ErrNoFlow) {
 		t.Errorf("another tenant: %v", err)
 	}
 	won := 0
 	for _, err := range parallel(16, func() error { _, err := f.db.ConsumeFlow(ctx, tenant.DefaultID, state, browser); return err }) {
 		if err == nil {
 			won++
-		} else if !errors.Is(err, flow.ErrNoFlow) {
+		} else if !errors.Is(err, signin.ErrNoFlow) {
 			t.Fatal(err)
 		}
 	}

@@ -1,12 +1,10 @@
-package flow_test
+package web_test
 
 import (
 	"net/http"
 	"strings"
 	"testing"
 
-	"latchkey/authserver/internal/flow"
-	"latchkey/authserver/internal/tenant"
 	"latchkey/authserver/internal/web"
 	"latchkey/pkg/oauth"
 )
@@ -32,24 +30,8 @@ func FuzzCookies(f *testing.F) {
 		if value != "" && !strings.Contains(trimmed, "__Host-latchkey-csrf=") {
 			t.Errorf("%q gives %q", header, value)
 		}
-		if secret := flow.BrowserSecret(r, &tenant.Tenant{Issuer: issuer}); len(secret) != 43 {
+		if secret := web.BrowserSecret(r, issuer); len(secret) != 43 {
 			t.Errorf("%q gives a secret of %d characters", header, len(secret))
-		}
-	})
-}
-
-// FuzzState: a state of Google's answer is one spelling of tenant and secret, or none.
-func FuzzState(f *testing.F) {
-	f.Add(strings.Repeat("A", 64))
-	f.Add(strings.Repeat("A", 63) + "B")
-	f.Add("")
-	f.Fuzz(func(t *testing.T, s string) {
-		id, _, ok := flow.ParseState(s)
-		if !ok && !id.IsZero() {
-			t.Errorf("%q is refused but names %v", s, id)
-		}
-		if ok && len(s) != 64 {
-			t.Errorf("accepted %d characters", len(s))
 		}
 	})
 }

@@ -1,0 +1,3 @@
+package signin
+
+var ParseState = parseState
