@@ -2,6 +2,7 @@ package scope
 
 import (
 	"slices"
+	"strings"
 
 	"latchkey/pkg/oauth"
 )
@@ -10,25 +11,25 @@ import (
 // a refresh token. It grants no access to anything.
 const OfflineAccess = "offline_access"
 
-// Sensitivity is Google's classification of a scope, which decides whether an
-// app needs verification or a security assessment.
-type Sensitivity int
-
-const (
-	NonSensitive Sensitivity = iota
-	Sensitive
-	Restricted
-)
-
 // Definition describes one scope.
 type Definition struct {
-	Name        string   // the MCP scope
-	Google      []string // the least Google scopes that serve it
-	Implies     []string // MCP scopes that a holder has as well
-	Product     string   // heading on the consent page
-	Text        string   // what the app may do, in plain words, after "This app will be able to"
-	GoogleText  string   // the Google access that implies, in plain words
-	Sensitivity Sensitivity
+	Name       string   // the MCP scope
+	Google     []string // the least Google scopes that serve it
+	Implies    []string // MCP scopes that a holder has as well
+	StandsIn   []string // MCP scopes whose tools a holder may use on a part of the data, with this scope's Google access
+	Product    string   // heading on the consent page
+	Text       string   // what the app may do, in plain words, after "This app will be able to"
+	GoogleText string   // the Google access that implies, in plain words
+}
+
+// Sensitivity is the strictest class among the Google scopes that the scope
+// and those it implies need.
+func (d Definition) Sensitivity() Sensitivity {
+	worst := NonSensitive
+	for _, g := range entitled[d.Name].Slice() {
+		worst = max(worst, SensitivityOf(g))
+	}
+	return worst
 }
 
 // Identity are the Google scopes of every sign-in: who the person is.
@@ -46,34 +47,6 @@ func IdentityOf(granted oauth.Scopes) oauth.Scopes {
 // Identity returns the Google scopes of every sign-in.
 func Identity() []string { return slices.Clone(identity) }
 
-const google = "https://www.googleapis.com/auth/"
-
-var definitions = []Definition{
-	{
-		Name: "accounts", Product: "Account",
-		Text:       "see which Google account is connected and whether the connection works",
-		GoogleText: "Your name and e-mail address",
-	},
-	{
-		Name: "calendar.read", Product: "Google Calendar", Sensitivity: Sensitive,
-		Google:     []string{google + "calendar.calendarlist.readonly", google + "calendar.events.readonly"},
-		Text:       "see your calendars and their events",
-		GoogleText: "See your list of calendars and events on all of them",
-	},
-	{
-		Name: "drive.read", Product: "Google Drive", Sensitivity: Restricted,
-		Google:     []string{google + "drive.readonly"},
-		Text:       "find and read your files",
-		GoogleText: "See and download all your Google Drive files",
-	},
-	{
-		Name: "gmail.read", Product: "Gmail", Sensitivity: Restricted,
-		Google:     []string{google + "gmail.readonly"},
-		Text:       "search and read your mail",
-		GoogleText: "View your e-mail messages and settings",
-	},
-}
-
 var byName = func() map[string]Definition {
 	m := make(map[string]Definition, len(definitions))
 	for _, d := range definitions {
@@ -82,16 +55,45 @@ var byName = func() map[string]Definition {
 	return m
 }()
 
+// expanded is the closure of each scope under Implies, the scope with it.
+var expanded = func() map[string]oauth.Scopes {
+	m := make(map[string]oauth.Scopes, len(definitions))
+	for _, d := range definitions {
+		seen, next := []string{}, []string{d.Name}
+		for len(next) > 0 {
+			name := next[0]
+			if next = next[1:]; !slices.Contains(seen, name) {
+				seen, next = append(seen, name), append(next, byName[name].Implies...)
+			}
+		}
+		m[d.Name] = oauth.NewScopes(seen...)
+	}
+	return m
+}()
+
 // All returns every definition, sorted by name.
-func All() []Definition { return slices.Clone(definitions) }
+func All() []Definition {
+	all := slices.Clone(definitions)
+	slices.SortFunc(all, func(a, b Definition) int { return strings.Compare(a.Name, b.Name) })
+	return all
+}
 
 // Names returns every scope there is, without offline_access.
-func Names() oauth.Scopes {
-	names := make([]string, 0, len(definitions))
+func Names() oauth.Scopes { return names }
+
+var names = func() oauth.Scopes {
+	all := make([]string, 0, len(definitions))
 	for _, d := range definitions {
-		names = append(names, d.Name)
+		all = append(all, d.Name)
 	}
-	return oauth.NewScopes(names...)
+	return oauth.NewScopes(all...)
+}()
+
+// Baseline returns the scopes that a client gets if it names none: reading
+// only, and no more than the tools there are at first (MCP security best
+// practices, scope minimization). Everything else has to be asked for by name.
+func Baseline() oauth.Scopes {
+	return oauth.NewScopes("accounts", "calendar.read", "drive.read", "gmail.read")
 }
 
 // Lookup returns the definition of a scope.
@@ -104,60 +106,22 @@ func Lookup(name string) (Definition, bool) {
 // a narrower need (MCP 2026-07-28, authorization, step-up).
 func Expand(s oauth.Scopes) oauth.Scopes {
 	out := s
-	for {
-		next := out
-		for _, name := range out.Slice() {
-			next = next.Union(oauth.NewScopes(byName[name].Implies...))
-		}
-		if next.Equal(out) {
-			return out
-		}
-		out = next
-	}
-}
-
-// Satisfies reports whether a token with the granted scopes may do what needs
-// the required ones.
-func Satisfies(granted, required oauth.Scopes) bool {
-	return Expand(granted).ContainsAll(required)
-}
-
-// GoogleFor returns the Google scopes to ask a person for so that the MCP
-// scopes work, without those of the sign-in itself.
-func GoogleFor(s oauth.Scopes) oauth.Scopes {
-	var out []string
 	for _, name := range s.Slice() {
-		out = append(out, byName[name].Google...)
+		out = out.Union(expanded[name])
 	}
-	return oauth.NewScopes(out...)
+	return out
 }
 
-// AllowsGoogle reports whether MCP scopes entitle their holder to a Google
-// scope: the exchange hands out nothing else (DESIGN §1.1).
-func AllowsGoogle(mcp oauth.Scopes, googleScope string) bool {
-	return GoogleFor(Expand(mcp)).Contains(googleScope)
-}
-
-// Usable narrows MCP scopes to those whose Google scopes a person really
-// granted: an unticked box narrows the token, it does not fail the flow.
-func Usable(mcp, grantedGoogle oauth.Scopes) oauth.Scopes {
-	var out []string
-	for _, name := range mcp.Slice() {
-		d, ok := byName[name]
-		if ok && grantedGoogle.ContainsAll(oauth.NewScopes(d.Google...)) {
-			out = append(out, name)
-		}
+// Satisfies reports whether a token with the granted scopes may use what needs
+// the required ones, on all data or, by a scope that stands in, on a part.
+func Satisfies(granted, required oauth.Scopes) bool {
+	have := Expand(granted)
+	lacking := required.Minus(have)
+	if lacking.Empty() {
+		return true
 	}
-	return oauth.NewScopes(out...)
-}
-
-// Needed returns the least MCP scopes that entitle to a Google scope, for an
-// insufficient_scope answer.
-func Needed(googleScope string) oauth.Scopes {
-	for _, d := range definitions {
-		if oauth.NewScopes(d.Google...).Contains(googleScope) {
-			return oauth.NewScopes(d.Name)
-		}
+	for _, name := range have.Slice() {
+		lacking = lacking.Minus(oauth.NewScopes(byName[name].StandsIn...))
 	}
-	return oauth.Scopes{}
+	return lacking.Empty()
 }

@@ -123,7 +123,7 @@ func New(c *config.Server, db *postgres.DB, kek *vault.KEK, callers *exchange.Cl
 	lifetimes := tenant.DefaultLifetimes()
 	lifetimes.AccessToken, lifetimes.RefreshGrace = c.AccessTokenTTL, c.RefreshGrace
 	directory, err := tenant.NewDirectory(&tenant.Tenant{
-		ID: tenant.DefaultID, Slug: "default", Issuer: c.Issuer, Lifetimes: lifetimes, DefaultScopes: scope.Names(),
+		ID: tenant.DefaultID, Slug: "default", Issuer: c.Issuer, Lifetimes: lifetimes, DefaultScopes: scope.Baseline().Intersect(c.Profile.Allowed()), Profile: c.Profile,
 		Documents: c.Documents, AccessTokenAlg: c.AccessTokenAlg,
 		Resources: []tenant.Resource{{Canonical: c.Resource, Aliases: tenant.DefaultAliases(c.Resource, true)}},
 	})

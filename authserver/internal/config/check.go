@@ -13,6 +13,7 @@ import (
 	"latchkey/authserver/internal/tenant"
 	"latchkey/pkg/httpx"
 	"latchkey/pkg/oauth"
+	"latchkey/pkg/scope"
 	"latchkey/pkg/secret"
 )
 
@@ -151,6 +152,9 @@ func (s Serve) Check() (*Server, error) {
 	p.within("REFRESH_GRACE", s.RefreshGrace, 0, 10*time.Minute)
 	if s.SigningKeyPeriod != 0 {
 		p.within("SIGNING_KEY_PERIOD", s.SigningKeyPeriod, 24*time.Hour, 365*24*time.Hour)
+	}
+	if out.Profile, err = scope.ParseProfile(s.ConsentProfile); err != nil {
+		p.addf("CONSENT_PROFILE: %v", err)
 	}
 	s.checkClients(&p, out)
 	if err := p.err(); err != nil {

@@ -7,6 +7,7 @@ import (
 	"latchkey/authserver/internal/tenant"
 	"latchkey/pkg/httpx"
 	"latchkey/pkg/oauth"
+	"latchkey/pkg/scope"
 	"latchkey/pkg/secret"
 )
 
@@ -53,6 +54,8 @@ type Serve struct {
 	AccessTokenTTL time.Duration `name:"access-token-ttl" env:"ACCESS_TOKEN_TTL" default:"10m" help:"Life of an access token, 1m to 24h."`
 	RefreshGrace   time.Duration `name:"refresh-grace" env:"REFRESH_GRACE" default:"60s" help:"How long a repeated refresh is answered alike, 0s to 10m."`
 
+	ConsentProfile string `name:"consent-profile" env:"CONSENT_PROFILE" default:"full" enum:"lite,standard,full" help:"What people can be asked for: lite (nothing that Google restricts), standard (also reading mail and files, and drafts) or full."`
+
 	ClientDocuments     string   `name:"client-documents" env:"CLIENT_DOCUMENTS" default:"open" enum:"disabled,allow-list,report-only,open" help:"Which client ID metadata documents are admitted: disabled, allow-list (known clients and CLIENT_DOCUMENT_HOSTS), report-only (all, and logs what allow-list would refuse) or open."`
 	ClientDocumentHosts []string `name:"client-document-hosts" env:"CLIENT_DOCUMENT_HOSTS" help:"Exact hosts of client metadata documents to admit beside the built-in catalogue." placeholder:"HOST,..."`
 	CustomRedirects     []string `name:"custom-redirect-uris" env:"CUSTOM_REDIRECT_URIS" help:"Exact private-use redirect URIs that clients may register, beside the built-in ones." placeholder:"URI,..."`
@@ -94,6 +97,8 @@ type Server struct {
 	Google         Google
 	AccessTokenTTL time.Duration
 	RefreshGrace   time.Duration
+
+	Profile scope.Profile
 
 	Documents       tenant.Admission
 	CustomRedirects []string // beside registration.DefaultCustomRedirects

@@ -31,8 +31,10 @@ func Metadata(t *tenant.Tenant) oauth.ServerMetadata {
 		RegistrationEndpoint: t.Issuer.Endpoint("/register"), JWKSURI: t.Issuer.Endpoint("/jwks"),
 		RevocationEndpoint: t.Issuer.Endpoint("/revoke"), IntrospectionEndpoint: t.Issuer.Endpoint("/introspect"),
 		PushedAuthorizationEndpoint: t.Issuer.Endpoint("/par"),
-		// offline_access is listed because clients that want refresh tokens look for it (PROTOCOL 3.4).
-		ScopesSupported:        append(scope.Names().Slice(), scope.OfflineAccess),
+		// What to ask for at first, not all there is (RFC 8414 §2 allows that): there
+		// are clients that ask for all they see here. offline_access is listed because
+		// clients that want refresh tokens look for it (PROTOCOL 3.4).
+		ScopesSupported:        append(t.DefaultScopes.Slice(), scope.OfflineAccess),
 		ResponseTypesSupported: []string{oauth.ResponseTypeCode}, ResponseModesSupported: []string{"query"},
 		GrantTypesSupported: []string{string(oauth.GrantAuthorizationCode), string(oauth.GrantRefreshToken), string(oauth.GrantClientCredentials)},
 		// Public clients are told of as well: some clients offer their metadata

@@ -285,14 +285,14 @@ func choose(found *Found, account string) (*connection.Record, error) {
 func handle(c *connection.Record) string { return "acc_" + c.Connection.String() }
 
 func (h *Handler) answer(ctx context.Context, req *request, granted oauth.Scopes, r *connection.Record) (*exchange.Response, error) {
-	if missing := req.scopes.Minus(r.GoogleScopes); r.Status == connection.Active && !missing.Empty() {
+	if missing := scope.Lacking(granted, req.scopes, r.GoogleScopes); r.Status == connection.Active && !missing.Empty() {
 		return nil, notGranted(missing, r)
 	}
-	token, err := h.Credentials.AccessToken(ctx, r, scope.GoogleFor(scope.Expand(granted)), req.minTTL, req.force)
+	token, err := h.Credentials.AccessToken(ctx, r, scope.Entitled(granted), req.minTTL, req.force)
 	if err != nil {
 		return nil, noToken(err, handle(r))
 	}
-	if missing := req.scopes.Minus(token.Scopes); !missing.Empty() { // the refresh has shown that less is granted
+	if missing := scope.Lacking(granted, req.scopes, token.Scopes); !missing.Empty() { // the refresh has shown that less is granted
 		return nil, notGranted(missing, r)
 	}
 	email, err := h.Vault.Open(ctx, vault.Binding{Tenant: r.Tenant, Subject: r.Subject, Connection: r.Connection, Purpose: vault.Email}, r.SealedEmail)

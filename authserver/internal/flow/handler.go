@@ -234,7 +234,7 @@ type trip struct {
 func (h *Handler) toGoogle(w http.ResponseWriter, r *http.Request, t *tenant.Tenant, tr trip) error {
 	return h.SignIn.Begin(w, r, t, signin.Trip{
 		Kind: KindAuthorize, Request: tr,
-		Scopes: scope.GoogleFor(scope.Expand(oauth.NewScopes(tr.Request.Scopes...))), LoginHint: tr.Request.LoginHint,
+		Scopes: scope.GoogleFor(oauth.NewScopes(tr.Request.Scopes...)), LoginHint: tr.Request.LoginHint,
 		Offline: true, ForceConsent: tr.Again, SelectAccount: tr.Request.Again,
 	})
 }

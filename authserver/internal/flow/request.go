@@ -239,9 +239,10 @@ func (a *authorization) fillResource(t *tenant.Tenant, requested []string) *oaut
 	return nil
 }
 
-// fillScopes drops scopes this server does not know: clients ask for openid,
-// claudeai and other servers' scopes (PROTOCOL 3.6 no. 13). What is really
-// granted is in the token response (RFC 6749 §3.3).
+// fillScopes drops scopes that this server does not know or the tenant's consent
+// profile has not: clients ask for openid, claudeai and other servers' scopes
+// (PROTOCOL 3.6 no. 13). What is really granted is in the token response
+// (RFC 6749 §3.3).
 func (a *authorization) fillScopes(c *client.Client, t *tenant.Tenant, requested string) *oauth.Error {
 	asked, err := oauth.ParseScopes(requested)
 	if err != nil {
@@ -249,7 +250,7 @@ func (a *authorization) fillScopes(c *client.Client, t *tenant.Tenant, requested
 	}
 	// A refresh token for clients that registered the grant or ask for it (SEP-2207).
 	a.Offline = c.Allows(oauth.GrantRefreshToken) || asked.Contains(scope.OfflineAccess)
-	known := asked.Intersect(scope.Names())
+	known := asked.Intersect(t.Profile.Allowed())
 	if known.Empty() {
 		if known = t.DefaultScopes; known.Empty() {
 			return oauth.NewError(oauth.InvalidScope, "None of the scopes is known here.")

@@ -39,7 +39,7 @@ func FuzzParse(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	t1 := &tenant.Tenant{ID: tenant.DefaultID, Slug: "default", Issuer: issuer, Resources: []tenant.Resource{{Canonical: resource}}, DefaultScopes: scope.Names(), Lifetimes: tenant.DefaultLifetimes()}
+	t1 := &tenant.Tenant{ID: tenant.DefaultID, Slug: "default", Issuer: issuer, Resources: []tenant.Resource{{Canonical: resource}}, DefaultScopes: scope.Baseline(), Profile: scope.Full, Lifetimes: tenant.DefaultLifetimes()}
 	const good = "client_id=c1&redirect_uri=https://a.example/cb&response_type=code&code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM&code_challenge_method=S256"
 	f.Add(good)
 	f.Add(good + "&scope=gmail.read&state=x&resource=https://mcp.example.com/mcp")

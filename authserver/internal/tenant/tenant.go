@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"latchkey/pkg/oauth"
+	"latchkey/pkg/scope"
 )
 
 // ID names a tenant in every store method. The zero ID is no tenant.
@@ -102,7 +103,8 @@ type Tenant struct {
 	Slug          string
 	Issuer        oauth.IssuerURL
 	Resources     []Resource
-	DefaultScopes oauth.Scopes // granted when a client names none (RFC 6749 §3.3)
+	DefaultScopes oauth.Scopes // granted when a client names none (RFC 6749 §3.3); within Profile
+	Profile       scope.Profile
 	Lifetimes     Lifetimes
 	Documents     Admission
 
@@ -166,14 +168,17 @@ type Directory struct {
 	bySlug map[string]*Tenant
 }
 
-// NewDirectory checks that ids, slugs and issuers are unique and that there is
-// a default tenant.
+// NewDirectory checks that ids, slugs and issuers are unique, that default
+// scopes are within the consent profile and that there is a default tenant.
 func NewDirectory(tenants ...*Tenant) (*Directory, error) {
 	d := &Directory{byID: map[ID]*Tenant{}, bySlug: map[string]*Tenant{}}
 	issuers := map[string]bool{}
 	for _, t := range tenants {
 		if t.ID.IsZero() || t.Issuer.IsZero() || d.byID[t.ID] != nil || d.bySlug[t.Slug] != nil || issuers[t.Issuer.String()] {
 			return nil, fmt.Errorf("tenant %q: id, slug and issuer must be set and unique", t.Slug)
+		}
+		if !t.Profile.Allowed().ContainsAll(t.DefaultScopes) {
+			return nil, fmt.Errorf("tenant %q: its consent profile has not all of its default scopes", t.Slug)
 		}
 		d.byID[t.ID], d.bySlug[t.Slug], issuers[t.Issuer.String()] = t, t, true
 	}

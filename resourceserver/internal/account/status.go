@@ -14,9 +14,15 @@ import (
 	"latchkey/resourceserver/internal/tool"
 )
 
-// Tools returns the account tools.
-func Tools(c *credential.Credentials) ([]*tool.Tool, error) {
+// Tools returns the account tools. offered are the scopes that the tools of this
+// server need: the status tells of these.
+func Tools(c *credential.Credentials, offered oauth.Scopes) ([]*tool.Tool, error) {
 	s := &product{credentials: c}
+	for _, d := range scope.All() {
+		if offered.Contains(d.Name) {
+			s.offered = append(s.offered, d)
+		}
+	}
 	status, err := tool.New(tool.Description{
 		Name: "account_status", Title: "Google connection status",
 		Description: "Show which Google account is connected, whether the connection works, which access the app has, and what the person can do if something is " +
@@ -29,7 +35,10 @@ func Tools(c *credential.Credentials) ([]*tool.Tool, error) {
 	return []*tool.Tool{status}, nil
 }
 
-type product struct{ credentials *credential.Credentials }
+type product struct {
+	credentials *credential.Credentials
+	offered     []scope.Definition
+}
 
 type statusInput struct {
 	Check   bool   `json:"check,omitempty" jsonschema:"ask Google now instead of trusting the last answer"`
@@ -68,14 +77,14 @@ func (p *product) status(ctx context.Context, in statusInput) (tool.Output[statu
 	var v statusOutput
 	switch {
 	case err == nil:
-		v = working(need.Principal, c)
+		v = p.working(need.Principal, c)
 	default:
 		err = credential.ToolError(ctx, err)
 		var e *tool.Error
 		if !errors.As(err, &e) || !aboutConnection(e.Code) {
 			return out, err
 		}
-		v = broken(need.Principal, e)
+		v = p.broken(need.Principal, e)
 	}
 	out.Value, out.Text = v, v.text()
 	return out, nil
@@ -91,11 +100,11 @@ func aboutConnection(c tool.Code) bool {
 	return false
 }
 
-func working(p *bearer.Principal, c *credential.Credential) statusOutput {
+func (s *product) working(p *bearer.Principal, c *credential.Credential) statusOutput {
 	v := statusOutput{Account: &googleapi.Account{Handle: c.Account, Email: c.Email}, Connected: true, Works: true}
 	lacking := false
-	for _, d := range scope.All() {
-		missing := oauth.NewScopes(d.Google...).Minus(c.Scopes)
+	for _, d := range s.offered {
+		missing := missingFor(p, d, c)
 		a := access{Scope: d.Name, Text: d.Text, Allowed: allowed(p, d.Name), Works: missing.Empty()}
 		if !a.Works {
 			a.Missing = missing.Slice()
@@ -110,12 +119,23 @@ func working(p *bearer.Principal, c *credential.Credential) statusOutput {
 	return v
 }
 
-func broken(p *bearer.Principal, e *tool.Error) statusOutput {
+func (s *product) broken(p *bearer.Principal, e *tool.Error) statusOutput {
 	v := statusOutput{Connected: e.Code != tool.CodeNotConnected, Problem: string(e.Code), Advice: e.Message + " " + e.NextAction, ConnectURL: e.Link}
-	for _, d := range scope.All() {
+	for _, d := range s.offered {
 		v.Access = append(v.Access, access{Scope: d.Name, Text: d.Text, Allowed: allowed(p, d.Name)})
 	}
 	return v
+}
+
+// missingFor are the Google scopes that a scope lacks, seen from what the app
+// holds: there a broader scope serves a narrower one, and one that stands in
+// serves in its own way.
+func missingFor(p *bearer.Principal, d scope.Definition, c *credential.Credential) oauth.Scopes {
+	need := oauth.NewScopes(d.Google...)
+	if allowed(p, d.Name) {
+		return scope.Lacking(p.Scopes, scope.Ask(p.Scopes, need), c.Scopes)
+	}
+	return scope.Missing(oauth.NewScopes(d.Name), c.Scopes)
 }
 
 func allowed(p *bearer.Principal, name string) bool {

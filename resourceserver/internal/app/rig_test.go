@@ -96,7 +96,7 @@ func start(t *testing.T, change ...func(*config.Server)) *rig {
 	r.mcp = r.origin + "/mcp"
 	r.as = newAuthority(t, r.mcp, oauth2.Config{
 		ClientID: "id", ClientSecret: "sec", RedirectURL: redirect, Endpoint: oauth2.Endpoint{AuthURL: googleURL + "/o/oauth2/v2/auth", TokenURL: googleURL + "/token"},
-		Scopes: append([]string{"openid", "email"}, scope.GoogleFor(scope.Names()).Slice()...),
+		Scopes: append([]string{"openid", "email"}, scope.GoogleFor(scope.Baseline()).Slice()...),
 	})
 	resource, err := oauth.ParseResource(r.mcp)
 	if err != nil {

@@ -112,7 +112,6 @@ func build(c *config.Server, log *slog.Logger) (*server, error) {
 func allTools(api *googleapi.API, credentials *credential.Credentials) ([]*tool.Tool, error) {
 	var all []*tool.Tool
 	for _, product := range []func() ([]*tool.Tool, error){
-		func() ([]*tool.Tool, error) { return account.Tools(credentials) },
 		func() ([]*tool.Tool, error) { return calendar.Tools(api, nil) },
 		func() ([]*tool.Tool, error) { return drive.Tools(api) },
 		func() ([]*tool.Tool, error) { return gmail.Tools(api) },
@@ -123,6 +122,15 @@ func allTools(api *googleapi.API, credentials *credential.Credentials) ([]*tool.
 		}
 		all = append(all, tools...)
 	}
+	offered := oauth.NewScopes("accounts")
+	for _, t := range all {
+		offered = offered.Union(t.Scopes)
+	}
+	tools, err := account.Tools(credentials, offered)
+	if err != nil {
+		return nil, fmt.Errorf("making tools: %w", err)
+	}
+	all = append(all, tools...)
 	slices.SortFunc(all, func(a, b *tool.Tool) int {
 		if a.Name < b.Name {
 			return -1

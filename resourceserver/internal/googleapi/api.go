@@ -13,6 +13,7 @@ import (
 	"google.golang.org/api/option"
 
 	"latchkey/pkg/httpx"
+	"latchkey/pkg/scope"
 	"latchkey/resourceserver/internal/bearer"
 	"latchkey/resourceserver/internal/credential"
 	"latchkey/resourceserver/internal/tool"
@@ -75,14 +76,15 @@ func (a *API) Open(ctx context.Context, account string) (*Session, error) {
 	}, nil
 }
 
-// NeedOf is what the running tool may ask the exchange for: its own least scopes
-// and no others.
+// NeedOf is what the running tool may ask the exchange for: its own least
+// scopes, or those of the scope that stands in for them (scope.Ask), and no
+// others.
 func NeedOf(ctx context.Context, account string) (credential.Need, error) {
 	p, t := bearer.From(ctx), tool.Current(ctx)
 	if p == nil || t == nil {
 		return credential.Need{}, errors.New("opening a Google session outside a tool call")
 	}
-	return credential.Need{Principal: p, Scopes: t.Google, Account: account, Tool: t.Name, RequestID: httpx.RequestID(ctx)}, nil
+	return credential.Need{Principal: p, Scopes: scope.Ask(p.Scopes, t.Google), Account: account, Tool: t.Name, RequestID: httpx.RequestID(ctx)}, nil
 }
 
 // Options are the options of a generated client. path is the service's path

@@ -1,7 +1,8 @@
 // Package discovery reads the Discovery documents that google.golang.org/api
-// ships and reduces them to what a stand-in for Google enforces: which method a
-// request is, and which scopes allow it. It is used by the generator and by
-// the test that finds drift.
+// ships and reduces them to what a stand-in for Google enforces and the scope
+// registry knows: which method a request is, which scopes allow it, and what
+// Google says of them. It is used by the generators and by the test that finds
+// drift.
 package discovery
 
 import (
@@ -28,9 +29,30 @@ var Documents = []string{
 	"calendar/v3/calendar", "docs/v1/docs", "drive/v3/drive", "gmail/v1/gmail", "people/v1/people", "sheets/v4/sheets", "tasks/v1/tasks",
 }
 
+// Workspace are the APIs that the scope registry (pkg/scope) knows: the whole
+// of what the tools of the resource server are made of.
+var Workspace = append([]string{"chat/v1/chat", "forms/v1/forms", "meet/v2/meet", "slides/v1/slides"}, Documents...)
+
+// API is one document, reduced.
+type API struct {
+	Name    string            // e.g. gmail
+	Methods []Method          // sorted by ID
+	Scopes  map[string]string // every scope the API knows, with Google's words for it
+}
+
 type document struct {
+	Name        string              `json:"name"`
+	Auth        auth                `json:"auth"`
 	ServicePath string              `json:"servicePath"`
 	Resources   map[string]resource `json:"resources"`
+}
+
+type auth struct {
+	OAuth2 struct {
+		Scopes map[string]struct {
+			Description string `json:"description"`
+		} `json:"scopes"`
+	} `json:"oauth2"`
 }
 
 type resource struct {
@@ -47,14 +69,30 @@ type method struct {
 	SupportsMediaUpload bool     `json:"supportsMediaUpload"`
 }
 
-// Read reads every document from the module that the build uses.
+// Read reads the methods that the stand-in knows, sorted by ID.
 func Read() ([]Method, error) {
+	apis, err := ReadAPIs(Documents)
+	if err != nil {
+		return nil, err
+	}
+	var all []Method
+	for _, a := range apis {
+		all = append(all, a.Methods...)
+	}
+	slices.SortFunc(all, byID)
+	return all, nil
+}
+
+func byID(a, b Method) int { return strings.Compare(a.ID, b.ID) }
+
+// ReadAPIs reads documents from the module that the build uses.
+func ReadAPIs(documents []string) ([]API, error) {
 	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "google.golang.org/api").Output()
 	if err != nil {
 		return nil, fmt.Errorf("finding google.golang.org/api: %w", err)
 	}
-	var all []Method
-	for _, name := range Documents {
+	var all []API
+	for _, name := range documents {
 		b, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(out)), filepath.FromSlash(name)+"-api.json"))
 		if err != nil {
 			return nil, fmt.Errorf("reading Discovery document: %w", err)
@@ -63,11 +101,16 @@ func Read() ([]Method, error) {
 		if err := json.Unmarshal(b, &d); err != nil {
 			return nil, fmt.Errorf("decoding %s: %w", name, err)
 		}
+		a := API{Name: d.Name, Scopes: map[string]string{}}
 		for _, r := range d.Resources {
-			collect(d.ServicePath, r, &all)
+			collect(d.ServicePath, r, &a.Methods)
 		}
+		slices.SortFunc(a.Methods, byID)
+		for s, words := range d.Auth.OAuth2.Scopes {
+			a.Scopes[s] = words.Description
+		}
+		all = append(all, a)
 	}
-	slices.SortFunc(all, func(a, b Method) int { return strings.Compare(a.ID, b.ID) })
 	return all, nil
 }
 
