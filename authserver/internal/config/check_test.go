@@ -18,7 +18,7 @@ func valid() config.Serve {
 		KEKFile: "kek.json", RSClientID: "rs", RSJWKSFile: "rs.json", GoogleClientID: "id", GoogleSecret: "s",
 		GoogleIssuer: "https://accounts.google.com", GoogleAuthURL: "https://a.example/auth", GoogleTokenURL: "https://a.example/token",
 		GoogleJWKSURL: "https://a.example/certs", GoogleRevokeURL: "https://a.example/revoke",
-		AccessTokenTTL: 10 * time.Minute, RefreshGrace: time.Minute,
+		AccessTokenTTL: 10 * time.Minute, RefreshGrace: time.Minute, ConsentProfile: "full",
 	}
 }
 
@@ -66,6 +66,7 @@ func check(t *testing.T) {
 		"keys of signals over http": {func(s *config.Serve) {
 			s.GoogleSignals, s.GoogleSignalsIssuer, s.GoogleSignalsJWKSURL = "on", "https://accounts.google.com/", "http://a.example/certs"
 		}, "GOOGLE_SIGNALS_JWKS_URL"},
+		"a profile that does not exist":           {func(s *config.Serve) { s.ConsentProfile = "everything" }, "CONSENT_PROFILE"},
 		"internal URL on a private network, http": {func(s *config.Serve) { s.InternalURL = "http://authserver:8081" }, ""},
 	} {
 		s := valid()

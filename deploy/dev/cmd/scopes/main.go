@@ -26,6 +26,11 @@ func main() {
 	}
 }
 
+// files are what is written, by its place in the repository.
+var files = map[string]func(*surveyed) ([]byte, error){
+	"pkg/scope/google.go": table, "pkg/scope/methods_test.go": accepted, "authserver/docs/scopes.md": document,
+}
+
 func run() error {
 	if len(os.Args) != 2 {
 		return fmt.Errorf("usage: scopes ROOT")
@@ -38,9 +43,7 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	for name, write := range map[string]func(*surveyed) ([]byte, error){
-		"pkg/scope/google.go": table, "pkg/scope/methods_test.go": accepted, "authserver/docs/scopes.md": document,
-	} {
+	for name, write := range files {
 		b, err := write(known)
 		if err != nil {
 			return fmt.Errorf("making %s: %w", name, err)
