@@ -166,6 +166,29 @@ func TestAccountStatus(t *testing.T) {
 	}
 }
 
+// TestAccountStatusOfBroadScopes: what one scope covers works and is said to; what another app was granted is missing here.
+func TestAccountStatusOfBroadScopes(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	r.as.set(func() {
+		r.as.answer = func(map[string]string) (int, any) {
+			token := r.as.googleToken(false)
+			token.Scope = "openid https://www.googleapis.com/auth/gmail.modify"
+			return 200, token
+		}
+	})
+	for scopes, want := range map[string]bool{"accounts gmail.organize": true, "accounts gmail.read": false} {
+		out := r.call(r.as.mint(scopes), "account_status", nil)
+		mail, _ := field(out.Data, "access", 3).(map[string]any)
+		if mail["scope"] != "gmail.read" || mail["allowed"] != true || mail["works"] != want {
+			t.Errorf("%s: %v", scopes, out.Data)
+		}
+		if _, told := out.Data["problem"]; told == want {
+			t.Errorf("%s: problem %v", scopes, out.Data["problem"])
+		}
+	}
+}
+
 // TestExchangeRefusals: DESIGN §6, one row per line of its table.
 func TestExchangeRefusals(t *testing.T) {
 	t.Parallel()
