@@ -124,8 +124,12 @@ func (c *Clients) Used(ctx context.Context, t *tenant.Tenant, found *client.Clie
 	}
 }
 
-// fromMemory serves a client from the cache while the tenant admits it.
+// fromMemory serves a client from the cache while the tenant admits it: a
+// document that is no longer admitted is not served on for the rest of a minute.
 func (c *Clients) fromMemory(t *tenant.Tenant, id string) (*client.Client, bool) {
+	if isDocument(id) && !admits(t.Documents, id) {
+		return nil, false
+	}
 	c.mu.RLock()
 	e, ok := c.cached[key{t.ID, id}]
 	c.mu.RUnlock()

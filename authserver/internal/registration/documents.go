@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"latchkey/authserver/internal/client"
@@ -19,7 +20,8 @@ const (
 	// whatever its headers say: our upper bound for caching (SEP-991: 24 h).
 	knownFor = 24 * time.Hour
 	// staleFor is how long the last good copy serves them while the host does not
-	// answer. A host that then answers that the document is gone ends it.
+	// answer with a document. A host that answers that it is gone, or with another
+	// one, ends it.
 	staleFor = 7 * 24 * time.Hour
 	// fetchTime bounds a fetch with its bookkeeping.
 	fetchTime = 5 * time.Second
@@ -38,11 +40,11 @@ type Document struct {
 // document finds a client by its document: a copy that is good enough, else a
 // fetch. fresh asks for one that is still fresh by its own headers.
 func (c *Clients) document(ctx context.Context, t *tenant.Tenant, id, source string, fresh bool) (*client.Client, error) {
+	if err := checkDocumentURL(id); err != nil { // first: nothing else is written into the log
+		return nil, errors.Join(err, client.ErrNotFound)
+	}
 	if err := c.admit(ctx, t, id); err != nil {
 		return nil, err
-	}
-	if err := checkDocumentURL(id); err != nil {
-		return nil, errors.Join(err, client.ErrNotFound)
 	}
 	kept, err := c.Store.Document(ctx, t.ID, id)
 	if err != nil && !errors.Is(err, client.ErrNotFound) {
@@ -56,32 +58,47 @@ func (c *Clients) document(ctx context.Context, t *tenant.Tenant, id, source str
 	if err == nil {
 		return fetched, nil
 	}
-	var verdict *DocumentError
-	if !errors.As(err, &verdict) && !fresh && kept != nil && now.Sub(kept.Fetched) < staleFor {
+	if !withdrawn(err) && !fresh && kept != nil && now.Sub(kept.Fetched) < staleFor {
 		c.Log.Warn("using an old copy of a client's metadata document", "client", id, "error", err)
 		return c.use(t, kept)
 	}
 	return nil, err
 }
 
-// admit applies the tenant's policy for documents (MCP 2026-07-28, trust
-// policies).
-func (c *Clients) admit(ctx context.Context, t *tenant.Tenant, id string) error {
-	switch t.Documents.Mode {
-	case tenant.AdmitOpen:
-		return nil
-	case tenant.AdmitReportOnly:
-		if !listed(t.Documents, id) {
-			httpx.Annotate(ctx, slog.Bool("client_would_be_refused", true))
-			c.Log.Info("client metadata document is not on the list: admitted, because the mode is report-only", "tenant", t.ID.String(), "client", id)
-		}
-		return nil
+// admits is the tenant's policy for documents (MCP 2026-07-28, trust policies).
+func admits(a tenant.Admission, id string) bool {
+	switch a.Mode {
+	case tenant.AdmitOpen, tenant.AdmitReportOnly:
+		return true
 	case tenant.AdmitListed:
-		if listed(t.Documents, id) {
-			return nil
-		}
+		return listed(a, id)
 	}
-	return errors.Join(&DocumentError{Advice: "The administrator of this service has not admitted this app."}, client.ErrNotFound)
+	return false
+}
+
+// admit applies the policy, and reports what a stricter one would refuse.
+func (c *Clients) admit(ctx context.Context, t *tenant.Tenant, id string) error {
+	if !admits(t.Documents, id) {
+		return errors.Join(&DocumentError{Advice: "The administrator of this service has not admitted this app."}, client.ErrNotFound)
+	}
+	if t.Documents.Mode == tenant.AdmitReportOnly && !listed(t.Documents, id) {
+		httpx.Annotate(ctx, slog.Bool("client_would_be_refused", true))
+		c.Log.Info("client metadata document is not on the list: admitted, because the mode is report-only", "tenant", t.ID.String(), "client", id)
+	}
+	return nil
+}
+
+// withdrawn reports whether the publisher itself took a document back: it is
+// gone, or there is another one at its address. A refusal of the host, a
+// challenge for robots, a redirect or a page say nothing of the kind, and must
+// not sign anybody out (DESIGN §1.5).
+func withdrawn(err error) bool {
+	var status *outbound.StatusError
+	if errors.As(err, &status) {
+		return status.Status == http.StatusNotFound || status.Status == http.StatusGone
+	}
+	var verdict *DocumentError
+	return errors.As(err, &verdict) && !errors.Is(err, outbound.ErrInvalid) && !errors.Is(err, outbound.ErrRefused)
 }
 
 func (c *Clients) use(t *tenant.Tenant, d *Document) (*client.Client, error) {

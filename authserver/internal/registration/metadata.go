@@ -109,9 +109,13 @@ func checkRedirects(uris, custom []string) error {
 
 // fillType infers application_type from the redirect URIs when it is absent:
 // OpenID's default, web, would break loopback clients (MCP 2026-07-28,
-// SEP-837).
+// SEP-837). A web client must not use localhost, https or not (OpenID
+// Connect Registration §2).
 func (m *metadata) fillType(c *client.Client) error {
-	native := slices.ContainsFunc(c.RedirectURIs, func(uri string) bool { return !strings.HasPrefix(uri, "https://") })
+	native := slices.ContainsFunc(c.RedirectURIs, func(uri string) bool {
+		u, err := url.Parse(uri)
+		return err != nil || u.Scheme != "https" || oauth.LoopbackHost(u.Hostname())
+	})
 	switch m.ApplicationType {
 	case "":
 		c.ApplicationType = client.Web
@@ -122,7 +126,7 @@ func (m *metadata) fillType(c *client.Client) error {
 		c.ApplicationType = client.Native
 	case string(client.Web):
 		if native {
-			return oauth.NewError(oauth.InvalidRedirectURI, "A client of application_type web may have https redirect URIs only; use application_type native for loopback.")
+			return oauth.NewError(oauth.InvalidRedirectURI, "A client of application_type web may have https redirect URIs only, not on localhost; use application_type native for loopback.")
 		}
 		c.ApplicationType = client.Web
 	default:
