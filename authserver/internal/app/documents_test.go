@@ -188,7 +188,7 @@ func documentChanges(t *testing.T) {
 // TestDocumentHostIsDown: DESIGN §1.5: a host that does not answer signs nobody out; one that says the document is gone does.
 func TestDocumentHostIsDown(t *testing.T) {
 	t.Parallel()
-	t.Run("AS-T16 a host that is down signs nobody out, a document that is gone is invalid_client", documentHostIsDown)
+	t.Run("AS-T16 AS-C6 a host that is down signs nobody out, a document that is gone is invalid_client", documentHostIsDown)
 }
 
 func documentHostIsDown(t *testing.T) {
@@ -211,13 +211,30 @@ func documentHostIsDown(t *testing.T) {
 	s.Host.Answer("/client.json", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })
 	execSQL(t, s.DSN, `UPDATE client_documents SET fetched_at = now() - interval '2 days', fresh_until = now() - interval '1 day'`)
 	refresh(http.StatusOK)
+	// Nor does a host that does not like robots today, moved, or shows a page: the publisher has taken nothing back.
+	for _, status := range []int{http.StatusForbidden, http.StatusTooManyRequests, http.StatusUnauthorized, http.StatusFound, http.StatusOK} {
+		s.Host.Answer("/client.json", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/html")
+			w.Header().Set("Location", "/elsewhere")
+			w.WriteHeader(status)
+		})
+		refresh(http.StatusOK)
+	}
+	s.Host.Answer("/client.json", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })
 	execSQL(t, s.DSN, `UPDATE client_documents SET fetched_at = now() - interval '8 days'`)
 	if out := refresh(http.StatusServiceUnavailable); out["error"] != "temporarily_unavailable" {
 		t.Errorf("%v", out)
 	}
-	s.Host.Answer("/client.json", http.NotFound)
+	execSQL(t, s.DSN, `UPDATE client_documents SET fetched_at = now() - interval '2 days'`)
+	for _, status := range []int{http.StatusNotFound, http.StatusGone} {
+		s.Host.Answer("/client.json", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })
+		if out := refresh(http.StatusUnauthorized); out["error"] != "invalid_client" {
+			t.Errorf("%d: %v", status, out)
+		}
+	}
+	s.Host.PublishClient(t, "/client.json", map[string]any{"client_id": s.Host.URL + "/other.json"})
 	if out := refresh(http.StatusUnauthorized); out["error"] != "invalid_client" {
-		t.Errorf("%v", out)
+		t.Errorf("another document at its address: %v", out)
 	}
 }
 

@@ -93,6 +93,11 @@ func TestAuthorizeErrors(t *testing.T) {
 		"A28 request object":                   {func(q url.Values) { q.Set("request", "x") }, "request_not_supported"},
 		"A28 A12 request URI":                  {func(q url.Values) { q.Set("request_uri", "https://evil.example/r") }, "request_uri_not_supported"},
 		"AS-A19 A9 prompt none cannot be done": {func(q url.Values) { q.Set("prompt", "none") }, "interaction_required"},
+		"AS-A24 prompt none and another":       {func(q url.Values) { q.Set("prompt", "none login") }, "invalid_request"},
+		"AS-A24 max_age is no number":          {func(q url.Values) { q.Set("max_age", "soon") }, "invalid_request"},
+		"AS-A24 max_age is negative":           {func(q url.Values) { q.Set("max_age", "-1") }, "invalid_request"},
+		"AS-A24 max_age is empty":              {func(q url.Values) { q.Set("max_age", "") }, "invalid_request"},
+		"AS-A24 max_age beyond every number":   {func(q url.Values) { q.Set("max_age", "99999999999999999999") }, "invalid_request"},
 		"form_post is not offered":             {func(q url.Values) { q.Set("response_mode", "form_post") }, "invalid_request"},
 		"state longer than its limit":          {func(q url.Values) { q.Set("state", strings.Repeat("s", 3000)) }, "invalid_request"},
 	} {

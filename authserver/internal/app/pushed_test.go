@@ -8,6 +8,7 @@ import (
 
 	"latchkey/authserver/internal/authtest"
 	"latchkey/authserver/internal/pgtest"
+	"latchkey/pkg/oauth"
 )
 
 // TestPushedRequests: RFC 9126: a request pushed by a client that proved itself leads to a code; the link carries nothing else.
@@ -118,5 +119,31 @@ func TestPushedRequestReload(t *testing.T) {
 	}
 	if p, err := authtest.Browser().Get(t.Context(), link); err != nil || p.Status != http.StatusBadRequest {
 		t.Errorf("another browser: %v %d", err, p.Status)
+	}
+}
+
+// TestPushedRequestAssertion: RFC 9126 §2, and stricter: a client proves itself for the issuer or the token endpoint; the
+// address it happens to call is no name of this server.
+func TestPushedRequestAssertion(t *testing.T) {
+	t.Parallel()
+	s := authtest.Start(t)
+	key := authtest.ClientKey(t, "k")
+	id := s.RegisterWith(t, map[string]any{"token_endpoint_auth_method": "private_key_jwt", "jwks": authtest.KeySet(key)})["client_id"].(string)
+	form := with(s.VisitAs(t, id).Query, "client_assertion_type", oauth.ClientAssertionJWTBearer)
+	for audience, want := range map[string]int{s.URL: http.StatusCreated, s.URL + "/token": http.StatusCreated, s.URL + "/par": http.StatusUnauthorized, authtest.Resource: http.StatusUnauthorized} {
+		t.Run("AS-T12 audience "+strings.TrimPrefix(audience, s.URL), func(t *testing.T) {
+			assertion := authtest.Assertion(t, key, id, audience, nil)
+			status, _, out := post(t, s.URL+"/par", with(form, "client_assertion", assertion), "", "")
+			if status != want {
+				t.Errorf("%d %v", status, out)
+			}
+			if status, _, out := post(t, s.URL+"/par", with(form, "client_assertion", assertion), "", ""); status != http.StatusUnauthorized || out["error"] != "invalid_client" {
+				t.Errorf("A17 a second use: %d %v", status, out)
+			}
+		})
+	}
+	var stored string
+	if err := pgtest.QueryRow(t, s.DSN, `SELECT string_agg(row_to_json(p)::text, '') FROM pushed_requests p`, &stored); err != nil || strings.Contains(stored, "client_assertion") || strings.Contains(stored, "eyJ") {
+		t.Errorf("the assertion is stored (%v)", err)
 	}
 }

@@ -84,7 +84,8 @@ func TestRowsRequest(t *testing.T) {
 		client := s.Register(t)
 		for name, code := range map[string]string{
 			"state": "invalid_request", "scope": "invalid_request", "code_challenge": "invalid_request", "code_challenge_method": "invalid_request", "response_type": "invalid_request",
-			"prompt": "invalid_request", "login_hint": "invalid_request", "nonce": "invalid_request", "response_mode": "invalid_request", "unknown": "",
+			"prompt": "invalid_request", "login_hint": "invalid_request", "nonce": "invalid_request", "response_mode": "invalid_request", "max_age": "invalid_request",
+			"request": "invalid_request", "request_uri": "invalid_request", "display": "invalid_request", "ui_locales": "invalid_request", "resource": "invalid_target", "unknown": "",
 		} {
 			v := visit(client, authtest.Redirect)
 			v.Query[name] = []string{v.Query.Get(name), v.Query.Get(name)}
@@ -105,6 +106,23 @@ func TestRowsRequest(t *testing.T) {
 		p, err := authtest.Approve(t.Context(), b, page(t, s, b, v), v)
 		if err != nil || p.URL.Query().Get("login_hint") != "bob@example.com" {
 			t.Error(p, err)
+		}
+	})
+	t.Run("AS-A24 prompt and max_age let the person choose the account at Google again, and nothing else does", func(t *testing.T) {
+		t.Parallel()
+		for _, c := range []struct {
+			name, value string
+			again       bool
+		}{
+			{"prompt", "login", true}, {"prompt", "consent login", true}, {"prompt", "select_account", true}, {"prompt", "consent", false}, {"prompt", "", false}, {"prompt", "unknown", false},
+			{"max_age", "0", true}, {"max_age", "3600", true}, {"max_age", "2147483648", true}, {"unknown", "login", false},
+		} {
+			v := s.NewVisit(t)
+			v.Query.Set(c.name, c.value)
+			u, err := url.Parse(decide(t, s, v, "approve").Header.Get("Location"))
+			if err != nil || !strings.HasPrefix(u.String(), s.Google.URL) || slices.Contains(strings.Fields(u.Query().Get("prompt")), "select_account") != c.again {
+				t.Errorf("%s=%s: %v", c.name, c.value, u)
+			}
 		}
 	})
 	t.Run("AS-A22 a client cannot have its answer sent over plain http", func(t *testing.T) {

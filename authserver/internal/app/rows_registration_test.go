@@ -60,6 +60,8 @@ func TestRowsRegistration(t *testing.T) {
 		for _, c := range []struct{ asked, uri, want string }{
 			{"web", "https://a.example/cb", "web"}, {"native", "http://127.0.0.1/cb", "native"}, {"native", "https://a.example/cb", "native"},
 			{"", "https://a.example/cb", "web"}, {"", "http://localhost/cb", "native"}, {"", "cursor://anysphere.cursor-mcp/oauth/callback", "native"},
+			{"web", "https://localhost/cb", ""}, {"web", "https://127.0.0.1/cb", ""}, {"web", "https://[::1]:8443/cb", ""}, {"", "https://localhost/cb", "native"}, {"native", "https://localhost/cb", "native"},
+			{"web", "https://localhost.example/cb", "web"},
 			{"web", "http://localhost/cb", ""}, {"web", "cursor://anysphere.cursor-mcp/oauth/callback", ""}, {"tv", "https://a.example/cb", ""},
 		} {
 			status, out := s.Post(t, "/register", "application/json", fmt.Sprintf(`{"redirect_uris":[%q],"application_type":%q}`, c.uri, c.asked))

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"latchkey/authserver/internal/authtest"
+	"latchkey/authserver/internal/config"
 	"latchkey/authserver/internal/pgtest"
 	"latchkey/pkg/oauth"
 )
@@ -206,6 +207,49 @@ func TestRowsToken(t *testing.T) {
 		status, out := own.Replica(t).Token(t, v.Refresh(token)) // the replica remembers no client
 		refused(t, "gone client", status, out, http.StatusUnauthorized, oauth.InvalidClient)
 	})
+}
+
+// TestRowsAlgorithms: PROTOCOL AS-K1: RFC 9068 §2.1 wants RS256 beside what a tenant prefers.
+func TestRowsAlgorithms(t *testing.T) {
+	t.Parallel()
+	for _, alg := range []string{"ES256", "EdDSA", "RS256"} {
+		t.Run("AS-K1 AS-K6 a tenant's tokens are signed and verified with "+alg, func(t *testing.T) {
+			t.Parallel()
+			s := authtest.Start(t, func(c *config.Server) { c.AccessTokenAlg = alg })
+			v := s.NewVisit(t)
+			out := s.SignIn(t, v)
+			h := header(t, out["access_token"].(string))
+			keys, _ := document(t, ask(t, http.MethodGet, s.URL+"/jwks", "").Body)["keys"].([]any)
+			if len(keys) != 1 {
+				t.Fatal(keys)
+			}
+			if k, _ := keys[0].(map[string]any); h["alg"] != alg || h["typ"] != "at+jwt" || k["alg"] != alg || k["kid"] != h["kid"] {
+				t.Errorf("%v, published %v", h, k)
+			}
+			if _, err := s.Exchanger(t, s.Internal).Exchange(t.Context(), request(out, gmailRead)); err != nil {
+				t.Error("the exchange does not verify it: ", err)
+			}
+			reg := s.RegisterWith(t, nil)
+			if status, _, _ := post(t, s.URL+"/revoke", url.Values{"token": {out["access_token"].(string)}, "client_id": {v.Client}}, "", ""); status != http.StatusOK {
+				t.Errorf("revoking: %d", status)
+			}
+			if status, refusal := s.Token(t, v.Refresh(out["refresh_token"].(string))); status != http.StatusBadRequest || refusal["error"] != "invalid_grant" {
+				t.Errorf("the revocation did not understand the token: %d %v", status, refusal)
+			}
+			// A token whose header names another algorithm is none of ours.
+			head, rest, _ := strings.Cut(out["access_token"].(string), ".")
+			raw, err := base64.RawURLEncoding.DecodeString(head)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, other := range []string{"none", "HS256", "PS256", "ES384"} {
+				forged := base64.RawURLEncoding.EncodeToString([]byte(strings.Replace(string(raw), `"`+alg+`"`, `"`+other+`"`, 1))) + "." + rest
+				if _, _, out := post(t, s.URL+"/introspect", url.Values{"token": {forged}}, reg["client_id"].(string), reg["client_secret"].(string)); out["active"] != false {
+					t.Errorf("%s: %v", other, out)
+				}
+			}
+		})
+	}
 }
 
 // TestRowsAccessToken: PROTOCOL 1.6.

@@ -68,7 +68,7 @@ func (h *RevocationHandler) list(w http.ResponseWriter, r *http.Request) (*wire.
 		return nil, err
 	}
 	milliseconds, err := strconv.ParseInt(r.URL.Query().Get("since"), 10, 64)
-	if err != nil || milliseconds < 0 {
+	if err != nil || milliseconds < 0 || milliseconds > h.Now().Add(maxBack).UnixMilli() { // nobody's clock is a day ahead
 		return nil, fail(oauth.InvalidRequest, "since must be a Unix time in milliseconds.")
 	}
 	err = h.Store.BurnAssertion(r.Context(), tenant.DefaultID, caller) // a resource server belongs to the deployment, so its row does to the default tenant

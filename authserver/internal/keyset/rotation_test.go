@@ -133,6 +133,11 @@ func published(t testing.TB, s *keyset.Set) []string {
 // TestLifeOfAKey: AS-K6: over a rotation: published before it signs, published until its last token is dead, then gone.
 func TestLifeOfAKey(t *testing.T) {
 	t.Parallel()
+	t.Run("AS-K6 a key is published before it signs and stays until its last token is dead", lifeOfAKey)
+}
+
+func lifeOfAKey(t *testing.T) {
+	t.Parallel()
 	f := setUp(t)
 	timing, c := keyset.DefaultTiming(), keyset.Config{}
 	life := tenant.DefaultLifetimes().AccessToken
@@ -238,6 +243,11 @@ func TestShortenedLifeTakesNoKeyAway(t *testing.T) {
 // TestAlgorithms: AS-K1: RS256 and EdDSA besides ES256; a changed setting is a rotation, never a signature with a key
 // that nobody knows, and verifiers take the algorithm from the key.
 func TestAlgorithms(t *testing.T) {
+	t.Parallel()
+	t.Run("AS-K1 a changed algorithm is a rotation, and all three verify", algorithms)
+}
+
+func algorithms(t *testing.T) {
 	t.Parallel()
 	f := setUp(t)
 	timing := keyset.DefaultTiming()
