@@ -22,6 +22,9 @@ func FuzzCookies(f *testing.F) {
 	f.Add("__Host-latchkey-csrf=\"quoted\"; a")
 	f.Add("__HOST-latchkey-csrf=x;;=;\x00")
 	f.Fuzz(func(t *testing.T, header string) {
+		if strings.ContainsFunc(header, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
+			return // net/http answers such a header with 400 (RFC 9110 §5.5)
+		}
 		r := &http.Request{Header: http.Header{"Cookie": {header}}}
 		value := web.Cookie(r, issuer, "latchkey-csrf")
 		// Spaces around a name are nobody's: browsers trim them before they apply the
