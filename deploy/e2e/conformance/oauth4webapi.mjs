@@ -1,13 +1,15 @@
 // oauth4webapi reads every response strictly, from the protected resource's
 // metadata to revocation. usage: oauth4webapi.mjs MCP_URL PERSON_PROGRAM
 import * as oauth from "oauth4webapi";
-import { callTool, listen, same } from "./person.mjs";
+import { callTool, challenge, listen, same } from "./person.mjs";
 
 const [mcpURL, person] = process.argv.slice(2);
 const insecure = { [oauth.allowInsecureRequests]: true };
 const callback = await listen(person);
 const resource = new URL(mcpURL);
-const protectedResource = await oauth.processResourceDiscoveryResponse(resource, await oauth.resourceDiscoveryRequest(resource, insecure));
+const answer = await oauth.resourceDiscoveryRequest(resource, insecure);
+same(answer.url, (await challenge(mcpURL)).href, "where the 401 says the resource is described");
+const protectedResource = await oauth.processResourceDiscoveryResponse(resource, answer);
 const issuer = new URL(protectedResource.authorization_servers[0]);
 let as;
 for (const algorithm of ["oidc", "oauth2"]) {
@@ -31,11 +33,12 @@ for (const method of ["none", "client_secret_basic", "client_secret_post", "priv
     code_challenge: await oauth.calculatePKCECodeChallenge(verifier), code_challenge_method: "S256",
   };
   const pushed = await oauth.processPushedAuthorizationResponse(as, client, await oauth.pushedAuthorizationRequest(as, client, authentication, parameters, insecure));
+  await challenge(mcpURL);
   const url = new URL(as.authorization_endpoint);
   url.search = new URLSearchParams({ client_id: client.client_id, request_uri: pushed.request_uri });
-  const answer = oauth.validateAuthResponse(as, client, await callback.visit(url), state);
+  const response = oauth.validateAuthResponse(as, client, await callback.visit(url), state);
   const additional = { additionalParameters: { resource: mcpURL }, ...insecure };
-  const tokens = await oauth.processAuthorizationCodeResponse(as, client, await oauth.authorizationCodeGrantRequest(as, client, authentication, answer, callback.redirectUrl, verifier, additional));
+  const tokens = await oauth.processAuthorizationCodeResponse(as, client, await oauth.authorizationCodeGrantRequest(as, client, authentication, response, callback.redirectUrl, verifier, additional));
   const claims = await oauth.validateJwtAccessToken(as, new Request(mcpURL, { headers: { Authorization: `Bearer ${tokens.access_token}` } }), protectedResource.resource, insecure);
   same([claims.iss, claims.client_id, claims.scope], [as.issuer, client.client_id, "gmail.read"], "RFC 9068 claims");
   await callTool(mcpURL, tokens.access_token);
@@ -48,6 +51,6 @@ for (const method of ["none", "client_secret_basic", "client_secret_post", "priv
   await oauth.processRevocationResponse(await oauth.revocationRequest(as, client, authentication, fresh.refresh_token, insecure));
   const refused = await oauth.processRefreshTokenResponse(as, client, await oauth.refreshTokenGrantRequest(as, client, authentication, fresh.refresh_token, additional)).then(() => "accepted", (error) => error.error);
   same(refused, "invalid_grant", "a refresh after the revocation");
-  console.log(`  ${method}: register, pushed request, iss, code, RFC 9068 token, tool, refresh, tool${method === "none" ? "" : ", introspect"}, revoke`);
+  console.log(`  ${method}: 401, register, pushed request, iss, code, RFC 9068 token, tool, refresh, tool${method === "none" ? "" : ", introspect"}, revoke`);
 }
 callback.close();

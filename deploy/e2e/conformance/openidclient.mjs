@@ -1,14 +1,17 @@
-// openid-client with each way to authenticate: discovery, dynamic registration,
-// pushed request, code, tool, refresh, introspection, revocation.
-// usage: openidclient.mjs MCP_URL ISSUER PERSON_PROGRAM MACHINE_CLIENT_JSON KEYED_DOCUMENT_URL KEY_JWK
+// openid-client with each way to authenticate: 401, discovery, dynamic
+// registration, pushed request, code, tool, refresh, introspection, revocation.
+// usage: openidclient.mjs MCP_URL PERSON_PROGRAM MACHINE_CLIENT_JSON KEYED_DOCUMENT_URL KEY_JWK
 import { readFileSync } from "node:fs";
 import * as oidc from "openid-client";
 import { exportJWK, generateKeyPair, importJWK } from "jose";
-import { callTool, listen, same } from "./person.mjs";
+import { callTool, challenge, listen, same } from "./person.mjs";
 
-const [mcpURL, issuer, person, machineFile, documentURL, documentKey] = process.argv.slice(2);
+const [mcpURL, person, machineFile, documentURL, documentKey] = process.argv.slice(2);
 const insecure = { algorithm: "oauth2", execute: [oidc.allowInsecureRequests] };
 const callback = await listen(person);
+const described = await (await fetch(await challenge(mcpURL))).json();
+same(described.resource, mcpURL, "the resource that the 401 leads to");
+const issuer = described.authorization_servers[0];
 
 const keys = async (alg) => {
   const pair = await generateKeyPair(alg);
@@ -25,6 +28,7 @@ const run = async (name, metadata, authentication, pushed) => {
     code_challenge: await oidc.calculatePKCECodeChallenge(verifier), code_challenge_method: "S256",
   };
   const url = pushed ? await oidc.buildAuthorizationUrlWithPAR(config, parameters) : oidc.buildAuthorizationUrl(config, parameters);
+  await challenge(mcpURL);
   const landed = await callback.visit(url);
   const tokens = await oidc.authorizationCodeGrant(config, landed, { pkceCodeVerifier: verifier, expectedState: state }, { resource: mcpURL });
   await callTool(mcpURL, tokens.access_token);
@@ -39,7 +43,7 @@ const run = async (name, metadata, authentication, pushed) => {
   const refused = await oidc.refreshTokenGrant(config, fresh.refresh_token).then(() => "accepted", (error) => error.error);
   same(refused, "invalid_grant", "a refresh after the revocation");
   if (name !== "none") same((await oidc.tokenIntrospection(config, fresh.access_token)).active, false, "introspection after the revocation");
-  console.log(`  ${name}${pushed ? ", pushed request" : ""}: ${metadata ? "register, " : ""}code, tool, refresh, tool${name === "none" ? "" : ", introspect"}, revoke`);
+  console.log(`  ${name}${pushed ? ", pushed request" : ""}: 401, ${metadata ? "register, " : ""}code, tool, refresh, tool${name === "none" ? "" : ", introspect"}, revoke`);
 };
 
 for (const pushed of [false, true]) {

@@ -59,7 +59,7 @@ const read = async (client) => {
 
 const client = await connect();
 console.log("  tools:", (await client.listTools()).tools.map((tool) => tool.name).join(" "));
-console.log("  result:", await read(client));
+console.log("  401, then a result:", await read(client));
 // An access token that no longer works makes the SDK refresh.
 const before = kept.tokens.refresh_token;
 kept.tokens = { ...kept.tokens, access_token: "expired" };

@@ -48,7 +48,9 @@ const run = async (mode, registration) => {
   await read(client);
   if (!before || kept.tokens.refresh_token === before || authorizations !== 1) throw new Error("the refresh token was not rotated, or the person was asked again");
   if (registration === "document") same(kept.client.client_id, documentURL, "client id");
-  console.log(`  ${typeof mode === "string" ? mode : mode.pin}, ${registration}: ${client.getNegotiatedProtocolVersion()}: tool, refresh, tool`);
+  else same([registrations, kept.client.client_id.startsWith("c_")], [1, true], "registrations");
+  same(client.getNegotiatedProtocolVersion() === "2026-07-28", mode !== "legacy", "protocol version 2026-07-28");
+  console.log(`  ${typeof mode === "string" ? mode : mode.pin}, ${registration}: ${client.getNegotiatedProtocolVersion()}: 401, tool, refresh, tool`);
   await client.close();
   callback.close();
 };

@@ -42,7 +42,7 @@ func main() {
 			fmt.Fprintf(os.Stderr, "%s: %v\n", c.name, err)
 			os.Exit(1)
 		}
-		fmt.Println("  " + c.name + ": tool result, refresh, tool result")
+		fmt.Println("  " + c.name + ": 401, tool result, refresh, tool result")
 	}
 }
 
@@ -147,6 +147,9 @@ func plainOAuth2(ctx context.Context, mcpURL string) error {
 		return err
 	}
 	_ = resp.Body.Close()
+	if resp.StatusCode != http.StatusUnauthorized {
+		return fmt.Errorf("without a token: status %d", resp.StatusCode)
+	}
 	_, after, _ := strings.Cut(resp.Header.Get("WWW-Authenticate"), `resource_metadata="`)
 	metadataURL, _, _ := strings.Cut(after, `"`)
 	var prm struct {
