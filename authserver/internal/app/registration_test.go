@@ -16,8 +16,8 @@ import (
 	"latchkey/authserver/internal/pgtest"
 )
 
-// TestRegistrationsOfRealClients replays what real clients send (PROTOCOL 3.2): registration bodies as their sources and
-// bug reports show them, with the answers that they need.
+// TestRegistrationsOfRealClients replays what real clients send (PROTOCOL 3.2): registration bodies recorded from the
+// programs, or, of those that are services, as their sources and bug reports show them; with the answers that they need.
 func TestRegistrationsOfRealClients(t *testing.T) {
 	t.Parallel()
 	t.Run("AS-R1 AS-R2 AS-R3 AS-R4 AS-R5 AS-R7 AS-R12 AS-R13 what real clients send is registered as they need it", registrationsOfRealClients)
@@ -27,7 +27,7 @@ func registrationsOfRealClients(t *testing.T) {
 	t.Parallel()
 	s := authtest.Start(t)
 	files, err := filepath.Glob("testdata/registrations/*.json")
-	if err != nil || len(files) < 12 {
+	if err != nil || len(files) < 18 {
 		t.Fatal(len(files), err)
 	}
 	for _, file := range files {
