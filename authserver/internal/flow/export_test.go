@@ -18,3 +18,6 @@ func Parse(ctx context.Context, c Clients, t *tenant.Tenant, raw string) (redire
 	}
 	return a.RedirectURI, nil
 }
+
+// SingleValued are the parameters that may be given once.
+var SingleValued = singleValued

@@ -3,6 +3,7 @@ package flow_test
 import (
 	"context"
 	"errors"
+	"net/url"
 	"slices"
 	"testing"
 
@@ -28,7 +29,7 @@ func (c clients) Client(_ context.Context, _ *tenant.Tenant, id string) (*client
 }
 
 // FuzzParse: whatever the query, the person is sent to a registered redirect
-// URI or nowhere.
+// URI or nowhere, and what is accepted is a code request with PKCE.
 func FuzzParse(f *testing.F) {
 	known := clients{"c1": {ID: "c1", RedirectURIs: []string{"https://a.example/cb", "http://127.0.0.1/cb"}, GrantTypes: []oauth.GrantType{oauth.GrantAuthorizationCode}}}
 	issuer, err := oauth.ParseIssuerURL("https://auth.example.com")
@@ -58,8 +59,18 @@ func FuzzParse(f *testing.F) {
 		if uri != "" && !slices.Contains(known["c1"].RedirectURIs, uri) && !known["c1"].MatchRedirect(uri) {
 			t.Errorf("leads to %q", uri)
 		}
-		if uri == "" && err == nil {
-			t.Error("neither accepted nor refused")
+		if err != nil {
+			return
+		}
+		// OAuth 2.1 §3.1, §4.1.1: accepted is one code request with one S256 challenge and nothing said twice.
+		q, _ := url.ParseQuery(query)
+		for name, values := range q {
+			if len(values) > 1 && slices.Contains(flow.SingleValued, name) {
+				t.Errorf("accepted %s %d times", name, len(values))
+			}
+		}
+		if uri == "" || q.Get("response_type") != "code" || q.Get("code_challenge_method") != "S256" || len(q.Get("code_challenge")) != 43 || len(q["client_id"]) != 1 || len(q["redirect_uri"]) > 1 || len(q["resource"]) > 1 || q.Has("request") || q.Has("request_uri") {
+			t.Errorf("accepted %q", query)
 		}
 	})
 }

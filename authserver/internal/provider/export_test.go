@@ -14,3 +14,6 @@ func ParseToken(t *tenant.Tenant, w http.ResponseWriter, r *http.Request) (grant
 	}
 	return string(q.grantType), q.client.ClientID, nil
 }
+
+// SingleValued are the parameters that may be given once.
+var SingleValued = singleValued

@@ -3,6 +3,7 @@ package provider_test
 import (
 	"errors"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -48,6 +49,13 @@ func FuzzTokenForm(f *testing.F) {
 			t.Errorf("not the protocol's error: %v", err)
 		case err == nil && (clientID == "" || !slices.Contains(grants, grantType)):
 			t.Errorf("accepted grant %q of client %q", grantType, clientID)
+		case err == nil:
+			form, _ := url.ParseQuery(body)
+			for name, values := range form { // OAuth 2.1 §3.2
+				if len(values) > 1 && (slices.Contains(provider.SingleValued, name) || name == "resource") {
+					t.Errorf("accepted %s %d times", name, len(values))
+				}
+			}
 		}
 	})
 }
