@@ -10,6 +10,7 @@ import (
 
 	"google.golang.org/api/googleapi"
 
+	"latchkey/pkg/httpx"
 	"latchkey/resourceserver/internal/tool"
 )
 
@@ -73,13 +74,13 @@ func fromGoogle(doing string, g *googleapi.Error) *tool.Error {
 	}
 	switch {
 	case g.Code == http.StatusTooManyRequests || rateLimited(reasons):
-		out.Retryable, out.RetryAfter = true, retryAfter(g.Header)
+		out.Retryable, out.RetryAfter = true, httpx.RetryAfter(g.Header)
 		return set(tool.CodeRateLimited, "Google's limit on requests was reached.", "Wait a little and call again, with fewer or smaller requests.")
 	case has("dailyLimitExceeded", "quotaExceeded"):
 		out.Retryable = true
 		return set(tool.CodeRateLimited, "Google's quota for today is used up.", "Try again later.")
 	case g.Code >= 500:
-		out.RetryAfter, out.Retryable = retryAfter(g.Header), true
+		out.RetryAfter, out.Retryable = httpx.RetryAfter(g.Header), true
 		return set(tool.CodeUnavailable, "Google has a problem right now.", "Try again shortly.")
 	case g.Code == http.StatusUnauthorized:
 		return set(tool.CodeReconnect, "Google no longer accepts the connection of this account.", "Ask the person to reconnect this server in the app.")

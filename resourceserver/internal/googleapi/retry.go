@@ -8,8 +8,9 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
-	"strconv"
 	"time"
+
+	"latchkey/pkg/httpx"
 )
 
 const (
@@ -63,7 +64,7 @@ func (t *retrier) again(r *http.Request, resp *http.Response, err error, attempt
 	case !transient(resp):
 		return 0, false
 	default:
-		if wait := retryAfter(resp.Header); wait > maxWait {
+		if wait := httpx.RetryAfter(resp.Header); wait > maxWait {
 			return 0, false
 		} else if wait > 0 {
 			pause = wait + rand.N(firstPause)
@@ -128,17 +129,6 @@ func reasonsOf(body []byte) []string {
 		}
 	}
 	return out
-}
-
-func retryAfter(h http.Header) time.Duration {
-	v := h.Get("Retry-After")
-	if seconds, err := strconv.Atoi(v); err == nil && seconds >= 0 {
-		return time.Duration(min(seconds, 3600)) * time.Second
-	}
-	if at, err := http.ParseTime(v); err == nil {
-		return max(0, min(time.Until(at), time.Hour))
-	}
-	return 0
 }
 
 // discard reads a little of a body that nobody wants, so that the connection can
