@@ -4,8 +4,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"golang.org/x/oauth2"
+
+	"latchkey/pkg/httpx"
 )
 
 // Class is what an error of Google's token endpoint means for a credential.
@@ -33,7 +36,8 @@ const (
 // Google's but the error code, so it may be logged.
 type Error struct {
 	Class Class
-	Code  string // Google's error code, "" when there was no answer
+	Code  string        // Google's error code, "" when there was no answer
+	After time.Duration // Retry-After of a Transient answer, at most a minute; 0: none was given
 	cause error
 }
 
@@ -63,6 +67,19 @@ func ClassOf(err error) Class {
 	return Transient
 }
 
+// maxAfter bounds Retry-After: a longer pause would be an outage of our own
+// making.
+const maxAfter = time.Minute
+
+// RetryAfter returns how long Google asked to be left alone, 0 if it did not.
+func RetryAfter(err error) time.Duration {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.After
+	}
+	return 0
+}
+
 // classify sorts what x/oauth2 returns. error_subtype is only in the body.
 func classify(err error) error {
 	var r *oauth2.RetrieveError
@@ -70,7 +87,7 @@ func classify(err error) error {
 		return &Error{Class: Transient, cause: err}
 	}
 	if r.Response != nil && (r.Response.StatusCode >= 500 || r.Response.StatusCode == 429) {
-		return &Error{Class: Transient, Code: fmt.Sprintf("status_%d", r.Response.StatusCode), cause: err}
+		return &Error{Class: Transient, Code: fmt.Sprintf("status_%d", r.Response.StatusCode), After: min(httpx.RetryAfter(r.Response.Header), maxAfter), cause: err}
 	}
 	var body struct {
 		Subtype string `json:"error_subtype"`

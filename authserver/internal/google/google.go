@@ -19,11 +19,15 @@ import (
 	"latchkey/pkg/secret"
 )
 
-// Timeout bounds every call to Google. It must stay below the lease of a
-// refresh, which a test of package connection asserts.
-const Timeout = 10 * time.Second
+// Timeout bounds every call to Google, and all attempts of a refresh together.
+// It must stay below the lease of a refresh, which a test of package connection
+// asserts.
+const Timeout = 8 * time.Second
 
-const maxBodyBytes = 1 << 20
+const (
+	maxBodyBytes   = 1 << 20
+	maxRefreshLife = 10 * 365 * 24 * time.Hour
+)
 
 // Config configures a Client; every field but HTTP and Now is required.
 type Config struct {
@@ -142,6 +146,10 @@ type Tokens struct {
 	ID      secret.Text // empty on refresh
 	Expires time.Time   // of Access
 	Scopes  oauth.Scopes
+
+	// RefreshExpires is when Google ends the stored refresh token: seven days after
+	// the sign-in for a client in testing mode. Zero: Google names no end.
+	RefreshExpires time.Time
 }
 
 // Exchange redeems Google's authorization code. The error is an *Error.
@@ -182,6 +190,7 @@ func (c *Client) Refresh(ctx context.Context, refresh secret.Text, scopes oauth.
 		Refresh string `json:"refresh_token"`
 		Expires int64  `json:"expires_in"`
 		Scope   string `json:"scope"`
+		Ends    any    `json:"refresh_token_expires_in"`
 		Error   string `json:"error"`
 	}
 	err = json.Unmarshal(body, &out)
@@ -189,7 +198,7 @@ func (c *Client) Refresh(ctx context.Context, refresh secret.Text, scopes oauth.
 		return nil, classify(&oauth2.RetrieveError{Response: resp, Body: body, ErrorCode: out.Error})
 	}
 	token := (&oauth2.Token{AccessToken: out.Access, RefreshToken: out.Refresh, Expiry: c.now().Add(time.Duration(out.Expires) * time.Second)}).
-		WithExtra(map[string]any{"scope": out.Scope})
+		WithExtra(map[string]any{"scope": out.Scope, "refresh_token_expires_in": out.Ends})
 	return c.tokens(token, refresh)
 }
 
@@ -208,6 +217,11 @@ func (c *Client) tokens(token *oauth2.Token, previous secret.Text) (*Tokens, err
 		return nil, &Error{Class: Transient, cause: fmt.Errorf("parsing granted scopes: %w", err)}
 	}
 	t.Scopes = scopes
+	// A value that makes no sense is none: the person is not warned of an end that
+	// Google did not name.
+	if seconds, ok := token.Extra("refresh_token_expires_in").(float64); ok && seconds >= 1 && seconds < maxRefreshLife.Seconds() {
+		t.RefreshExpires = c.now().Add(time.Duration(seconds) * time.Second)
+	}
 	if t.Expires.IsZero() {
 		return nil, &Error{Class: Transient, cause: errors.New("the answer has no expires_in")}
 	}

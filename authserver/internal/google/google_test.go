@@ -136,6 +136,7 @@ func TestClasses(t *testing.T) {
 		"client disabled by Google":  {answer(401, `{"error":"disabled_client"}`), google.Configuration},
 		"more than it covers":        {answer(400, `{"error":"invalid_scope"}`), google.ScopeRefused},
 		"administrator":              {answer(400, `{"error":"admin_policy_enforced"}`), google.AdminBlocked},
+		"for another organisation":   {answer(400, `{"error":"org_internal"}`), google.AdminBlocked},
 		"outage":                     {answer(503, `{"error":"internal_failure","error_description":"ECHO"}`), google.Transient},
 		"outage that says revoked":   {answer(500, `{"error":"invalid_grant"}`), google.Transient},
 		"too many calls":             {answer(429, `{"error":"invalid_grant"}`), google.Transient},
@@ -185,6 +186,59 @@ func unwrap(err error) error {
 		return u.Unwrap()
 	}
 	return nil
+}
+
+// TestRetryAfter: an outage says when to come back, a refusal does not, and nobody is kept away for longer than a minute.
+func TestRetryAfter(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		status int
+		after  string
+		want   time.Duration
+	}{
+		{503, "7", 7 * time.Second}, {429, "7", 7 * time.Second}, {503, "86400", time.Minute}, {503, "", 0}, {503, "soon", 0}, {400, "7", 0},
+	} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Retry-After", row.after)
+			w.WriteHeader(row.status)
+			_, _ = w.Write([]byte(`{"error":"invalid_grant"}`))
+		}))
+		t.Cleanup(server.Close)
+		_, err := google.New(config(server.URL)).Refresh(t.Context(), secret.NewText("r"), oauth.Scopes{})
+		if got := google.RetryAfter(err); err == nil || got != row.want {
+			t.Errorf("%d with %q: %v, want %v", row.status, row.after, got, row.want)
+		}
+	}
+}
+
+// TestTestingMode: Google names the end of a refresh token of a client in testing mode; what makes no sense is no end.
+func TestTestingMode(t *testing.T) {
+	t.Parallel()
+	fake := fakegoogle.Start(t, fakegoogle.Config{Clients: []fakegoogle.Client{{ID: clientID, Secret: "google-secret", RedirectURIs: []string{callback}, Testing: true}}})
+	c := google.New(config(fake.URL))
+	verifier := oauth2.GenerateVerifier()
+	back, err := fakegoogle.SignIn(t.Context(), c.AuthURL(google.AuthRequest{State: "s", Nonce: "n", Verifier: verifier, Scopes: oauth.NewScopes(mailRead), Offline: true}), fakegoogle.Choice{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tokens, err := c.Exchange(t.Context(), back.Query().Get("code"), verifier)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if left := time.Until(tokens.RefreshExpires); left < 7*24*time.Hour-time.Minute || left > 7*24*time.Hour {
+		t.Errorf("ends in %v", left)
+	}
+	for value, want := range map[string]bool{"3600": true, "0": false, "-1": false, `"3600"`: false, "null": false, "1e300": false, "{}": false} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = w.Write([]byte(`{"access_token":"a","token_type":"Bearer","expires_in":3600,"scope":"openid","refresh_token_expires_in":` + value + `}`))
+		}))
+		t.Cleanup(server.Close)
+		got, err := google.New(config(server.URL)).Refresh(t.Context(), secret.NewText("r"), oauth.Scopes{})
+		if err != nil || got.RefreshExpires.IsZero() == want {
+			t.Errorf("%s: %v", value, err)
+		}
+	}
 }
 
 // TestTokenEndpointRedirects: a token endpoint that redirects gets no secret sent along (RFC 9700 §4.12: a 307 repeats the body).
