@@ -40,6 +40,7 @@ type Record struct {
 	Status         Status
 	LastError      string
 	Version        int64
+	RefreshExpires time.Time // when Google ends the refresh token by itself; zero: it named no end
 }
 
 // Link is what a completed Google sign-in stores.
@@ -51,6 +52,7 @@ type Link struct {
 	SealedAccess   []byte
 	AccessExpires  time.Time
 	GoogleScopes   oauth.Scopes
+	RefreshExpires time.Time // of SealedRefresh; zero: Google named no end
 }
 
 // Refreshed is the outcome of a refresh, published only if the version is
@@ -64,6 +66,8 @@ type Refreshed struct {
 	SealedAccess  []byte
 	AccessExpires time.Time
 	GoogleScopes  oauth.Scopes // empty: unchanged
+
+	RefreshExpires time.Time // zero: unchanged, or without an end where SealedRefresh is new
 }
 
 var (

@@ -2,6 +2,7 @@ package connection_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -310,6 +311,7 @@ func TestGoogleRefuses(t *testing.T) {
 		"revoked at Google": {400, `{"error":"invalid_grant"}`, connection.ErrReauth, connection.ErrReauth, "invalid_grant"},
 		"session policy":    {400, `{"error":"invalid_grant","error_subtype":"invalid_rapt"}`, connection.ErrPolicy, connection.ErrPolicy, "invalid_rapt"},
 		"administrator":     {400, `{"error":"admin_policy_enforced"}`, connection.ErrPolicy, connection.ErrPolicy, "admin_policy"},
+		"another domain's":  {400, `{"error":"org_internal"}`, connection.ErrPolicy, connection.ErrPolicy, "admin_policy"},
 		"wrong secret":      {401, `{"error":"invalid_client"}`, connection.ErrConfiguration, connection.ErrConfiguration, ""},
 		"client disabled":   {401, `{"error":"disabled_client"}`, connection.ErrConfiguration, connection.ErrConfiguration, ""},
 	} {
@@ -334,7 +336,14 @@ func TestGoogleRefuses(t *testing.T) {
 				if f.stored(vault.RefreshToken) != "r1" {
 					t.Error("the refresh token is gone")
 				}
-				if wantCalls := map[bool]int{true: 1, false: 2}[marked]; f.google.count() != wantCalls {
+				wantCalls := 2
+				switch {
+				case marked:
+					wantCalls = 1
+				case errors.Is(row.reason, connection.ErrTransient):
+					wantCalls = 2 * connection.Attempts
+				}
+				if f.google.count() != wantCalls {
 					t.Errorf("%s: %d calls to Google, not %d", what, f.google.count(), wantCalls)
 				}
 				if !marked && !f.free() {

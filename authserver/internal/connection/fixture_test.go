@@ -137,6 +137,7 @@ type fixture struct {
 	t      *testing.T
 	google *upstreamGoogle
 	ref    connection.Ref
+	ends   time.Time // of the refresh token, as Google names it at a sign-in
 }
 
 // setUp stores a credential whose access token is "stored" with the given life
@@ -174,7 +175,7 @@ func (f *fixture) signIn(access, refresh string, life time.Duration, scopes oaut
 	}
 	link := connection.Link{Ref: f.ref, UpstreamClient: upstream, SealedAccess: f.seal(vault.AccessToken, access), AccessExpires: time.Now().Add(life), GoogleScopes: scopes}
 	if refresh != "" {
-		link.SealedRefresh = f.seal(vault.RefreshToken, refresh)
+		link.SealedRefresh, link.RefreshExpires = f.seal(vault.RefreshToken, refresh), f.ends
 	}
 	if err := f.db.CompleteSignIn(context.Background(), flow.SignIn{Link: link, SealedEmail: []byte("e"), Snapshot: []byte("{}"), Grant: grant.New{
 		Tenant: tenant.DefaultID, ID: uuid.Must(uuid.NewV7()), ClientID: "c", Subject: f.ref.Subject, Connection: f.ref.Connection, Resource: resource,
@@ -225,6 +226,12 @@ func (f *fixture) stored(p vault.Purpose) string {
 // revoke is what revoking the connection writes, by another replica.
 func (f *fixture) revoke() {
 	f.t.Helper()
+	f.exec(`UPDATE credentials SET status = 'revoked', version = version + 1 WHERE connection_id = $1`, f.ref.Connection)
+}
+
+// exec runs a statement as another replica would.
+func (f *fixture) exec(sql string, args ...any) {
+	f.t.Helper()
 	ctx := context.Background()
 	conn, err := pgx.Connect(ctx, f.dsn)
 	if err != nil {
@@ -234,7 +241,7 @@ func (f *fixture) revoke() {
 	b := &pgx.Batch{}
 	b.Queue(`SET LOCAL ROLE latchkey_runtime`)
 	b.Queue(`SELECT set_config('app.tenant_id', $1, true)`, tenant.DefaultID.String())
-	b.Queue(`UPDATE credentials SET status = 'revoked', version = version + 1 WHERE connection_id = $1`, f.ref.Connection)
+	b.Queue(sql, args...)
 	if err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error { return tx.SendBatch(ctx, b).Close() }); err != nil {
 		f.t.Fatal(err)
 	}

@@ -49,8 +49,9 @@ func narrowKey(r *Record, want oauth.Scopes) string {
 }
 
 // mint asks Google for a token with less, one call at a time for a credential
-// across replicas; the caller holds the lease.
-func (c *Credentials) mint(ctx context.Context, r *Record, owner uuid.UUID, want oauth.Scopes) (*outcome, error) {
+// across replicas; the caller holds the lease. With force the version moves on,
+// so that every replica knows that the tokens before were refused.
+func (c *Credentials) mint(ctx context.Context, r *Record, owner uuid.UUID, want oauth.Scopes, force bool) (*outcome, error) {
 	tokens, err := c.askGoogle(ctx, r, owner, want)
 	if errors.Is(err, ErrLost) {
 		now, err := c.read(ctx, r.Ref)
@@ -67,11 +68,11 @@ func (c *Credentials) mint(ctx context.Context, r *Record, owner uuid.UUID, want
 		c.release(ctx, r, owner)
 		return nil, fmt.Errorf("%w: google does not narrow access tokens", ErrConfiguration)
 	}
-	if tokens.Refresh.Empty() {
+	if tokens.Refresh.Empty() && !force {
 		c.release(ctx, r, owner)
 	} else {
-		// The new refresh token is kept; the shared access token stays as it is.
-		keep := Refreshed{Ref: r.Ref, Version: r.Version, Owner: owner, SealedAccess: r.SealedAccess, AccessExpires: r.AccessExpires}
+		// A new refresh token is kept; the shared access token stays as it is.
+		keep := Refreshed{Ref: r.Ref, Version: r.Version, Owner: owner, SealedAccess: r.SealedAccess, AccessExpires: r.AccessExpires, RefreshExpires: tokens.RefreshExpires}
 		if err := c.store(ctx, r, keep, tokens.Refresh); err != nil && !errors.Is(err, ErrLost) {
 			return nil, err
 		}
@@ -83,7 +84,7 @@ func (c *Credentials) mint(ctx context.Context, r *Record, owner uuid.UUID, want
 	if err := usable(now); err != nil {
 		return nil, err // a revoke meanwhile stays a revoke
 	}
-	t := &AccessToken{Token: tokens.Access, Expires: tokens.Expires, Scopes: tokens.Scopes, Version: now.Version}
+	t := &AccessToken{Token: tokens.Access, Expires: tokens.Expires, Scopes: tokens.Scopes, Version: now.Version, RefreshExpires: now.RefreshExpires}
 	c.narrow.put(narrowKey(now, want), t, c.now())
 	return &outcome{token: t}, nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -18,12 +19,12 @@ import (
 	"latchkey/pkg/secret"
 )
 
-// The times of a refresh: HTTP timeout < lease <= wait budget, so that a
-// holder that died is replaced before anybody who waits gives up, and a live
-// holder never outlives its lease. A test asserts the order.
+// The times of a refresh: one attempt < google.Timeout < lease <= wait budget,
+// so that a holder that died is replaced before anybody who waits gives up, and
+// a live holder never outlives its lease. A test asserts the order.
 const (
-	Lease      = 15 * time.Second
-	WaitBudget = 20 * time.Second
+	Lease      = 10 * time.Second
+	WaitBudget = 12 * time.Second
 
 	pollFirst = 20 * time.Millisecond
 	pollMost  = 500 * time.Millisecond
@@ -58,16 +59,21 @@ type Google interface {
 }
 
 // Credentials hands out Google access tokens of connections. Every field but
-// Log and Now is required. Safe for concurrent use.
+// Endings, Log and Now is required. Safe for concurrent use.
 type Credentials struct {
-	Store  Store
-	Vault  Sealer
-	Google func(ctx context.Context, t tenant.ID) (Google, error) // the tenant's OAuth client; an error is doubt
-	Log    *slog.Logger
-	Now    func() time.Time
+	Store   Store
+	Vault   Sealer
+	Google  func(ctx context.Context, t tenant.ID) (Google, error) // the tenant's OAuth client; an error is doubt
+	Endings EndingStore                                            // nil: a coming end is not logged
+	Log     *slog.Logger
+	Now     func() time.Time
 
-	flight singleflight.Group
-	narrow narrowed
+	flight   singleflight.Group
+	narrow   narrowed
+	rested   notes        // credentials about which Google said when to come back
+	hurried  notes        // credentials refreshed ahead of their end, until the next attempt
+	told     notes        // credentials whose coming end was seen to
+	hurrying atomic.Int32 // refreshes ahead that run now
 }
 
 // AccessToken is a Google access token with what is known of it.
@@ -76,12 +82,17 @@ type AccessToken struct {
 	Expires time.Time
 	Scopes  oauth.Scopes // really granted
 	Version int64
+
+	RefreshExpires time.Time // when Google ends the connection by itself; zero: it named no end
 }
 
 // The reasons why there is no access token.
 var (
 	// ErrReauth: the person must sign in at Google again.
 	ErrReauth = errors.New("the person must sign in at google again")
+	// ErrTestingEnded: Google has ended the connection because the OAuth client is in
+	// testing mode; the person must sign in again, as every seven days.
+	ErrTestingEnded = errors.New("google has ended the connection of an OAuth client in testing mode")
 	// ErrPolicy: an administrator's policy stands against it.
 	ErrPolicy = errors.New("an administrator's policy at google refuses")
 	// ErrConfiguration: our client at Google is wrong; raise an alarm.
@@ -94,10 +105,11 @@ var (
 // opens nothing beyond the allowed scopes and who the person is (DESIGN §1.1):
 // the shared token where everything the person granted is allowed, else one
 // that Google issued for less. The shared token is refreshed at most once
-// across all replicas. With force a token is fetched anew although it looks
-// alive, because Google refused it. While Google is away the token at hand is
-// served as long as it lives. The error is one of the reasons above, or that of
-// the vault.
+// across all replicas, ahead of its end where somebody asks for it then. With
+// force a token is fetched anew although it looks alive, because Google refused
+// that of r's version; the version moves on, so it is refused and forced once.
+// While Google is away the token at hand is served as long as it lives. The error
+// is one of the reasons above, or that of the vault.
 func (c *Credentials) AccessToken(ctx context.Context, r *Record, allowed oauth.Scopes, minTTL time.Duration, force bool) (*AccessToken, error) {
 	for range maxTurns {
 		if err := usable(r); err != nil {
@@ -108,6 +120,9 @@ func (c *Credentials) AccessToken(ctx context.Context, r *Record, allowed oauth.
 		h := c.atHand(r, allowed)
 		life := h.expires.Sub(c.now())
 		if life > minTTL && !force {
+			if life <= Ahead {
+				c.hurry(ctx, r, h)
+			}
 			return c.serve(ctx, r, h)
 		}
 		upstream, err := c.upstream(ctx, r)
@@ -123,14 +138,14 @@ func (c *Credentials) AccessToken(ctx context.Context, r *Record, allowed oauth.
 			// and the client id in the settings may be the mistake.
 			return nil, ErrReauth
 		}
-		got, err := c.once(ctx, r, h)
+		got, err := c.once(ctx, r, h, force)
 		switch {
 		case err != nil && life > 0 && !force && errors.Is(err, ErrTransient):
 			return c.serve(ctx, r, h)
 		case err != nil:
 			return nil, err
 		case got.token != nil:
-			return got.token, nil
+			return c.ending(ctx, r.Ref, got.token), nil
 		}
 		// The credential has changed, by us or by another writer: look again. A new
 		// token is taken with whatever life Google gave it.
@@ -164,10 +179,14 @@ func (c *Credentials) atHand(r *Record, allowed oauth.Scopes) hand {
 }
 
 func (c *Credentials) serve(ctx context.Context, r *Record, h hand) (*AccessToken, error) {
+	t, err := h.kept, error(nil)
 	if h.shared {
-		return c.open(ctx, r)
+		t, err = c.open(ctx, r)
 	}
-	return h.kept, nil
+	if err != nil {
+		return nil, err
+	}
+	return c.ending(ctx, r.Ref, t), nil
 }
 
 // outcome is a narrowed token, or the credential as it stands after a change.
@@ -179,7 +198,10 @@ type outcome struct {
 // once lets one goroutine of this process ask for all that want the same. It
 // outlives any caller that gives up, so a token from Google is never thrown
 // away.
-func (c *Credentials) once(ctx context.Context, r *Record, h hand) (*outcome, error) {
+func (c *Credentials) once(ctx context.Context, r *Record, h hand, force bool) (*outcome, error) {
+	if wait := c.rested.left(r.Ref, c.now()); wait > 0 {
+		return nil, fmt.Errorf("%w: %w", ErrTransient, &google.Error{Class: google.Transient, Code: "retry_after", After: wait})
+	}
 	key := fmt.Sprintf("%s|%s|%d", r.Tenant, r.Connection, r.Version)
 	if !h.shared {
 		key = "narrow|" + narrowKey(r, h.want)
@@ -194,7 +216,7 @@ func (c *Credentials) once(ctx context.Context, r *Record, h hand) (*outcome, er
 		if h.shared {
 			return c.refresh(detached, r, owner)
 		}
-		return c.mint(detached, r, owner, h.want)
+		return c.mint(detached, r, owner, h.want, force)
 	})
 	select {
 	case <-ctx.Done():
@@ -221,6 +243,8 @@ func usable(r *Record) error {
 		return nil
 	case r.LastError == string(google.ReauthPolicy), r.LastError == string(google.AdminBlocked):
 		return ErrPolicy
+	case r.LastError == testingEnded:
+		return ErrTestingEnded
 	}
 	return ErrReauth
 }
@@ -241,7 +265,8 @@ func (c *Credentials) open(ctx context.Context, r *Record) (*AccessToken, error)
 	if err != nil {
 		return nil, fmt.Errorf("opening access token: %w", err)
 	}
-	return &AccessToken{Token: secret.NewText(string(plain)), Expires: r.AccessExpires, Scopes: r.GoogleScopes, Version: r.Version}, nil
+	return &AccessToken{Token: secret.NewText(string(plain)), Expires: r.AccessExpires, Scopes: r.GoogleScopes, Version: r.Version,
+		RefreshExpires: r.RefreshExpires}, nil
 }
 
 // lease waits until owner alone may call Google for the credential as r knows
@@ -284,30 +309,6 @@ func (c *Credentials) read(ctx context.Context, ref Ref) (*Record, error) {
 	return now, nil
 }
 
-// askGoogle refreshes with the stored refresh token; the caller holds the
-// lease. After an error the lease is given back and the credential marked as
-// Google's answer demands. It returns ErrLost when Google's answer is about a
-// credential that another writer has replaced.
-func (c *Credentials) askGoogle(ctx context.Context, r *Record, owner uuid.UUID, scopes oauth.Scopes) (*google.Tokens, error) {
-	plain, err := c.Vault.Open(ctx, binding(r.Ref, vault.RefreshToken), r.SealedRefresh)
-	if err != nil {
-		c.release(ctx, r, owner)
-		return nil, fmt.Errorf("opening refresh token: %w", err)
-	}
-	call, cancel := context.WithTimeout(ctx, google.Timeout)
-	defer cancel()
-	upstream, err := c.upstream(ctx, r)
-	if err != nil {
-		c.release(ctx, r, owner)
-		return nil, err
-	}
-	tokens, err := upstream.Refresh(call, secret.NewText(string(plain)), scopes)
-	if err != nil {
-		return nil, c.failed(ctx, r, owner, err)
-	}
-	return tokens, nil
-}
-
 // refresh replaces the shared token; the caller holds the lease.
 func (c *Credentials) refresh(ctx context.Context, r *Record, owner uuid.UUID) (*outcome, error) {
 	tokens, err := c.askGoogle(ctx, r, owner, oauth.Scopes{})
@@ -323,7 +324,7 @@ func (c *Credentials) refresh(ctx context.Context, r *Record, owner uuid.UUID) (
 }
 
 func (c *Credentials) publish(ctx context.Context, r *Record, owner uuid.UUID, tokens *google.Tokens) error {
-	out := Refreshed{Ref: r.Ref, Version: r.Version, Owner: owner, AccessExpires: tokens.Expires, GoogleScopes: tokens.Scopes}
+	out := Refreshed{Ref: r.Ref, Version: r.Version, Owner: owner, AccessExpires: tokens.Expires, GoogleScopes: tokens.Scopes, RefreshExpires: tokens.RefreshExpires}
 	var err error
 	if out.SealedAccess, err = c.Vault.Seal(ctx, binding(r.Ref, vault.AccessToken), []byte(tokens.Access.Reveal())); err != nil {
 		c.release(ctx, r, owner)
@@ -348,46 +349,4 @@ func (c *Credentials) store(ctx context.Context, r *Record, out Refreshed, refre
 		return fmt.Errorf("%w: %w", ErrTransient, err)
 	}
 	return err
-}
-
-// failed turns Google's refusal into the credential's state (DESIGN §6).
-func (c *Credentials) failed(ctx context.Context, r *Record, owner uuid.UUID, err error) error {
-	class := google.ClassOf(err)
-	switch class {
-	case google.InvalidGrant:
-		return c.mark(ctx, r, owner, class, ErrReauth)
-	case google.ReauthPolicy, google.AdminBlocked:
-		return c.mark(ctx, r, owner, class, ErrPolicy)
-	case google.Configuration:
-		c.release(ctx, r, owner)
-		if c.Log != nil {
-			c.Log.Error("google refuses this server's OAuth client: check GOOGLE_CLIENT_ID and GOOGLE_CLIENT_SECRET", "error", err)
-		}
-		return fmt.Errorf("%w: %w", ErrConfiguration, err)
-	case google.ScopeRefused: // mint knows more to do
-		c.release(ctx, r, owner)
-		return fmt.Errorf("%w: %w", ErrConfiguration, err)
-	}
-	c.release(ctx, r, owner)
-	return fmt.Errorf("%w: %w", ErrTransient, err)
-}
-
-// mark writes why the credential is unusable and returns the reason, or ErrLost
-// when another writer was first: then Google refused what is no longer stored.
-func (c *Credentials) mark(ctx context.Context, r *Record, owner uuid.UUID, class google.Class, reason error) error {
-	err := c.Store.MarkCredential(ctx, r.Ref, r.Version, owner, NeedsReauth, string(class))
-	switch {
-	case errors.Is(err, ErrLost):
-		return err
-	case err != nil:
-		return fmt.Errorf("%w: %w", ErrTransient, err)
-	}
-	return reason
-}
-
-// release is best effort: a lease that is not given back ends by itself.
-func (c *Credentials) release(ctx context.Context, r *Record, owner uuid.UUID) {
-	if err := c.Store.ReleaseLease(ctx, r.Ref, owner); err != nil && c.Log != nil {
-		c.Log.Warn("releasing refresh lease", "error", err)
-	}
 }

@@ -49,9 +49,10 @@ func (h *Handler) Returned(w http.ResponseWriter, r *http.Request, t *tenant.Ten
 		return oauth.Unavailable(fmt.Errorf("finding connection: %w", err))
 	}
 	// A stored refresh token covers what was granted when Google gave it: scopes
-	// that have grown since need a new one (DESIGN §5).
+	// that have grown since need a new one (DESIGN §5), and so does one that Google
+	// is about to end.
 	stored := record.SealedRefresh != nil && record.Status == connection.Active && record.UpstreamClient == o.Upstream &&
-		record.GoogleScopes.ContainsAll(tokens.Scopes)
+		record.GoogleScopes.ContainsAll(tokens.Scopes) && !record.Ending(h.Now())
 	if tokens.Refresh.Empty() && !stored && !tr.Again {
 		// Google sends a refresh token with the first consent only; we have none,
 		// so it must ask once more (DESIGN §5).
@@ -76,7 +77,7 @@ func (h *Handler) issue(w http.ResponseWriter, r *http.Request, t *tenant.Tenant
 		return sealed
 	}
 	if !tokens.Refresh.Empty() {
-		link.SealedRefresh, link.RefreshID = seal(vault.RefreshToken, tokens.Refresh.Reveal()), connection.IdentifyRefresh(tokens.Refresh)
+		link.SealedRefresh, link.RefreshID, link.RefreshExpires = seal(vault.RefreshToken, tokens.Refresh.Reveal()), connection.IdentifyRefresh(tokens.Refresh), tokens.RefreshExpires
 	}
 	link.SealedAccess = seal(vault.AccessToken, tokens.Access.Reveal())
 	email := seal(vault.Email, o.Who.Email)

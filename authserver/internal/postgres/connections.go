@@ -17,19 +17,22 @@ import (
 
 const recordQuery = `SELECT c.subject_id, c.id, c.google_sub, c.email, c.is_default,
 		coalesce(k.upstream_client, ''), k.refresh_token, k.access_token, k.access_expires_at, coalesce(k.google_scopes, '{}'),
-		coalesce(k.status, 'needs_reauth'), coalesce(k.last_error, ''), coalesce(k.version, 0)
+		coalesce(k.status, 'needs_reauth'), coalesce(k.last_error, ''), coalesce(k.version, 0), k.refresh_expires_at
 	FROM connections c LEFT JOIN credentials k ON k.tenant_id = c.tenant_id AND k.connection_id = c.id`
 
 func scanRecord(t tenant.ID, row pgx.Row) (*connection.Record, error) {
 	r := connection.Record{Ref: connection.Ref{Tenant: t}}
-	var expires *time.Time
+	var expires, refreshExpires *time.Time
 	var scopes []string
 	if err := row.Scan(&r.Subject, &r.Connection, &r.GoogleSubject, &r.SealedEmail, &r.IsDefault,
-		&r.UpstreamClient, &r.SealedRefresh, &r.SealedAccess, &expires, &scopes, &r.Status, &r.LastError, &r.Version); err != nil {
+		&r.UpstreamClient, &r.SealedRefresh, &r.SealedAccess, &expires, &scopes, &r.Status, &r.LastError, &r.Version, &refreshExpires); err != nil {
 		return nil, err
 	}
 	if expires != nil {
 		r.AccessExpires = *expires
+	}
+	if refreshExpires != nil {
+		r.RefreshExpires = *refreshExpires
 	}
 	r.GoogleScopes = oauth.NewScopes(scopes...)
 	return &r, nil
@@ -137,11 +140,12 @@ func (db *DB) PublishRefresh(ctx context.Context, r connection.Refreshed) error 
 			refresh_token = coalesce($5, refresh_token), access_token = $6, access_expires_at = $7,
 			refresh_hash = CASE WHEN $5::bytea IS NULL THEN refresh_hash ELSE $9 END,
 			refresh_prefix = CASE WHEN $5::bytea IS NULL THEN refresh_prefix ELSE $10 END,
+			refresh_expires_at = CASE WHEN $5::bytea IS NULL THEN coalesce($11, refresh_expires_at) ELSE $11 END,
 			google_scopes = CASE WHEN cardinality($8::text[]) = 0 THEN google_scopes ELSE $8 END,
 			version = version + 1, last_error = '', lease_owner = NULL, lease_until = NULL, refreshed_at = now(), updated_at = now()
 		WHERE tenant_id = $1 AND connection_id = $2 AND version = $3 AND lease_owner = $4 AND status = 'active'`,
 		r.Tenant.UUID(), r.Connection, r.Version, r.Owner, r.SealedRefresh, r.SealedAccess, r.AccessExpires, r.GoogleScopes.Slice(),
-		r.RefreshID.Hash, r.RefreshID.Prefix))
+		r.RefreshID.Hash, r.RefreshID.Prefix, orNull(r.RefreshExpires)))
 	if err != nil {
 		return fmt.Errorf("publishing refresh: %w", err)
 	}
@@ -149,6 +153,26 @@ func (db *DB) PublishRefresh(ctx context.Context, r connection.Refreshed) error 
 		return connection.ErrLost
 	}
 	return nil
+}
+
+// orNull is a time as the database has it: the zero time is none.
+func orNull(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}
+
+// NoteEnding makes the caller the one that tells of a credential's coming end,
+// unless another has done so within the time given.
+func (db *DB) NoteEnding(ctx context.Context, ref connection.Ref, every time.Duration) (bool, error) {
+	n, err := db.exec(ctx, ref.Tenant, stmt(`UPDATE credentials SET warned_at = now()
+		WHERE tenant_id = $1 AND connection_id = $2 AND (warned_at IS NULL OR warned_at <= now() - $3::interval)`,
+		ref.Tenant.UUID(), ref.Connection, every))
+	if err != nil {
+		return false, fmt.Errorf("noting the end of a credential: %w", err)
+	}
+	return n == 1, nil
 }
 
 // MarkCredential changes the status of the credential a refresh began with. The

@@ -78,8 +78,8 @@ func (db *DB) CompleteSignIn(ctx context.Context, s flow.SignIn) error {
 	t, l := s.Link.Tenant.UUID(), s.Link
 	_, err := db.exec(ctx, s.Link.Tenant,
 		stmt(`INSERT INTO credentials AS old (tenant_id, connection_id, upstream_client, refresh_token, access_token, access_expires_at, google_scopes, status, refreshed_at,
-				refresh_hash, refresh_prefix, linked_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, 'active', now(), $8, $9, now())
+				refresh_hash, refresh_prefix, linked_at, refresh_expires_at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, 'active', now(), $8, $9, now(), $10)
 			ON CONFLICT (tenant_id, connection_id) DO UPDATE SET
 				upstream_client = excluded.upstream_client,
 				refresh_token = coalesce(excluded.refresh_token, CASE WHEN old.upstream_client = excluded.upstream_client THEN old.refresh_token END),
@@ -87,11 +87,14 @@ func (db *DB) CompleteSignIn(ctx context.Context, s flow.SignIn) error {
 					WHEN old.upstream_client = excluded.upstream_client THEN old.refresh_hash END,
 				refresh_prefix = CASE WHEN excluded.refresh_token IS NOT NULL THEN excluded.refresh_prefix
 					WHEN old.upstream_client = excluded.upstream_client THEN old.refresh_prefix END,
+				refresh_expires_at = CASE WHEN excluded.refresh_token IS NOT NULL THEN excluded.refresh_expires_at
+					WHEN old.upstream_client = excluded.upstream_client THEN old.refresh_expires_at END,
+				warned_at = CASE WHEN excluded.refresh_token IS NULL THEN old.warned_at END,
 				access_token = excluded.access_token, access_expires_at = excluded.access_expires_at,
 				google_scopes = excluded.google_scopes, status = 'active', last_error = '', version = old.version + 1,
 				lease_owner = NULL, lease_until = NULL, refreshed_at = now(), updated_at = now(), linked_at = now()`,
 			t, l.Connection, l.UpstreamClient, l.SealedRefresh, l.SealedAccess, l.AccessExpires, l.GoogleScopes.Slice(),
-			l.RefreshID.Hash, l.RefreshID.Prefix),
+			l.RefreshID.Hash, l.RefreshID.Prefix, orNull(l.RefreshExpires)),
 		stmt(`UPDATE connections SET email = $3 WHERE tenant_id = $1 AND id = $2`, t, l.Connection, s.SealedEmail),
 		stmt(`INSERT INTO consents (tenant_id, subject_id, client_id, resource, scopes, snapshot) VALUES ($1, $2, $3, $4, $5, $6)
 			ON CONFLICT (tenant_id, subject_id, client_id, resource) DO UPDATE SET scopes = excluded.scopes, snapshot = excluded.snapshot, granted_at = now()`,

@@ -1,0 +1,7 @@
+package connection
+
+const (
+	AttemptTimeout = attemptTimeout
+	HurryAgain     = hurryAgain
+	TestingEnded   = testingEnded
+)
