@@ -33,6 +33,7 @@ func ClientSubject(clientID string) string { return "client:" + clientID }
 // Principal is who a verified token speaks for. Only Verifier makes one.
 type Principal struct {
 	Tenant, Subject, ClientID, Grant, TokenID string
+	Audience                                  oauth.Resource // the one resource the token is for
 	Scopes                                    oauth.Scopes
 	Issued, Expires                           time.Time
 }

@@ -185,7 +185,7 @@ func (v *Verifier) check(c Claims) (*Principal, error) {
 	}
 	return &Principal{
 		Tenant: c.Tenant, Subject: c.Subject, ClientID: c.ClientID, Grant: c.Grant, TokenID: c.ID,
-		Scopes: scopes, Issued: time.Unix(c.IssuedAt, 0), Expires: expires,
+		Audience: v.audience, Scopes: scopes, Issued: time.Unix(c.IssuedAt, 0), Expires: expires,
 	}, nil
 }
 

@@ -39,7 +39,7 @@ type ClientConfig struct {
 	Endpoint string          // URL of the exchange, also the assertion's audience
 	ClientID string          // the resource server's client id
 	Key      jose.JSONWebKey // private key with kid and alg (ES256 or EdDSA)
-	HTTP     *http.Client    // default: a client with a 15 s timeout
+	HTTP     *http.Client    // default: a client with Timeout
 	Now      func() time.Time
 }
 
@@ -56,7 +56,7 @@ func NewClient(c ClientConfig) (*Client, error) {
 		return nil, fmt.Errorf("exchange client key: %w", err)
 	}
 	if c.HTTP == nil {
-		c.HTTP = &http.Client{Timeout: 15 * time.Second}
+		c.HTTP = &http.Client{Timeout: Timeout}
 	}
 	// A redirect would carry the subject token and the assertion elsewhere.
 	noRedirect := *c.HTTP

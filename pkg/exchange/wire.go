@@ -1,13 +1,13 @@
 package exchange
 
 import (
+	"encoding/json"
 	"fmt"
-	"net/url"
+	"net/http"
 	"strconv"
 	"time"
 
 	"latchkey/pkg/oauth"
-	"latchkey/pkg/secret"
 )
 
 // GoogleAPIs is the resource parameter: whom the token is for.
@@ -19,44 +19,10 @@ const Path = "/internal/exchange"
 // MaxBodyBytes bounds a request and a response.
 const MaxBodyBytes = 64 << 10
 
-// Request asks for one Google access token on behalf of the person whose MCP
-// access token is presented.
-type Request struct {
-	SubjectToken secret.Text   // the MCP access token as the client sent it
-	Scopes       oauth.Scopes  // least Google scopes for the call
-	Account      string        // account handle; "" is the default account
-	MinTTL       time.Duration // life the returned token must still have
-	ForceRefresh bool          // once, after Google refused the last token
-	Tool         string        // for the audit
-	RequestID    string        // for the audit
-}
-
-// Form encodes the request, without client authentication.
-func (r Request) Form() url.Values {
-	v := url.Values{
-		"grant_type":           {string(oauth.GrantTokenExchange)},
-		"subject_token":        {r.SubjectToken.Reveal()},
-		"subject_token_type":   {oauth.TokenTypeAccessToken},
-		"requested_token_type": {oauth.TokenTypeAccessToken},
-		"resource":             {GoogleAPIs},
-		"scope":                {r.Scopes.String()},
-	}
-	set := func(name, value string) {
-		if value != "" {
-			v.Set(name, value)
-		}
-	}
-	set("account", r.Account)
-	set("tool", r.Tool)
-	set("request_id", r.RequestID)
-	if r.MinTTL > 0 {
-		v.Set("min_ttl", strconv.Itoa(int(r.MinTTL/time.Second)))
-	}
-	if r.ForceRefresh {
-		v.Set("force_refresh", "true")
-	}
-	return v
-}
+// Timeout bounds one exchange at the resource server. It is longer than the
+// authorization server takes at most: another replica's dead refresh has to end
+// before it asks Google itself.
+const Timeout = 25 * time.Second
 
 // Response is the success body. It never carries a refresh token.
 type Response struct {
@@ -69,6 +35,32 @@ type Response struct {
 	AccountEmail    string `json:"account_email"` // shown to the person in tool results, never logged
 	GrantVersion    int64  `json:"grant_version"` // grows whenever older cached tokens must go
 	CacheTTL        int64  `json:"cache_ttl"`     // seconds the resource server may keep it
+
+	Warning *Warning `json:"warning,omitempty"`
+}
+
+// WarningCode says what a Warning is about. A resource server shows none that it
+// does not know.
+type WarningCode string
+
+// TestingEnds: Google ends the connection because the OAuth client is in testing
+// mode.
+const TestingEnds WarningCode = "testing_ends"
+
+// Warning is what the person should know although the exchange has succeeded.
+type Warning struct {
+	Code   WarningCode `json:"code"`
+	EndsIn int64       `json:"ends_in"` // seconds until the connection ends, 0 when it may end at any moment
+}
+
+// Write sends the answer.
+func (r *Response) Write(w http.ResponseWriter) { write(w, http.StatusOK, r) }
+
+func write(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(body)
 }
 
 // Reason is the error_code of an interaction_required error.
@@ -107,6 +99,19 @@ type Error struct {
 	RetryAfter     int        `json:"retry_after,omitempty"` // seconds
 	Status         int        `json:"-"`
 	Cause          error      `json:"-"` // for the log only
+}
+
+// Write sends the error with its status, or the one that RFC 6749 §5.2 gives its
+// code.
+func (e *Error) Write(w http.ResponseWriter) {
+	status := e.Status
+	if status == 0 {
+		status = (&oauth.Error{Code: e.Code}).HTTPStatus()
+	}
+	if e.RetryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(e.RetryAfter))
+	}
+	write(w, status, e)
 }
 
 func (e *Error) Error() string {

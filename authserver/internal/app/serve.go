@@ -184,7 +184,7 @@ func New(c *config.Server, db *postgres.DB, kek *vault.KEK, callers *exchange.Cl
 		exchange: &exchange.Handler{
 			Clients: callers, Store: db, Vault: v, Tenants: tenants, Now: time.Now,
 			Credentials: &connection.Credentials{
-				Store: db, Vault: v, Log: log,
+				Store: db, Vault: v, Endings: db, Log: log,
 				Google: func(context.Context, tenant.ID) (connection.Google, error) { return upstream, nil },
 			},
 			Keys: func(ctx context.Context, t tenant.ID) (accesstoken.KeySource, error) {

@@ -2,13 +2,12 @@ package exchange
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
@@ -67,7 +66,6 @@ type Handler struct {
 }
 
 const (
-	maxMinTTL  = 30 * time.Minute
 	cacheShare = 60 * time.Second // taken off the token's life for the resource server's cache
 	maxCache   = 5 * time.Minute  // a revocation reaches the cache at the latest after this
 )
@@ -75,14 +73,12 @@ const (
 // ServeHTTP answers an exchange. It renders its own errors: they have members
 // that RFC 6749 does not know.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("Content-Type", "application/json")
 	out, err := h.exchange(w, r)
-	if err == nil {
-		_ = json.NewEncoder(w).Encode(out)
+	if err != nil {
+		render(w, r, err)
 		return
 	}
-	render(w, r, err)
+	out.Write(w)
 }
 
 // render writes an error: of the exchange's own kind, or doubt.
@@ -92,14 +88,7 @@ func render(w http.ResponseWriter, r *http.Request, err error) {
 	if !errors.As(err, &e) {
 		e = unavailable(err)
 	}
-	if e.Status == 0 {
-		e.Status = (&oauth.Error{Code: e.Code}).HTTPStatus()
-	}
-	if e.RetryAfter > 0 {
-		w.Header().Set("Retry-After", strconv.Itoa(e.RetryAfter))
-	}
-	w.WriteHeader(e.Status)
-	_ = json.NewEncoder(w).Encode(e)
+	e.Write(w)
 }
 
 func fail(code oauth.Code, description string) *exchange.Error {
@@ -111,17 +100,7 @@ func unavailable(cause error) *exchange.Error {
 		Description: "The exchange cannot answer right now. Try again shortly.", Cause: cause}
 }
 
-// request is the parsed form.
-type request struct {
-	subjectToken string
-	scopes       oauth.Scopes
-	account      string
-	minTTL       time.Duration
-	force        bool
-	tool         string
-}
-
-func parse(w http.ResponseWriter, r *http.Request) (*request, url.Values, error) {
+func parse(w http.ResponseWriter, r *http.Request) (*exchange.Request, url.Values, error) {
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
 		e := fail(oauth.InvalidRequest, "The exchange takes POST only.")
@@ -135,38 +114,11 @@ func parse(w http.ResponseWriter, r *http.Request) (*request, url.Values, error)
 	if err := r.ParseForm(); err != nil {
 		return nil, nil, fail(oauth.InvalidRequest, "The body cannot be read or is too large.")
 	}
-	f := r.PostForm
-	for _, values := range f {
-		if len(values) > 1 {
-			return nil, nil, fail(oauth.InvalidRequest, "A parameter is given more than once.")
-		}
+	req, refused := exchange.ParseForm(r.PostForm)
+	if refused != nil {
+		return nil, nil, refused
 	}
-	switch {
-	case f.Get("grant_type") != string(oauth.GrantTokenExchange):
-		return nil, nil, fail(oauth.UnsupportedGrantType, "The only grant type here is token exchange.")
-	case f.Get("subject_token") == "" || f.Get("subject_token_type") != oauth.TokenTypeAccessToken:
-		return nil, nil, fail(oauth.InvalidRequest, "subject_token must be an access token.")
-	case f.Has("requested_token_type") && f.Get("requested_token_type") != oauth.TokenTypeAccessToken:
-		return nil, nil, fail(oauth.InvalidRequest, "requested_token_type must be an access token.")
-	case f.Get("resource") != exchange.GoogleAPIs:
-		return nil, nil, fail(oauth.InvalidTarget, "resource must be "+exchange.GoogleAPIs+".")
-	}
-	scopes, err := oauth.ParseScopes(f.Get("scope"))
-	if err != nil {
-		return nil, nil, fail(oauth.InvalidScope, "scope is malformed or too long.")
-	}
-	out := &request{subjectToken: f.Get("subject_token"), scopes: scopes, account: f.Get("account"), force: f.Get("force_refresh") == "true", tool: f.Get("tool")}
-	if v := f.Get("min_ttl"); v != "" {
-		seconds, err := strconv.Atoi(v)
-		if err != nil || seconds < 0 || time.Duration(seconds)*time.Second > maxMinTTL {
-			return nil, nil, fail(oauth.InvalidRequest, "min_ttl must be a number of seconds from 0 to 1800.")
-		}
-		out.minTTL = time.Duration(seconds) * time.Second
-	}
-	if len(out.account) > 64 || len(out.tool) > 64 {
-		return nil, nil, fail(oauth.InvalidRequest, "account or tool is too long.")
-	}
-	return out, f, nil
+	return req, r.PostForm, nil
 }
 
 // exchange runs the checks in the order of DESIGN §5.
@@ -180,12 +132,12 @@ func (h *Handler) exchange(w http.ResponseWriter, r *http.Request) (*exchange.Re
 	if err != nil {
 		return nil, err
 	}
-	t, who, err := h.subject(ctx, req.subjectToken)
+	t, who, err := h.subject(ctx, req.SubjectToken.Reveal())
 	if err != nil {
 		return nil, err
 	}
 	// RFC 8693 §2.1, DESIGN §1.1: what the token does not carry is not handed out.
-	for _, s := range req.scopes.Slice() {
+	for _, s := range req.Scopes.Slice() {
 		if !scope.AllowsGoogle(who.Scopes, s) {
 			e := fail(oauth.InsufficientScope, "The access token does not carry the scopes for this.")
 			e.Scope = scope.Needed(s).String()
@@ -209,15 +161,15 @@ func (h *Handler) exchange(w http.ResponseWriter, r *http.Request) (*exchange.Re
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	if !found.GrantLive || found.Resource == "" || found.ClientID != who.ClientID {
+	if !found.GrantLive || found.Resource != who.Audience.String() || found.ClientID != who.ClientID {
 		return nil, fail(oauth.InvalidGrant, "The access was revoked or has ended.")
 	}
-	record, err := choose(found, req.account)
+	record, err := choose(found, req.Account)
 	if err != nil {
 		return nil, err
 	}
 	httpx.Annotate(ctx, slog.String("tenant", t.ID.String()), slog.String("subject", who.Subject), slog.String("client", who.ClientID),
-		slog.String("tool", req.tool), slog.String("connection", record.Connection.String()))
+		slog.String("tool", req.Tool), slog.String("connection", record.Connection.String()))
 	return h.answer(ctx, req, who.Scopes, record)
 }
 
@@ -284,27 +236,44 @@ func choose(found *Found, account string) (*connection.Record, error) {
 
 func handle(c *connection.Record) string { return "acc_" + c.Connection.String() }
 
-func (h *Handler) answer(ctx context.Context, req *request, granted oauth.Scopes, r *connection.Record) (*exchange.Response, error) {
-	if missing := scope.Lacking(granted, req.scopes, r.GoogleScopes); r.Status == connection.Active && !missing.Empty() {
+func (h *Handler) answer(ctx context.Context, req *exchange.Request, granted oauth.Scopes, r *connection.Record) (*exchange.Response, error) {
+	if missing := scope.Lacking(granted, req.Scopes, r.GoogleScopes); r.Status == connection.Active && !missing.Empty() {
 		return nil, notGranted(missing, r)
 	}
-	token, err := h.Credentials.AccessToken(ctx, r, scope.Entitled(granted), req.minTTL, req.force)
+	token, err := h.Credentials.AccessToken(ctx, r, scope.Entitled(granted), req.MinTTL, forced(req, r))
 	if err != nil {
 		return nil, noToken(err, handle(r))
 	}
-	if missing := scope.Lacking(granted, req.scopes, token.Scopes); !missing.Empty() { // the refresh has shown that less is granted
+	if missing := scope.Lacking(granted, req.Scopes, token.Scopes); !missing.Empty() { // the refresh has shown that less is granted
 		return nil, notGranted(missing, r)
 	}
 	email, err := h.Vault.Open(ctx, vault.Binding{Tenant: r.Tenant, Subject: r.Subject, Connection: r.Connection, Purpose: vault.Email}, r.SealedEmail)
 	if err != nil {
 		return nil, unavailable(fmt.Errorf("opening e-mail: %w", err))
 	}
-	life := token.Expires.Sub(h.Now())
+	now := h.Now()
+	life := token.Expires.Sub(now)
 	return &exchange.Response{
 		AccessToken: token.Token.Reveal(), IssuedTokenType: oauth.TokenTypeAccessToken, TokenType: "Bearer",
 		ExpiresIn: int64(life / time.Second), Scope: token.Scopes.String(), Account: handle(r), AccountEmail: string(email),
 		GrantVersion: token.Version, CacheTTL: int64(max(0, min(life-cacheShare, maxCache)) / time.Second),
+		Warning: warning(token.RefreshExpires, now),
 	}, nil
+}
+
+// forced reports whether Google shall be asked although the token looks alive. A
+// token is refused once: when the credential has moved on since, the newer one is
+// the answer.
+func forced(req *exchange.Request, r *connection.Record) bool {
+	return req.ForceRefresh && (req.GrantVersion == 0 || r.Version <= req.GrantVersion)
+}
+
+// warning tells, a day ahead, that Google will end the connection.
+func warning(ends, now time.Time) *exchange.Warning {
+	if ends.IsZero() || ends.Sub(now) > connection.Warning {
+		return nil
+	}
+	return &exchange.Warning{Code: exchange.TestingEnds, EndsIn: int64(max(0, ends.Sub(now)) / time.Second)}
 }
 
 func notGranted(missing oauth.Scopes, r *connection.Record) *exchange.Error {
@@ -319,6 +288,9 @@ func noToken(err error, account string) *exchange.Error {
 	case errors.Is(err, connection.ErrReauth):
 		e = fail(oauth.InteractionRequired, "The connection to Google has ended. Connect again.")
 		e.Reason = exchange.ReauthRequired
+	case errors.Is(err, connection.ErrTestingEnded):
+		e = fail(oauth.InteractionRequired, "Google has ended the connection because the OAuth client is in testing mode. Connect again.")
+		e.Reason = exchange.TestingExpired
 	case errors.Is(err, connection.ErrPolicy):
 		e = fail(oauth.InteractionRequired, "The administrator of the Google account asks for a new sign-in or does not allow this.")
 		e.Reason = exchange.AdminPolicyBlocked
@@ -326,6 +298,9 @@ func noToken(err error, account string) *exchange.Error {
 		e = fail(oauth.ServerError, "The connection with Google is not set up correctly here.")
 	default:
 		e = unavailable(nil)
+		if after := connection.RetryAfter(err); after > 0 {
+			e.RetryAfter = int(math.Ceil(after.Seconds()))
+		}
 	}
 	e.Account, e.Cause = account, err
 	return e

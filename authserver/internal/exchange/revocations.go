@@ -46,13 +46,13 @@ type RevocationHandler struct {
 
 // ServeHTTP answers GET with revocations since a time, oldest first.
 func (h *RevocationHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("Content-Type", "application/json")
 	out, err := h.list(w, r)
 	if err != nil {
 		render(w, r, err)
 		return
 	}
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(out)
 }
 
