@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
+	"time"
 
 	"latchkey/pkg/oauth"
 	"latchkey/pkg/scope"
@@ -51,6 +53,7 @@ type statusOutput struct {
 	Works      bool               `json:"works" jsonschema:"the connection can be used right now"`
 	Problem    string             `json:"problem,omitempty" jsonschema:"what is wrong, as a code"`
 	Access     []access           `json:"access" jsonschema:"what this server offers, and whether the app may use it"`
+	Warning    string             `json:"warning,omitempty" jsonschema:"what will end the connection soon, although it works"`
 	Advice     string             `json:"advice,omitempty" jsonschema:"what to do about it"`
 	ConnectURL string             `json:"connect_url,omitempty" jsonschema:"a page for the person to open"`
 }
@@ -116,7 +119,22 @@ func (s *product) working(p *bearer.Principal, c *credential.Credential) statusO
 		v.Problem = string(tool.CodeMissingScopes)
 		v.Advice = "Google has not granted everything the app was allowed. Ask the person to reconnect this server in the app and to tick the missing access."
 	}
+	if !c.Ends.IsZero() {
+		v.Warning = ending(time.Until(c.Ends))
+	}
 	return v
+}
+
+// ending says that Google will end the connection by itself.
+func ending(left time.Duration) string {
+	when := fmt.Sprintf("in %d hours", int(math.Ceil(left.Hours())))
+	switch {
+	case left <= 0:
+		when = "any moment now"
+	case left <= time.Hour:
+		when = "within the hour"
+	}
+	return "Google ends this connection " + when + " because the OAuth client is in testing mode. Ask the person to reconnect this server in the app before that."
 }
 
 func (s *product) broken(p *bearer.Principal, e *tool.Error) statusOutput {
@@ -162,7 +180,7 @@ func (o statusOutput) text() string {
 		}
 		fmt.Fprintf(&b, "\n- %s: %s (%s)", a.Scope, a.Text, state)
 	}
-	for _, s := range []string{o.Advice, o.ConnectURL} {
+	for _, s := range []string{o.Warning, o.Advice, o.ConnectURL} {
 		if s != "" {
 			b.WriteString("\n" + s)
 		}

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
-	"time"
 
 	"latchkey/pkg/accesstoken"
 	"latchkey/pkg/exchange"
@@ -77,7 +76,7 @@ func build(c *config.Server, log *slog.Logger) (*server, error) {
 	direct := http.DefaultTransport.(*http.Transport).Clone()
 	direct.Proxy, direct.MaxIdleConnsPerHost = nil, 50
 	client, err := exchange.NewClient(exchange.ClientConfig{
-		Endpoint: c.ASInternalURL + exchange.Path, ClientID: c.RSClientID, Key: key, HTTP: &http.Client{Transport: direct, Timeout: 15 * time.Second},
+		Endpoint: c.ASInternalURL + exchange.Path, ClientID: c.RSClientID, Key: key, HTTP: &http.Client{Transport: direct, Timeout: exchange.Timeout},
 	})
 	if err != nil {
 		return nil, err
