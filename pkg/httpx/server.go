@@ -2,6 +2,7 @@ package httpx
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -18,6 +19,7 @@ type Server struct {
 	Setting  string // the setting that holds the address, named when it is taken
 	Addr     string // host:port; port 0 picks a free one
 	Handler  http.Handler
+	TLS      *tls.Config // nil: plain http
 	listener net.Listener
 }
 
@@ -67,12 +69,16 @@ func Serve(ctx context.Context, log *slog.Logger, servers ...*Server) error {
 		h := &http.Server{
 			Handler: s.Handler, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout,
 			WriteTimeout: writeTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
-			ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+			ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug), TLSConfig: s.TLS,
 		}
 		running = append(running, h)
-		log.Info("listening", "server", s.Name, "address", s.Address())
+		log.Info("listening", "server", s.Name, "address", s.Address(), "tls", s.TLS != nil)
 		wg.Go(func() {
-			if err := h.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+			serve := h.Serve
+			if s.TLS != nil {
+				serve = func(l net.Listener) error { return h.ServeTLS(l, "", "") }
+			}
+			if err := serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
 				cancel(fmt.Errorf("serving on %s: %w", s.Address(), err))
 			}
 		})

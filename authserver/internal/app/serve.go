@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -67,6 +68,9 @@ func serve(ctx context.Context, c *config.Server, log *slog.Logger) error {
 	}
 	public := &httpx.Server{Name: "public", Setting: "AS_LISTEN", Addr: c.Listen}
 	internal := &httpx.Server{Name: "internal", Setting: "AS_INTERNAL_LISTEN", Addr: c.InternalListen}
+	if internal.TLS, err = internalTLS(c.InternalTLS, log); err != nil {
+		return err
+	}
 	admin := &httpx.Server{Name: "admin", Setting: "AS_ADMIN_LISTEN", Addr: c.AdminListen}
 	for _, s := range []*httpx.Server{public, internal, admin} {
 		if err := s.Listen(); err != nil {
@@ -93,6 +97,18 @@ func serve(ctx context.Context, c *config.Server, log *slog.Logger) error {
 	go s.sweep(ctx, log)
 	go s.keys.Run(ctx)
 	return httpx.Serve(ctx, log, public, internal, admin)
+}
+
+// internalTLS is the internal listener's TLS, nil for plain http.
+func internalTLS(c *config.InternalTLS, log *slog.Logger) (*tls.Config, error) {
+	if c == nil {
+		return nil, nil
+	}
+	own, err := httpx.LoadKeyPair(c.CertFile, c.KeyFile, nil)
+	if err != nil {
+		return nil, fmt.Errorf("AS_INTERNAL_TLS_CERT_FILE: %w", err)
+	}
+	return exchange.Peers{Pins: c.Pins, Roots: c.ClientCA, SAN: c.ClientSAN, Log: log, Now: time.Now}.TLS(own), nil
 }
 
 // checkSchema refuses to serve on a schema that is behind. A database that is

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -143,10 +142,17 @@ func (s Serve) Check() (*Server, error) {
 			p.endpoint("GOOGLE_SIGNALS_JWKS_URL", s.GoogleSignalsJWKSURL, false)
 		}
 	}
-	if out.InternalURL == "" {
-		out.InternalURL = "http://" + s.InternalListen
-	} else {
+	out.InternalTLS = s.checkInternalTLS(&p)
+	switch {
+	case out.InternalURL != "":
 		p.endpoint("AS_INTERNAL_URL", s.InternalURL, true)
+		if out.InternalTLS != nil && !strings.HasPrefix(out.InternalURL, "https://") {
+			p.addf("AS_INTERNAL_URL %q must be https: the internal listener speaks TLS (AS_INTERNAL_TLS_CERT_FILE)", s.InternalURL)
+		}
+	case out.InternalTLS != nil:
+		out.InternalURL = "https://" + s.InternalListen
+	default:
+		out.InternalURL = "http://" + s.InternalListen
 	}
 	p.within("ACCESS_TOKEN_TTL", s.AccessTokenTTL, time.Minute, 24*time.Hour)
 	p.within("REFRESH_GRACE", s.RefreshGrace, 0, 10*time.Minute)
@@ -188,17 +194,8 @@ func (s Serve) checkClients(p *problems, out *Server) {
 			p.addf("CIMD_TEST_ALLOW_HOSTS: %q is not host:port on loopback", host)
 		}
 	}
-	if s.CIMDTestCAFile == "" {
-		return
-	}
-	pem, err := readSmall(s.CIMDTestCAFile)
-	if err != nil {
-		p.addf("cannot read the file that CIMD_TEST_CA_FILE names: %v", err)
-		return
-	}
-	out.TestRoots = x509.NewCertPool()
-	if !out.TestRoots.AppendCertsFromPEM(pem) {
-		p.addf("CIMD_TEST_CA_FILE holds no certificate")
+	if s.CIMDTestCAFile != "" {
+		out.TestRoots = p.authorities("CIMD_TEST_CA_FILE", s.CIMDTestCAFile)
 	}
 }
 

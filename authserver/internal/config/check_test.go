@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"latchkey/authserver/internal/config"
+	"latchkey/deploy/dev/testcert"
 )
 
 func valid() config.Serve {
@@ -93,5 +94,47 @@ func TestSecretFile(t *testing.T) {
 	}
 	if c.Google.ClientSecret.Reveal() != "s3cret" {
 		t.Error("secret file read wrongly")
+	}
+}
+
+// TestInternalTLS: half of the settings is a mistake and never less protection than was meant.
+func TestInternalTLS(t *testing.T) {
+	t.Parallel()
+	ca := testcert.New(t)
+	pin := strings.Repeat("0a", 32)
+	for name, c := range map[string]struct {
+		change func(*config.Serve)
+		want   string // part of the error, "" for none
+	}{
+		"pin":                  {func(s *config.Serve) { s.InternalClientPin = []string{pin} }, ""},
+		"two pins":             {func(s *config.Serve) { s.InternalClientPin = []string{pin, strings.Repeat("0B", 32)} }, ""},
+		"authority and name":   {func(s *config.Serve) { s.InternalClientCA, s.InternalClientSAN = ca.File, "rs" }, ""},
+		"nobody may come":      {func(s *config.Serve) {}, "say which resource servers"},
+		"authority alone":      {func(s *config.Serve) { s.InternalClientCA = ca.File }, "belong together"},
+		"name alone":           {func(s *config.Serve) { s.InternalClientSAN = "rs" }, "belong together"},
+		"pin and name":         {func(s *config.Serve) { s.InternalClientPin, s.InternalClientSAN = []string{pin}, "rs" }, "say which resource servers"},
+		"pin and authority":    {func(s *config.Serve) { s.InternalClientPin, s.InternalClientCA = []string{pin}, ca.File }, "say which resource servers"},
+		"short pin":            {func(s *config.Serve) { s.InternalClientPin = []string{pin[2:]} }, "64 hexadecimal digits"},
+		"pin with colons":      {func(s *config.Serve) { s.InternalClientPin = []string{"0a:" + pin[3:]} }, "64 hexadecimal digits"},
+		"no such authority":    {func(s *config.Serve) { s.InternalClientCA, s.InternalClientSAN = "no-such-file", "rs" }, "AS_INTERNAL_TLS_CLIENT_CA_FILE"},
+		"key missing":          {func(s *config.Serve) { s.InternalTLSKey = "" }, "AS_INTERNAL_TLS_KEY_FILE"},
+		"certificate missing":  {func(s *config.Serve) { s.InternalTLSCert = "" }, "AS_INTERNAL_TLS_CERT_FILE"},
+		"client settings only": {func(s *config.Serve) { s.InternalTLSCert, s.InternalTLSKey, s.InternalClientSAN = "", "", "rs" }, "need both"},
+		"plain URL":            {func(s *config.Serve) { s.InternalClientPin, s.InternalURL = []string{pin}, "http://10.0.0.1:8081" }, "must be https"},
+	} {
+		s := valid()
+		s.InternalTLSCert, s.InternalTLSKey = "cert.pem", "key.pem"
+		c.change(&s)
+		got, err := s.Check()
+		if (err == nil) != (c.want == "") || (err != nil && !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err == nil && (got.InternalTLS == nil || got.InternalURL != "https://127.0.0.1:2") {
+			t.Errorf("%s: %+v at %s", name, got.InternalTLS, got.InternalURL)
+		}
+	}
+	s := valid()
+	if got, err := s.Check(); err != nil || got.InternalTLS != nil || got.InternalURL != "http://127.0.0.1:2" {
+		t.Errorf("without the settings: %v", err)
 	}
 }

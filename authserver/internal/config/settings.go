@@ -1,6 +1,7 @@
 package config
 
 import (
+	"crypto/sha256"
 	"crypto/x509"
 	"time"
 
@@ -29,12 +30,19 @@ type Log struct {
 type Serve struct {
 	Database
 	Log
-	Issuer           string `name:"issuer" env:"ISSUER" help:"Origin at which clients reach this server, e.g. https://auth.example.com." placeholder:"URL"`
-	ResourceURL      string `name:"resource-url" env:"RESOURCE_URL" help:"MCP URL of the resource server, e.g. https://mcp.example.com/mcp." placeholder:"URL"`
-	Listen           string `name:"as-listen" env:"AS_LISTEN" default:"127.0.0.1:8080" help:"Public address."`
-	InternalListen   string `name:"as-internal-listen" env:"AS_INTERNAL_LISTEN" default:"127.0.0.1:8081" help:"Address of the internal token exchange; never route it publicly."`
-	AdminListen      string `name:"as-admin-listen" env:"AS_ADMIN_LISTEN" default:"127.0.0.1:8082" help:"Address of health checks; keep it private."`
-	InternalURL      string `name:"as-internal-url" env:"AS_INTERNAL_URL" help:"URL at which the resource server reaches the internal listener, the audience of its assertions (default: http:// and AS_INTERNAL_LISTEN)." placeholder:"URL"`
+	Issuer         string `name:"issuer" env:"ISSUER" help:"Origin at which clients reach this server, e.g. https://auth.example.com." placeholder:"URL"`
+	ResourceURL    string `name:"resource-url" env:"RESOURCE_URL" help:"MCP URL of the resource server, e.g. https://mcp.example.com/mcp." placeholder:"URL"`
+	Listen         string `name:"as-listen" env:"AS_LISTEN" default:"127.0.0.1:8080" help:"Public address."`
+	InternalListen string `name:"as-internal-listen" env:"AS_INTERNAL_LISTEN" default:"127.0.0.1:8081" help:"Address of the internal token exchange; never route it publicly."`
+	AdminListen    string `name:"as-admin-listen" env:"AS_ADMIN_LISTEN" default:"127.0.0.1:8082" help:"Address of health checks; keep it private."`
+	InternalURL    string `name:"as-internal-url" env:"AS_INTERNAL_URL" help:"URL at which the resource server reaches the internal listener, the audience of its assertions (default: http:// and AS_INTERNAL_LISTEN)." placeholder:"URL"`
+
+	InternalTLSCert   string   `name:"as-internal-tls-cert-file" env:"AS_INTERNAL_TLS_CERT_FILE" help:"Certificate of the internal listener (PEM). With it the listener speaks TLS only, to resource servers whose certificate is known." placeholder:"FILE"`
+	InternalTLSKey    string   `name:"as-internal-tls-key-file" env:"AS_INTERNAL_TLS_KEY_FILE" help:"Key of AS_INTERNAL_TLS_CERT_FILE (PEM)." placeholder:"FILE"`
+	InternalClientCA  string   `name:"as-internal-tls-client-ca-file" env:"AS_INTERNAL_TLS_CLIENT_CA_FILE" help:"Certificate authority of the resource server's certificate, together with AS_INTERNAL_TLS_CLIENT_SAN." placeholder:"FILE"`
+	InternalClientSAN string   `name:"as-internal-tls-client-san" env:"AS_INTERNAL_TLS_CLIENT_SAN" help:"DNS name or URI that the resource server's certificate must have, exactly." placeholder:"NAME"`
+	InternalClientPin []string `name:"as-internal-tls-client-sha256" env:"AS_INTERNAL_TLS_CLIENT_SHA256" help:"Instead of an authority: SHA-256, in hex, of the resource server's certificate or of its public key (SubjectPublicKeyInfo)." placeholder:"HEX,..."`
+
 	KEKFile          string `name:"kek-file" env:"KEK_FILE" help:"Key-encryption key; make one with: authserver keys init --kek-file FILE." placeholder:"FILE"`
 	RSClientID       string `name:"rs-client-id" env:"RS_CLIENT_ID" default:"latchkey-rs" help:"Client id of the resource server at the token exchange."`
 	RSJWKSFile       string `name:"rs-jwks-file" env:"RS_JWKS_FILE" help:"Public keys of the resource server (JWKS)." placeholder:"FILE"`
@@ -82,6 +90,15 @@ type Google struct {
 	SignalsJWKSURL string // "": as the issuer's RISC configuration says
 }
 
+// InternalTLS are the checked settings of TLS at the internal listener. Resource
+// servers are known by Pins, or by ClientCA and ClientSAN.
+type InternalTLS struct {
+	CertFile, KeyFile string
+	Pins              [][sha256.Size]byte // of the certificate or its public key
+	ClientCA          *x509.CertPool
+	ClientSAN         string
+}
+
 // Server is the checked configuration of the server.
 type Server struct {
 	DatabaseURL    secret.Text
@@ -91,6 +108,7 @@ type Server struct {
 	InternalListen string
 	AdminListen    string
 	InternalURL    string
+	InternalTLS    *InternalTLS // nil: plain http
 	KEKFile        string
 	RSClientID     string
 	RSJWKSFile     string

@@ -26,9 +26,9 @@ var defaults = map[string]string{
 var (
 	beyondBoundary = []string{
 		"DATABASE_URL", "DATABASE_URL_FILE", "DATABASE_MIGRATE_URL", "DATABASE_MIGRATE_URL_FILE", "KEK_FILE",
-		"GOOGLE_CLIENT_ID", "GOOGLE_CLIENT_SECRET", "GOOGLE_CLIENT_SECRET_FILE",
+		"GOOGLE_CLIENT_ID", "GOOGLE_CLIENT_SECRET", "GOOGLE_CLIENT_SECRET_FILE", "AS_INTERNAL_TLS_KEY_FILE",
 	}
-	rsOnly = []string{"RS_KEY_FILE"}
+	rsOnly = []string{"RS_KEY_FILE", "RS_INTERNAL_TLS_KEY_FILE"}
 )
 
 type environment map[string]string
@@ -73,10 +73,14 @@ func (e environment) complete() error {
 	if len(problems) > 0 {
 		return errors.Join(problems...)
 	}
+	internal := reach(e["AS_INTERNAL_LISTEN"])
+	if e.has("AS_INTERNAL_TLS_CERT_FILE") {
+		internal = strings.Replace(internal, "http:", "https:", 1)
+	}
 	for name, value := range map[string]string{
 		"ISSUER":          reach(e["AS_LISTEN"]),
 		"RESOURCE_URL":    reach(e["RS_LISTEN"]) + "/mcp",
-		"AS_INTERNAL_URL": reach(e["AS_INTERNAL_LISTEN"]),
+		"AS_INTERNAL_URL": internal,
 	} {
 		if e[name] == "" {
 			e[name] = value

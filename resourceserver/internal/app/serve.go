@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -75,6 +76,9 @@ func build(c *config.Server, log *slog.Logger) (*server, error) {
 	// The internal network has no proxy, and a token must not pass one.
 	direct := http.DefaultTransport.(*http.Transport).Clone()
 	direct.Proxy, direct.MaxIdleConnsPerHost = nil, 50
+	if direct.TLSClientConfig, err = internalTLS(c); err != nil {
+		return nil, err
+	}
 	client, err := exchange.NewClient(exchange.ClientConfig{
 		Endpoint: c.ASInternalURL + exchange.Path, ClientID: c.RSClientID, Key: key, HTTP: &http.Client{Transport: direct, Timeout: exchange.Timeout},
 	})
@@ -104,6 +108,23 @@ func build(c *config.Server, log *slog.Logger) (*server, error) {
 		LoopbackHosts: c.ListenLoopback,
 	})
 	return s, err
+}
+
+// internalTLS is how this server shows itself at the internal listener, and whom
+// it believes there (RFC 8705 §2). A changed certificate is used for the next
+// connection.
+func internalTLS(c *config.Server) (*tls.Config, error) {
+	out := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: c.InternalCA}
+	if c.TLSCert == "" {
+		return out, nil
+	}
+	own, err := httpx.LoadKeyPair(c.TLSCert, c.TLSKey, nil)
+	if err != nil {
+		return nil, fmt.Errorf("RS_INTERNAL_TLS_CERT_FILE: %w", err)
+	}
+	out.MinVersion = tls.VersionTLS13
+	out.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return own.Certificate(), nil }
+	return out, nil
 }
 
 // allTools are the tools of every product, sorted by name: MCP wants a

@@ -1,10 +1,12 @@
 package config
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
 	"net/url"
+	"os"
 	"strings"
 
 	"latchkey/pkg/oauth"
@@ -83,6 +85,7 @@ func (s Serve) Check() (*Server, error) {
 	if p.required("AS_INTERNAL_URL", s.ASInternalURL, "give the authorization server's internal listener, e.g. http://127.0.0.1:8081") {
 		p.endpoint("AS_INTERNAL_URL", s.ASInternalURL, true)
 	}
+	s.checkInternalTLS(&p, out)
 	p.required("RS_CLIENT_ID", s.RSClientID, "name this server's client id at the token exchange")
 	p.required("RS_KEY_FILE", s.RSKeyFile, "make a key with: resourceserver keys init --key-file FILE --jwks-file FILE")
 	if s.GoogleAPIURL != "" {
@@ -93,6 +96,35 @@ func (s Serve) Check() (*Server, error) {
 		return nil, err
 	}
 	return out, nil
+}
+
+const maxCAFile = 256 << 10
+
+// checkInternalTLS checks what this server shows at the internal listener, and
+// whom it believes there.
+func (s Serve) checkInternalTLS(p *problems, out *Server) {
+	if (s.TLSCert == "") != (s.TLSKey == "") {
+		p.addf("RS_INTERNAL_TLS_CERT_FILE and RS_INTERNAL_TLS_KEY_FILE belong together: set both or neither")
+	}
+	if (s.TLSCert != "" || s.InternalCA != "") && !strings.HasPrefix(s.ASInternalURL, "https://") {
+		p.addf("AS_INTERNAL_URL %q must be https: certificates are set for it", s.ASInternalURL)
+	}
+	out.TLSCert, out.TLSKey = s.TLSCert, s.TLSKey
+	if s.InternalCA == "" {
+		return
+	}
+	info, err := os.Stat(s.InternalCA)
+	if err == nil && info.Size() > maxCAFile {
+		err = errors.New("the file is too large")
+	}
+	var pem []byte
+	if err == nil {
+		pem, err = os.ReadFile(s.InternalCA)
+	}
+	out.InternalCA = x509.NewCertPool()
+	if err != nil || !out.InternalCA.AppendCertsFromPEM(pem) {
+		p.addf("AS_INTERNAL_TLS_CA_FILE %s holds no certificate that can be read: %v", s.InternalCA, err)
+	}
 }
 
 func taken(path string) bool {

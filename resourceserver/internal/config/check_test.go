@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"latchkey/deploy/dev/testcert"
 	"latchkey/resourceserver/internal/config"
 )
 
@@ -50,6 +51,35 @@ func TestCheck(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 		if err == nil && (out.ASInternalURL != "http://authserver:8081" || !out.ListenLoopback || !strings.HasSuffix(out.JWKSURL, "/jwks")) {
+			t.Errorf("%s: %+v", name, out)
+		}
+	}
+}
+
+// TestInternalTLS: certificates are for https, and half of a pair is a mistake.
+func TestInternalTLS(t *testing.T) {
+	t.Parallel()
+	ca := testcert.New(t)
+	for name, c := range map[string]struct {
+		change func(*config.Serve)
+		want   string // part of the error, "" for none
+	}{
+		"certificate without its key":  {func(s *config.Serve) { s.ASInternalURL, s.TLSCert = "https://as", "c" }, "belong together"},
+		"certificates over plain http": {func(s *config.Serve) { s.TLSCert, s.TLSKey = "c", "k" }, "must be https"},
+		"an authority over plain http": {func(s *config.Serve) { s.InternalCA = ca.File }, "must be https"},
+		"an authority that is none":    {func(s *config.Serve) { s.ASInternalURL, s.InternalCA = "https://as", "check_test.go" }, "AS_INTERNAL_TLS_CA_FILE"},
+		"certificate, key, authority": {func(s *config.Serve) {
+			s.ASInternalURL, s.TLSCert, s.TLSKey, s.InternalCA = "https://as", "c", "k", ca.File
+		}, ""},
+		"https, the system's authority": {func(s *config.Serve) { s.ASInternalURL = "https://as" }, ""},
+	} {
+		s := valid()
+		c.change(&s)
+		out, err := s.Check()
+		if (err == nil) != (c.want == "") || (err != nil && !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err == nil && ((out.InternalCA != nil) != (s.InternalCA != "") || out.TLSCert != s.TLSCert || out.TLSKey != s.TLSKey) {
 			t.Errorf("%s: %+v", name, out)
 		}
 	}

@@ -1,6 +1,10 @@
 package config
 
-import "latchkey/pkg/oauth"
+import (
+	"crypto/x509"
+
+	"latchkey/pkg/oauth"
+)
 
 // Log are the settings of the log.
 type Log struct {
@@ -18,6 +22,9 @@ type Serve struct {
 	ASInternalURL  string   `name:"as-internal-url" env:"AS_INTERNAL_URL" help:"Internal listener of the authorization server, e.g. http://127.0.0.1:8081; the same string as its AS_INTERNAL_URL." placeholder:"URL"`
 	RSClientID     string   `name:"rs-client-id" env:"RS_CLIENT_ID" default:"latchkey-rs" help:"Client id at the token exchange."`
 	RSKeyFile      string   `name:"rs-key-file" env:"RS_KEY_FILE" help:"Private key for the token exchange; make one with: resourceserver keys init." placeholder:"FILE"`
+	InternalCA     string   `name:"as-internal-tls-ca-file" env:"AS_INTERNAL_TLS_CA_FILE" help:"Certificate authority of the authorization server's internal listener (default: the system's)." placeholder:"FILE"`
+	TLSCert        string   `name:"rs-internal-tls-cert-file" env:"RS_INTERNAL_TLS_CERT_FILE" help:"Certificate that this server shows at the internal listener (PEM)." placeholder:"FILE"`
+	TLSKey         string   `name:"rs-internal-tls-key-file" env:"RS_INTERNAL_TLS_KEY_FILE" help:"Key of RS_INTERNAL_TLS_CERT_FILE (PEM)." placeholder:"FILE"`
 	GoogleAPIURL   string   `name:"google-api-url" env:"GOOGLE_API_URL" help:"Stand-in for every Google API host, for development (default: Google)." placeholder:"URL"`
 	AllowedOrigins []string `name:"allowed-origins" env:"ALLOWED_ORIGINS" sep:"," help:"Origins of browser clients that may call, comma separated, e.g. http://localhost:6274." placeholder:"ORIGIN"`
 }
@@ -32,6 +39,9 @@ type Server struct {
 	ASInternalURL  string // without trailing slash
 	RSClientID     string
 	RSKeyFile      string
+	InternalCA     *x509.CertPool // nil: the system's
+	TLSCert        string         // shown at the internal listener; "": none
+	TLSKey         string
 	GoogleAPIURL   string // "" is Google
 	AllowedOrigins []string
 }
