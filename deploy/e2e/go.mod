@@ -9,6 +9,7 @@ require (
 	github.com/modelcontextprotocol/go-sdk v1.8.0
 	golang.org/x/oauth2 v0.37.0
 	latchkey/deploy/dev v0.0.0
+	latchkey/pkg v0.0.0
 )
 
 require (
