@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -139,35 +141,136 @@ func execSQL(t *testing.T, dsn, sql string) {
 	}
 }
 
+// rounds is how often a race is run: LATCHKEY_ROUNDS (100 is the promise), or few enough for every run.
+func rounds(t *testing.T) int {
+	t.Helper()
+	s := os.Getenv("LATCHKEY_ROUNDS")
+	if s == "" {
+		return 5
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// together runs n exchanges at once, spread over the replicas, which must all get the same token.
+func together(t *testing.T, replicas []*exchange.Client, n int, r exchange.Request) *exchange.Response {
+	t.Helper()
+	var wg sync.WaitGroup
+	answers := make([]*exchange.Response, n)
+	for i := range answers {
+		wg.Go(func() {
+			var err error
+			if answers[i], err = replicas[i%len(replicas)].Exchange(context.Background(), r); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	for _, a := range answers {
+		if a == nil {
+			t.FailNow()
+		}
+		if a.AccessToken != answers[0].AccessToken || a.GrantVersion != answers[0].GrantVersion {
+			t.Fatal("two different tokens")
+		}
+	}
+	return answers[0]
+}
+
 // TestRefreshOnce: 50 parallel exchanges at expiry over two replicas make exactly one refresh at Google.
 func TestRefreshOnce(t *testing.T) {
 	t.Parallel()
 	s := authtest.Start(t)
 	out := s.SignIn(t, s.NewVisit(t))
 	replicas := []*exchange.Client{s.Exchanger(t, s.Internal), s.Exchanger(t, s.Replica(t).Internal)}
-	for round := 1; round <= 5; round++ {
+	for round := 1; round <= rounds(t); round++ {
 		execSQL(t, s.DSN, `UPDATE credentials SET access_expires_at = now()`)
-		var wg sync.WaitGroup
-		tokens := make([]string, 50)
-		for i := range tokens {
-			wg.Go(func() {
-				got, err := replicas[i%2].Exchange(context.Background(), request(out, gmailRead))
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				tokens[i] = got.AccessToken
-			})
-		}
-		wg.Wait()
-		for _, token := range tokens {
-			if token != tokens[0] {
-				t.Fatal("two different tokens")
-			}
-		}
+		together(t, replicas, 50, request(out, gmailRead))
 		if n := s.Google.Count("refresh"); n != round {
 			t.Fatalf("%d refreshes after %d rounds", n, round)
 		}
+	}
+}
+
+// TestForcedOnce: DESIGN §6: a token that Google refused is replaced once: who reports the same version later, or at another replica, gets the newer
+// token without a word to Google; and so does a caller whose token carries less.
+func TestForcedOnce(t *testing.T) {
+	t.Parallel()
+	s := authtest.Start(t)
+	everything := s.SignIn(t, s.NewVisit(t))
+	v := s.NewVisit(t)
+	v.Query.Set("scope", "gmail.read accounts")
+	replicas := []*exchange.Client{s.Exchanger(t, s.Internal), s.Exchanger(t, s.Replica(t).Internal)}
+	for name, row := range map[string]struct {
+		token map[string]any
+		most  int // refreshes after all
+	}{"everything": {everything, 1}, "mail only": {s.SignIn(t, v), 2}} {
+		r := request(row.token, gmailRead)
+		refused, err := replicas[0].Exchange(t.Context(), r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.ForceRefresh, r.GrantVersion = true, refused.GrantVersion
+		before := s.Google.Count("refresh")
+		fresh, err := replicas[0].Exchange(t.Context(), r)
+		if err != nil || fresh.AccessToken == refused.AccessToken || fresh.GrantVersion != refused.GrantVersion+1 {
+			t.Fatalf("%s: not replaced: %v", name, err)
+		}
+		if again := together(t, replicas[:1], 20, r); again.AccessToken != fresh.AccessToken {
+			t.Errorf("%s: replaced again", name)
+		}
+		if other := together(t, replicas[1:], 20, r); other.GrantVersion != fresh.GrantVersion || other.AccessToken == refused.AccessToken {
+			t.Errorf("%s: the other replica gives version %d", name, other.GrantVersion)
+		}
+		if n := s.Google.Count("refresh") - before; n < 1 || n > row.most {
+			t.Errorf("%s: %d refreshes for one refused token", name, n)
+		}
+	}
+}
+
+// TestTestingMode: GOOGLE §6 no. 7: a client in Google's testing mode: no warning for six days, then one in every answer and one line in the log; signing in
+// again renews it; and when Google has ended it, that is what is said.
+func TestTestingMode(t *testing.T) {
+	t.Parallel()
+	s := authtest.Start(t)
+	s.Google.SetTesting("google-id", true)
+	out := s.SignIn(t, s.NewVisit(t))
+	x := s.Exchanger(t, s.Internal)
+	warning := func(what string) *exchange.Warning {
+		t.Helper()
+		got, err := x.Exchange(t.Context(), request(out, gmailRead))
+		if err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		return got.Warning
+	}
+	if w := warning("the first day"); w != nil {
+		t.Errorf("warned on the first day: %+v", w)
+	}
+	execSQL(t, s.DSN, `UPDATE credentials SET refresh_expires_at = refresh_expires_at - interval '6 days'`)
+	for range 3 {
+		if w := warning("the last day"); w == nil || w.Code != exchange.TestingEnds || w.EndsIn > 24*3600 || w.EndsIn < 23*3600 {
+			t.Errorf("the last day: %+v", w)
+		}
+	}
+	again := s.SignIn(t, s.NewVisit(t)) // Google is asked for a new refresh token, although one is stored
+	if w := warning("after signing in again"); w != nil {
+		t.Errorf("warned after signing in again: %+v", w)
+	}
+	s.Google.RevokeUser("alice@example.com")
+	execSQL(t, s.DSN, `UPDATE credentials SET access_expires_at = now(), refresh_expires_at = now()`)
+	for _, token := range []map[string]any{out, again} {
+		_, err := x.Exchange(t.Context(), request(token, gmailRead))
+		if e := failure(t, err); e.Code != oauth.InteractionRequired || e.Reason != exchange.TestingExpired {
+			t.Errorf("after seven days: %+v", e)
+		}
+	}
+	out = s.SignIn(t, s.NewVisit(t))
+	if w := warning("repaired"); w != nil {
+		t.Errorf("%+v", w)
 	}
 }
 
@@ -192,6 +295,12 @@ func TestGoogleTrouble(t *testing.T) {
 	_, err = x.Exchange(t.Context(), r)
 	if e := failure(t, err); e.Code != oauth.TemporarilyUnavailable || e.Status != 503 || e.RetryAfter == 0 {
 		t.Errorf("Google away: %+v", e)
+	}
+	clear()
+	clear = s.Google.Inject(fakegoogle.Fault{Prefix: "/token", Status: 503, RetryAfter: 40})
+	_, err = s.Exchanger(t, s.Replica(t).Internal).Exchange(t.Context(), r)
+	if e := failure(t, err); e.Code != oauth.TemporarilyUnavailable || e.RetryAfter != 40 {
+		t.Errorf("Google says when: %+v", e)
 	}
 	clear()
 	clear = s.Google.Inject(fakegoogle.Fault{Prefix: "/token", Status: 401, Code: "invalid_client"})

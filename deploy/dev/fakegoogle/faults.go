@@ -3,6 +3,7 @@ package fakegoogle
 import (
 	"encoding/json"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -17,6 +18,8 @@ type Fault struct {
 	Reset   bool          `json:"reset,omitempty"` // cut the connection
 	Hang    bool          `json:"hang,omitempty"`  // never answer, until the caller goes away
 	Times   int           `json:"times,omitempty"` // how often; 0 until cleared
+
+	RetryAfter int `json:"retry_after,omitempty"` // header of an answer with Status, in seconds
 
 	// ID token faults, for path prefix "/token".
 	Nonce, Audience, Issuer string
@@ -89,6 +92,9 @@ func (s *Server) inject(w http.ResponseWriter, r *http.Request) bool {
 	case f.Status == 0:
 		return false
 	}
+	if f.RetryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(f.RetryAfter))
+	}
 	if r.URL.Path == "/token" {
 		tokenError(w, f.Status, f.Code, f.Subtype)
 		return true
@@ -108,6 +114,16 @@ func (s *Server) RevokeUser(email string) {
 			s.end(key, g)
 		}
 	}
+}
+
+// SetTesting puts a client's consent screen into testing mode, or publishes it:
+// refresh tokens given from now on die after seven days, or not.
+func (s *Server) SetTesting(client string, testing bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.clients[client]
+	c.Testing = testing
+	s.clients[client] = c
 }
 
 // ExpireAccessTokens ends the life of every access token.
