@@ -140,6 +140,13 @@ func otherTenantFindsNothing(t *testing.T) {
 		"PublishRefresh": {func() error {
 			return f.db.PublishRefresh(ctx, connection.Refreshed{Ref: ref, Version: record.Version, Owner: owner, SealedAccess: []byte("x"), AccessExpires: time.Now()})
 		}, connection.ErrLost},
+		"NoteEnding": {func() error {
+			ok, err := f.db.NoteEnding(ctx, ref, time.Hour)
+			if err == nil && !ok {
+				return none
+			}
+			return err
+		}, none},
 		"MarkCredential": {func() error {
 			return f.db.MarkCredential(ctx, ref, record.Version, owner, connection.Revoked, "test")
 		}, connection.ErrLost},

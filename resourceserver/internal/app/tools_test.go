@@ -166,6 +166,33 @@ func TestAccountStatus(t *testing.T) {
 	}
 }
 
+// TestTestingModeIsAnnounced: a connection that Google will end works, and the person is told when it ends, why and what to do.
+func TestTestingModeIsAnnounced(t *testing.T) {
+	t.Parallel()
+	for left, want := range map[int64]string{
+		5*3600 - 60: "Google ends this connection in 5 hours because the OAuth client is in testing mode.",
+		1800:        "Google ends this connection within the hour because the OAuth client is in testing mode.",
+		0:           "Google ends this connection any moment now because the OAuth client is in testing mode.",
+	} {
+		r := start(t)
+		r.as.set(func() {
+			r.as.answer = func(map[string]string) (int, any) {
+				token := r.as.googleToken(false)
+				token.Warning = &exchange.Warning{Code: exchange.TestingEnds, EndsIn: left}
+				return 200, token
+			}
+		})
+		out := r.ok("account_status", nil)
+		if warning, _ := out["warning"].(string); out["works"] != true || !strings.HasPrefix(warning, want) || !strings.Contains(warning, "reconnect") {
+			t.Errorf("%d s left: %v", left, out)
+		}
+	}
+	r := start(t)
+	if out := r.ok("account_status", nil); out["warning"] != nil {
+		t.Errorf("warned of nothing: %v", out)
+	}
+}
+
 // TestAccountStatusOfBroadScopes: what one scope covers works and is said to; what another app was granted is missing here.
 func TestAccountStatusOfBroadScopes(t *testing.T) {
 	t.Parallel()
