@@ -27,6 +27,17 @@ func (s *Server) Public(log *slog.Logger) http.Handler {
 	per.Handle("/jwks", web.CORS("GET", web.OAuthJSON(web.Methods(s.discovery.JWKS, http.MethodGet))))
 	per.Handle("GET /authorize", web.Authorize(s.flow.Authorize))
 	per.Handle("POST /authorize/consent", sameOrigin(web.Authorize(s.flow.Consent)))
+	per.Handle("GET /account", web.Page(s.account.Page))
+	for path, serve := range map[string]httpx.HandlerFunc{
+		"/account/sign-in": s.account.BeginSignIn, "/account/sign-out": s.account.SignOut, "/account/sign-out-everywhere": s.account.SignOutEverywhere,
+		"/account/add": s.account.Add, "/account/default": s.account.SetDefault, "/account/rename": s.account.Rename,
+		"/account/repair": s.account.Repair, "/account/disconnect": s.account.Disconnect,
+		"/account/apps/revoke": s.account.RevokeApp, "/account/sessions/end": s.account.EndSession,
+		"/connect/{secret}": s.account.UseConnect,
+	} {
+		per.Handle("POST "+path, sameOrigin(web.Page(serve)))
+	}
+	per.Handle("GET /connect/{secret}", web.Page(s.account.Connect))
 	per.Handle("/.well-known/openid-configuration", web.CORS("GET", http.HandlerFunc(s.discovery.Appended)))
 	per.Handle("/", web.Page(notFound))
 

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"latchkey/authserver/internal/account"
 	"latchkey/authserver/internal/clientauth"
 	"latchkey/authserver/internal/config"
 	"latchkey/authserver/internal/connection"
@@ -23,6 +24,7 @@ import (
 	"latchkey/authserver/internal/postgres"
 	"latchkey/authserver/internal/provider"
 	"latchkey/authserver/internal/registration"
+	"latchkey/authserver/internal/session"
 	"latchkey/authserver/internal/signals"
 	"latchkey/authserver/internal/signin"
 	"latchkey/authserver/internal/tenant"
@@ -48,6 +50,8 @@ type Server struct {
 	registration *registration.Handler
 	signin       *signin.Handler
 	flow         *flow.Handler
+	account      *account.Handler
+	revoker      *connection.Revoker
 	provider     *provider.Provider
 	exchange     *exchange.Handler
 	revocations  *exchange.RevocationHandler
@@ -96,6 +100,7 @@ func serve(ctx context.Context, c *config.Server, log *slog.Logger) error {
 	public.Handler, internal.Handler, admin.Handler = s.Public(log), s.Internal(log), s.Admin(log)
 	go s.sweep(ctx, log)
 	go s.keys.Run(ctx)
+	go s.revoker.Run(ctx)
 	return httpx.Serve(ctx, log, public, internal, admin)
 }
 
@@ -138,6 +143,7 @@ func checkSchema(ctx context.Context, dsn secret.Text, log *slog.Logger) error {
 func New(c *config.Server, db *postgres.DB, kek *vault.KEK, callers *exchange.Clients, log *slog.Logger) (*Server, error) {
 	lifetimes := tenant.DefaultLifetimes()
 	lifetimes.AccessToken, lifetimes.RefreshGrace = c.AccessTokenTTL, c.RefreshGrace
+	lifetimes.SessionIdle, lifetimes.SessionAbsolute = c.SessionIdle, c.SessionAbsolute
 	directory, err := tenant.NewDirectory(&tenant.Tenant{
 		ID: tenant.DefaultID, Slug: "default", Issuer: c.Issuer, Lifetimes: lifetimes, DefaultScopes: scope.Baseline().Intersect(c.Profile.Allowed()), Profile: c.Profile,
 		Documents: c.Documents, AccessTokenAlg: c.AccessTokenAlg,
@@ -175,12 +181,13 @@ func New(c *config.Server, db *postgres.DB, kek *vault.KEK, callers *exchange.Cl
 	redirects := append(slices.Clone(registration.DefaultCustomRedirects), c.CustomRedirects...)
 	clients := registration.NewClients(registration.Config{Store: db, Fetch: fetch, CustomRedirects: redirects, Now: time.Now, Log: log})
 	auth := clientauth.New(clientauth.Config{Clients: clients, Assertions: db, Keys: clientauth.NewKeys(fetch, time.Now), Now: time.Now})
+	sessions := &session.Sessions{Store: db}
 	trips := &signin.Handler{
 		Store: db, Vault: v, Tenants: tenants,
 		Google: func(context.Context, tenant.ID) (signin.Google, error) { return upstream, nil },
 	}
 	authorization := &flow.Handler{
-		Clients: clients, Auth: auth, Store: db, Vault: v, SignIn: trips, Now: time.Now, Proxies: c.Proxies,
+		Clients: clients, Auth: auth, Store: db, Vault: v, SignIn: trips, Sessions: sessions, Now: time.Now, Proxies: c.Proxies,
 		GoogleOrigin: authURL.Scheme + "://" + authURL.Host,
 		Codes: func(ctx context.Context, t tenant.ID) (*grant.Codec, error) {
 			set, err := keys.For(ctx, t)
@@ -190,7 +197,12 @@ func New(c *config.Server, db *postgres.DB, kek *vault.KEK, callers *exchange.Cl
 			return set.Codec(), nil
 		},
 	}
-	trips.Kinds = map[signin.Kind]signin.Continuation{flow.KindAuthorize: authorization.Returned}
+	person := &account.Handler{
+		Store: db, Accounts: db, Linker: db, Invitations: db, Sessions: sessions, SignIn: trips, Vault: v,
+		GoogleOrigin: authURL.Scheme + "://" + authURL.Host, Now: time.Now,
+	}
+	trips.Kinds = person.Continuations()
+	trips.Kinds[flow.KindAuthorize] = authorization.Returned
 	return &Server{
 		tenants:      directory,
 		discovery:    &discovery.Handler{Tenants: tenants, Keys: keys.For},
@@ -198,7 +210,8 @@ func New(c *config.Server, db *postgres.DB, kek *vault.KEK, callers *exchange.Cl
 		signin:       trips, flow: authorization,
 		provider: provider.New(provider.Config{Auth: auth, Clients: clients, Store: db, Keys: keys.For}),
 		exchange: &exchange.Handler{
-			Clients: callers, Store: db, Vault: v, Tenants: tenants, Now: time.Now,
+			Clients: callers, Store: db, Vault: v, Tenants: tenants, Now: time.Now, Log: log,
+			Links: &connection.Invitations{Store: db, Tenants: tenants},
 			Credentials: &connection.Credentials{
 				Store: db, Vault: v, Endings: db, Log: log,
 				Google: func(context.Context, tenant.ID) (connection.Google, error) { return upstream, nil },
@@ -223,6 +236,9 @@ func receiver(c config.Google, db *postgres.DB) *signals.Handler {
 		Clients: func() []string { return []string{c.ClientID} }, Store: db, Now: time.Now,
 	}
 }
+
+// RevokeAtGoogle tries once to revoke at Google what people have disconnected.
+func (s *Server) RevokeAtGoogle(ctx context.Context) error { return s.revoker.Step(ctx) }
 
 // sweep deletes what has expired, for ever, until ctx ends.
 func (s *Server) sweep(ctx context.Context, log *slog.Logger) {

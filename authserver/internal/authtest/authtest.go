@@ -111,7 +111,7 @@ func Start(t testing.TB, options ...func(*config.Server)) *Server {
 			ClientID: "google-id", ClientSecret: secret.NewText("google-secret"), Issuer: s.Google.URL, AuthURL: s.Google.URL + "/o/oauth2/v2/auth",
 			TokenURL: s.Google.URL + "/token", JWKSURL: s.Google.URL + "/oauth2/v3/certs", RevokeURL: s.Google.URL + "/revoke",
 		},
-		AccessTokenTTL: 10 * time.Minute, RefreshGrace: time.Minute, Profile: scope.Full,
+		AccessTokenTTL: 10 * time.Minute, RefreshGrace: time.Minute, SessionIdle: time.Hour, SessionAbsolute: 24 * time.Hour, Profile: scope.Full,
 		Documents: tenant.Admission{Mode: tenant.AdmitOpen}, TestHosts: []string{s.Host.Addr}, TestRoots: s.Host.Roots,
 	}
 	for _, o := range options {

@@ -97,6 +97,7 @@ func (s Serve) Check() (*Server, error) {
 		DatabaseURL: s.check(&p), Listen: s.Listen, InternalListen: s.InternalListen, AdminListen: s.AdminListen,
 		InternalURL: strings.TrimSuffix(s.InternalURL, "/"), KEKFile: s.KEKFile, RSClientID: s.RSClientID, RSJWKSFile: s.RSJWKSFile,
 		AccessTokenTTL: s.AccessTokenTTL, RefreshGrace: s.RefreshGrace,
+		SessionIdle: s.SessionIdle, SessionAbsolute: s.SessionAbsolute,
 		AccessTokenAlg: s.AccessTokenAlg, SigningKeyPeriod: s.SigningKeyPeriod, // kong admits only the three algorithms
 	}
 	var err error
@@ -156,6 +157,8 @@ func (s Serve) Check() (*Server, error) {
 	}
 	p.within("ACCESS_TOKEN_TTL", s.AccessTokenTTL, time.Minute, 24*time.Hour)
 	p.within("REFRESH_GRACE", s.RefreshGrace, 0, 10*time.Minute)
+	p.within("SESSION_IDLE", s.SessionIdle, time.Minute, 24*time.Hour)
+	p.within("SESSION_ABSOLUTE", s.SessionAbsolute, time.Minute, 30*24*time.Hour)
 	if s.SigningKeyPeriod != 0 {
 		p.within("SIGNING_KEY_PERIOD", s.SigningKeyPeriod, 24*time.Hour, 365*24*time.Hour)
 	}

@@ -19,7 +19,7 @@ func valid() config.Serve {
 		KEKFile: "kek.json", RSClientID: "rs", RSJWKSFile: "rs.json", GoogleClientID: "id", GoogleSecret: "s",
 		GoogleIssuer: "https://accounts.google.com", GoogleAuthURL: "https://a.example/auth", GoogleTokenURL: "https://a.example/token",
 		GoogleJWKSURL: "https://a.example/certs", GoogleRevokeURL: "https://a.example/revoke",
-		AccessTokenTTL: 10 * time.Minute, RefreshGrace: time.Minute, ConsentProfile: "full",
+		AccessTokenTTL: 10 * time.Minute, RefreshGrace: time.Minute, SessionIdle: time.Hour, SessionAbsolute: 24 * time.Hour, ConsentProfile: "full",
 	}
 }
 

@@ -59,8 +59,10 @@ type Serve struct {
 	GoogleSignalsIssuer  string `name:"google-signals-issuer" env:"GOOGLE_SIGNALS_ISSUER" default:"https://accounts.google.com/" help:"Issuer of Google's security events; it ends in a slash."`
 	GoogleSignalsJWKSURL string `name:"google-signals-jwks-url" env:"GOOGLE_SIGNALS_JWKS_URL" help:"Keys of Google's security events (default: as the RISC configuration below the issuer says)." placeholder:"URL"`
 
-	AccessTokenTTL time.Duration `name:"access-token-ttl" env:"ACCESS_TOKEN_TTL" default:"10m" help:"Life of an access token, 1m to 24h."`
-	RefreshGrace   time.Duration `name:"refresh-grace" env:"REFRESH_GRACE" default:"60s" help:"How long a repeated refresh is answered alike, 0s to 10m."`
+	AccessTokenTTL  time.Duration `name:"access-token-ttl" env:"ACCESS_TOKEN_TTL" default:"10m" help:"Life of an access token, 1m to 24h."`
+	RefreshGrace    time.Duration `name:"refresh-grace" env:"REFRESH_GRACE" default:"60s" help:"How long a repeated refresh is answered alike, 0s to 10m."`
+	SessionIdle     time.Duration `name:"session-idle" env:"SESSION_IDLE" default:"1h" help:"How long a browser session may be unused, 1m to 24h."`
+	SessionAbsolute time.Duration `name:"session-absolute" env:"SESSION_ABSOLUTE" default:"24h" help:"How long a browser session lives at most, 1m to 720h."`
 
 	ConsentProfile string `name:"consent-profile" env:"CONSENT_PROFILE" default:"full" enum:"lite,standard,full" help:"What people can be asked for: lite (nothing that Google restricts), standard (also reading mail and files, and drafts) or full."`
 
@@ -101,20 +103,22 @@ type InternalTLS struct {
 
 // Server is the checked configuration of the server.
 type Server struct {
-	DatabaseURL    secret.Text
-	Issuer         oauth.IssuerURL
-	Resource       oauth.Resource
-	Listen         string
-	InternalListen string
-	AdminListen    string
-	InternalURL    string
-	InternalTLS    *InternalTLS // nil: plain http
-	KEKFile        string
-	RSClientID     string
-	RSJWKSFile     string
-	Google         Google
-	AccessTokenTTL time.Duration
-	RefreshGrace   time.Duration
+	DatabaseURL     secret.Text
+	Issuer          oauth.IssuerURL
+	Resource        oauth.Resource
+	Listen          string
+	InternalListen  string
+	AdminListen     string
+	InternalURL     string
+	InternalTLS     *InternalTLS // nil: plain http
+	KEKFile         string
+	RSClientID      string
+	RSJWKSFile      string
+	Google          Google
+	AccessTokenTTL  time.Duration
+	RefreshGrace    time.Duration
+	SessionIdle     time.Duration
+	SessionAbsolute time.Duration
 
 	Profile scope.Profile
 

@@ -2,6 +2,7 @@ package connection
 
 import (
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -26,12 +27,20 @@ const (
 	Revoked     Status = "revoked"
 )
 
+// MaxPerSubject is how many Google accounts a person may have here.
+const MaxPerSubject = 20
+
+// MaxAlias is the longest alias, in characters.
+const MaxAlias = 40
+
 // Record is a connection with its credential as stored: tokens are sealed.
 type Record struct {
 	Ref
 	GoogleSubject  string
 	SealedEmail    []byte
+	Alias          string // the person's name for the account; unique per person
 	IsDefault      bool
+	Linked         bool // false: it was disconnected, or its first sign-in was not completed
 	UpstreamClient string
 	SealedRefresh  []byte // nil when Google never gave one
 	SealedAccess   []byte
@@ -41,6 +50,28 @@ type Record struct {
 	LastError      string
 	Version        int64
 	RefreshExpires time.Time // when Google ends the refresh token by itself; zero: it named no end
+	Refreshed      time.Time // last sign-in or refresh; zero: never
+}
+
+// Handle is the name of the connection in the exchange and in forms. It opens
+// nothing: it is looked up among the person's own.
+func (r *Record) Handle() string { return handlePrefix + r.Connection.String() }
+
+const handlePrefix = "acc_"
+
+// ParseHandle reads a handle in its one spelling.
+func ParseHandle(s string) (uuid.UUID, bool) {
+	raw, ok := strings.CutPrefix(s, handlePrefix)
+	id, err := uuid.Parse(raw)
+	return id, ok && err == nil && id.String() == raw
+}
+
+// Covers reports whether the stored refresh token stands for what Google has
+// now granted through the client, so that an answer without one is enough: a
+// refresh token covers what was granted when Google gave it (DESIGN §5), and one
+// that Google is about to end is not enough.
+func (r *Record) Covers(upstream string, granted oauth.Scopes, now time.Time) bool {
+	return r.Linked && !r.Ending(now) && r.SealedRefresh != nil && r.Status == Active && r.UpstreamClient == upstream && r.GoogleScopes.ContainsAll(granted)
 }
 
 // Link is what a completed Google sign-in stores.
@@ -53,6 +84,7 @@ type Link struct {
 	AccessExpires  time.Time
 	GoogleScopes   oauth.Scopes
 	RefreshExpires time.Time // of SealedRefresh; zero: Google named no end
+	SealedEmail    []byte
 }
 
 // Refreshed is the outcome of a refresh, published only if the version is
@@ -73,6 +105,10 @@ type Refreshed struct {
 var (
 	// ErrNotFound says that there is no such connection of this subject.
 	ErrNotFound = errors.New("no such connection")
+	// ErrAliasTaken says that the person has another account of that name.
+	ErrAliasTaken = errors.New("the person has another account of that name")
+	// ErrTooMany says that the person has MaxPerSubject accounts.
+	ErrTooMany = errors.New("too many accounts")
 	// ErrLost says that another writer changed the credential first: read again.
 	ErrLost = errors.New("credential changed meanwhile")
 )

@@ -173,11 +173,11 @@ func (f *fixture) signIn(access, refresh string, life time.Duration, scopes oaut
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	link := connection.Link{Ref: f.ref, UpstreamClient: upstream, SealedAccess: f.seal(vault.AccessToken, access), AccessExpires: time.Now().Add(life), GoogleScopes: scopes}
+	link := connection.Link{SealedEmail: []byte("e"), Ref: f.ref, UpstreamClient: upstream, SealedAccess: f.seal(vault.AccessToken, access), AccessExpires: time.Now().Add(life), GoogleScopes: scopes}
 	if refresh != "" {
 		link.SealedRefresh, link.RefreshExpires = f.seal(vault.RefreshToken, refresh), f.ends
 	}
-	if err := f.db.CompleteSignIn(context.Background(), flow.SignIn{Link: link, SealedEmail: []byte("e"), Snapshot: []byte("{}"), Grant: grant.New{
+	if err := f.db.CompleteSignIn(context.Background(), flow.SignIn{Link: link, Snapshot: []byte("{}"), Grant: grant.New{
 		Tenant: tenant.DefaultID, ID: uuid.Must(uuid.NewV7()), ClientID: "c", Subject: f.ref.Subject, Connection: f.ref.Connection, Resource: resource,
 		Scopes: oauth.NewScopes("accounts"), CodeChallenge: "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM", Lifetimes: tenant.DefaultLifetimes(),
 	}}); err != nil {

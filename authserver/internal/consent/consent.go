@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -23,6 +24,13 @@ type Request struct {
 	Scopes      oauth.Scopes
 	Offline     bool
 	LoginHint   string
+	Accounts    []Account // of the person, if known: to choose from
+}
+
+// Account is a Google account that the person may choose.
+type Account struct {
+	Handle, Alias, Email string
+	Checked              bool
 }
 
 // Scope is one line of the page.
@@ -40,7 +48,9 @@ type View struct {
 	Destination     string // where the browser goes next, in plain words
 	DestinationNote string
 	Warning         string
-	Account         string
+	Account         string    // suggested by the app
+	Accounts        []Account // of the person, if known; instead of Account
+	AnotherChecked  bool      // none of them is suggested
 	Duration        string
 	Scopes          []Scope
 	Action          string // form target
@@ -54,8 +64,9 @@ func NewView(r Request) View {
 		ClientName: Clean(r.Client.Name, 80), Unverified: !r.Client.Trusted(),
 		ClientHost: r.Client.Host(), Publisher: r.Client.Publisher,
 		IssuerHost: hostOf(r.Tenant.Issuer.String()), ResourceHost: hostOf(r.Resource.String()),
-		Account: Clean(r.LoginHint, 120),
+		Account: Clean(r.LoginHint, 120), Accounts: r.Accounts,
 	}
+	v.AnotherChecked = !slices.ContainsFunc(v.Accounts, func(a Account) bool { return a.Checked })
 	if v.ClientName == "" {
 		v.ClientName = "An app without a name"
 	}
@@ -114,6 +125,7 @@ type Snapshot struct {
 	Resource    string   `json:"resource"`
 	Scopes      []string `json:"scopes"`
 	Offline     bool     `json:"offline"`
+	LeftOut     []string `json:"left_out,omitempty"` // allowed here and not at Google
 }
 
 // NewSnapshot takes the snapshot of a request after the person's choice.

@@ -54,6 +54,11 @@ type Opener interface {
 	Open(ctx context.Context, b vault.Binding, sealed []byte) ([]byte, error)
 }
 
+// Linker makes a link by which a person repairs what stands against a call.
+type Linker interface {
+	Link(ctx context.Context, i connection.Invitation) (string, error)
+}
+
 // Handler serves the exchange. Every field is required.
 type Handler struct {
 	Clients     *Clients // resource servers and their keys
@@ -62,7 +67,9 @@ type Handler struct {
 	Credentials *connection.Credentials
 	Tenants     func() *tenant.Directory
 	Keys        func(ctx context.Context, t tenant.ID) (accesstoken.KeySource, error)
+	Links       Linker
 	Now         func() time.Time
+	Log         *slog.Logger
 }
 
 const (
@@ -164,13 +171,18 @@ func (h *Handler) exchange(w http.ResponseWriter, r *http.Request) (*exchange.Re
 	if !found.GrantLive || found.Resource != who.Audience.String() || found.ClientID != who.ClientID {
 		return nil, fail(oauth.InvalidGrant, "The access was revoked or has ended.")
 	}
-	record, err := choose(found, req.Account)
+	ref := connection.Ref{Tenant: t.ID, Subject: lookup.Subject}
+	record, err := h.choose(ctx, found, req.Account)
 	if err != nil {
-		return nil, err
+		return nil, h.withLink(ctx, err, connection.Invitation{Ref: ref, ClientID: who.ClientID, Scopes: req.Scopes})
 	}
 	httpx.Annotate(ctx, slog.String("tenant", t.ID.String()), slog.String("subject", who.Subject), slog.String("client", who.ClientID),
 		slog.String("tool", req.Tool), slog.String("connection", record.Connection.String()))
-	return h.answer(ctx, req, who.Scopes, record)
+	out, err := h.answer(ctx, req, who.Scopes, record)
+	if err != nil {
+		return nil, h.withLink(ctx, err, connection.Invitation{Ref: record.Ref, ClientID: who.ClientID, Scopes: req.Scopes})
+	}
+	return out, nil
 }
 
 // subject verifies the presented access token: of the tenant it names, for one
@@ -213,36 +225,13 @@ func (h *Handler) candidates(token string) []*tenant.Tenant {
 	return []*tenant.Tenant{t}
 }
 
-// choose resolves the account: the named one, else the one the grant was made
-// with. A handle of somebody else's account finds nothing, because only the
-// subject's connections were read.
-func choose(found *Found, account string) (*connection.Record, error) {
-	for _, c := range found.Connections {
-		if (account == "" && c.Connection == found.GrantConnection) || (account != "" && handle(c) == account) {
-			return c, nil
-		}
-	}
-	if account == "" {
-		e := fail(oauth.InteractionRequired, "No Google account is connected.")
-		e.Reason = exchange.NotLinked
-		return nil, e
-	}
-	e := fail(exchange.AccountSelectionRequired, "No connected account has this handle.")
-	for _, c := range found.Connections {
-		e.Accounts = append(e.Accounts, exchange.Account{Handle: handle(c)})
-	}
-	return nil, e
-}
-
-func handle(c *connection.Record) string { return "acc_" + c.Connection.String() }
-
 func (h *Handler) answer(ctx context.Context, req *exchange.Request, granted oauth.Scopes, r *connection.Record) (*exchange.Response, error) {
 	if missing := scope.Lacking(granted, req.Scopes, r.GoogleScopes); r.Status == connection.Active && !missing.Empty() {
 		return nil, notGranted(missing, r)
 	}
 	token, err := h.Credentials.AccessToken(ctx, r, scope.Entitled(granted), req.MinTTL, forced(req, r))
 	if err != nil {
-		return nil, noToken(err, handle(r))
+		return nil, noToken(err, r.Handle())
 	}
 	if missing := scope.Lacking(granted, req.Scopes, token.Scopes); !missing.Empty() { // the refresh has shown that less is granted
 		return nil, notGranted(missing, r)
@@ -255,7 +244,7 @@ func (h *Handler) answer(ctx context.Context, req *exchange.Request, granted oau
 	life := token.Expires.Sub(now)
 	return &exchange.Response{
 		AccessToken: token.Token.Reveal(), IssuedTokenType: oauth.TokenTypeAccessToken, TokenType: "Bearer",
-		ExpiresIn: int64(life / time.Second), Scope: token.Scopes.String(), Account: handle(r), AccountEmail: string(email),
+		ExpiresIn: int64(life / time.Second), Scope: token.Scopes.String(), Account: r.Handle(), AccountEmail: string(email),
 		GrantVersion: token.Version, CacheTTL: int64(max(0, min(life-cacheShare, maxCache)) / time.Second),
 		Warning: warning(token.RefreshExpires, now),
 	}, nil
@@ -278,7 +267,7 @@ func warning(ends, now time.Time) *exchange.Warning {
 
 func notGranted(missing oauth.Scopes, r *connection.Record) *exchange.Error {
 	e := fail(oauth.InteractionRequired, "The Google account has not granted what this needs. Connect again and allow it.")
-	e.Reason, e.MissingScopes, e.Account = exchange.MissingGoogleScopes, missing.Slice(), handle(r)
+	e.Reason, e.MissingScopes, e.Account = exchange.MissingGoogleScopes, missing.Slice(), r.Handle()
 	return e
 }
 

@@ -2,7 +2,6 @@ package flow
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -16,7 +15,6 @@ import (
 	"latchkey/authserver/internal/grant"
 	"latchkey/authserver/internal/signin"
 	"latchkey/authserver/internal/tenant"
-	"latchkey/authserver/internal/vault"
 	"latchkey/authserver/internal/web"
 	"latchkey/pkg/httpx"
 	"latchkey/pkg/oauth"
@@ -44,16 +42,11 @@ func (h *Handler) Returned(w http.ResponseWriter, r *http.Request, t *tenant.Ten
 	if err != nil {
 		return err
 	}
-	record, err := h.Store.EnsureConnection(ctx, t.ID, o.Who.Subject, o.Who.HostedDomain)
+	record, err := h.signedIn(w, r, t, a, o.Who)
 	if err != nil {
-		return oauth.Unavailable(fmt.Errorf("finding connection: %w", err))
+		return err
 	}
-	// A stored refresh token covers what was granted when Google gave it: scopes
-	// that have grown since need a new one (DESIGN §5), and so does one that Google
-	// is about to end.
-	stored := record.SealedRefresh != nil && record.Status == connection.Active && record.UpstreamClient == o.Upstream &&
-		record.GoogleScopes.ContainsAll(tokens.Scopes) && !record.Ending(h.Now())
-	if tokens.Refresh.Empty() && !stored && !tr.Again {
+	if tokens.Refresh.Empty() && !record.Covers(o.Upstream, tokens.Scopes, h.Now()) && !tr.Again {
 		// Google sends a refresh token with the first consent only; we have none,
 		// so it must ask once more (DESIGN §5).
 		again := trip{Request: *a, Again: true}
@@ -65,29 +58,17 @@ func (h *Handler) Returned(w http.ResponseWriter, r *http.Request, t *tenant.Ten
 
 // issue writes connection, consent and grant together and returns the code.
 func (h *Handler) issue(w http.ResponseWriter, r *http.Request, t *tenant.Tenant, c *client.Client, a authorization, scopes oauth.Scopes, o *signin.Outcome, record *connection.Record) error {
-	ctx, tokens := r.Context(), o.Tokens
-	bind := func(p vault.Purpose) vault.Binding {
-		return vault.Binding{Tenant: t.ID, Subject: record.Subject, Connection: record.Connection, Purpose: p}
-	}
-	link := connection.Link{Ref: record.Ref, UpstreamClient: o.Upstream, AccessExpires: tokens.Expires, GoogleScopes: tokens.Scopes}
-	var sealErr error
-	seal := func(p vault.Purpose, value string) []byte {
-		sealed, err := h.Vault.Seal(ctx, bind(p), []byte(value))
-		sealErr = errors.Join(sealErr, err)
-		return sealed
-	}
-	if !tokens.Refresh.Empty() {
-		link.SealedRefresh, link.RefreshID, link.RefreshExpires = seal(vault.RefreshToken, tokens.Refresh.Reveal()), connection.IdentifyRefresh(tokens.Refresh), tokens.RefreshExpires
-	}
-	link.SealedAccess = seal(vault.AccessToken, tokens.Access.Reveal())
-	email := seal(vault.Email, o.Who.Email)
-	if sealErr != nil {
-		return oauth.Unavailable(fmt.Errorf("sealing credential: %w", sealErr))
+	ctx := r.Context()
+	link, err := connection.NewLink(ctx, h.Vault, record.Ref, o.Upstream, o.Tokens, o.Who.Email)
+	if err != nil {
+		return oauth.Unavailable(err)
 	}
 	approved := oauth.NewScopes(a.Scopes...)
 	a.Scopes = scopes.Slice()
 	request := a.consent(c, t)
-	snapshot, err := json.Marshal(consent.NewSnapshot(request))
+	shown := consent.NewSnapshot(request)
+	shown.LeftOut = approved.Minus(scopes).Slice()
+	snapshot, err := json.Marshal(shown)
 	if err != nil {
 		return fmt.Errorf("encoding consent: %w", err)
 	}
@@ -99,7 +80,7 @@ func (h *Handler) issue(w http.ResponseWriter, r *http.Request, t *tenant.Tenant
 		Tenant: t.ID, ID: uuid.Must(uuid.NewV7()), ClientID: c.ID, Subject: record.Subject, Connection: record.Connection,
 		Resource: request.Resource, Scopes: scopes, Offline: a.Offline, RedirectURI: a.RedirectURI, CodeChallenge: a.Challenge, Lifetimes: t.Lifetimes,
 	}
-	if err := h.Store.CompleteSignIn(ctx, SignIn{Link: link, SealedEmail: email, Snapshot: snapshot, Grant: g, ClientLife: t.Lifetimes.ClientUsed}); err != nil {
+	if err := h.Store.CompleteSignIn(ctx, SignIn{Link: *link, Snapshot: snapshot, Grant: g, ClientLife: t.Lifetimes.ClientUsed}); err != nil {
 		return oauth.Unavailable(fmt.Errorf("completing sign-in: %w", err))
 	}
 	// MCP security best practices, scope minimization: who got more, and what.

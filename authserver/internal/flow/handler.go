@@ -13,10 +13,13 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	"latchkey/authserver/internal/client"
 	"latchkey/authserver/internal/connection"
 	"latchkey/authserver/internal/consent"
 	"latchkey/authserver/internal/grant"
+	"latchkey/authserver/internal/session"
 	"latchkey/authserver/internal/signin"
 	"latchkey/authserver/internal/tenant"
 	"latchkey/authserver/internal/vault"
@@ -37,11 +40,10 @@ var ErrNoRequest = errors.New("no such pushed request")
 
 // SignIn is what a completed sign-in writes, all or nothing.
 type SignIn struct {
-	Link        connection.Link
-	SealedEmail []byte
-	Snapshot    []byte // JSON of consent.Snapshot
-	Grant       grant.New
-	ClientLife  time.Duration // how much longer the client's registration lasts, now that it is used
+	Link       connection.Link
+	Snapshot   []byte // JSON of consent.Snapshot
+	Grant      grant.New
+	ClientLife time.Duration // how much longer the client's registration lasts, now that it is used
 }
 
 // Store is what the flow needs of the database.
@@ -50,6 +52,8 @@ type Store interface {
 	// with its credential if there is one, and makes subject and connection if
 	// there are none. The key is Google's sub (DESIGN §4).
 	EnsureConnection(ctx context.Context, t tenant.ID, googleSub, hostedDomain string) (*connection.Record, error)
+	// Connections returns a person's linked accounts, the default first.
+	Connections(ctx context.Context, t tenant.ID, subject uuid.UUID) ([]*connection.Record, error)
 	CompleteSignIn(ctx context.Context, s SignIn) error
 
 	PushRequest(ctx context.Context, t tenant.ID, p Pushed) error
@@ -71,6 +75,7 @@ type Handler struct {
 	Store        Store
 	Vault        Sealer
 	SignIn       *signin.Handler // has Returned for KindAuthorize
+	Sessions     *session.Sessions
 	Codes        func(ctx context.Context, t tenant.ID) (*grant.Codec, error)
 	Proxies      httpx.Proxies
 	GoogleOrigin string // where the consent form may lead (CSP form-action)
@@ -80,8 +85,9 @@ type Handler struct {
 // form is what the consent page carries, sealed.
 type form struct {
 	Request  authorization `json:"request"`
-	IssuedAt int64         `json:"iat"`  // seconds since the epoch
-	Browser  []byte        `json:"csrf"` // SHA-256 of the CSRF cookie
+	Subject  uuid.UUID     `json:"subject,omitzero"` // whose accounts the page offered
+	IssuedAt int64         `json:"iat"`              // seconds since the epoch
+	Browser  []byte        `json:"csrf"`             // SHA-256 of the CSRF cookie
 }
 
 // Authorize serves GET /authorize: the consent page. It stores nothing and sets
@@ -94,8 +100,12 @@ func (h *Handler) Authorize(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	subject, accounts, err := h.accounts(r, t, a)
+	if err != nil {
+		return err
+	}
 	web.SetCookie(w, t.Issuer, web.BrowserCookie, browser, Lifetime)
-	plain, err := json.Marshal(form{Request: *a, IssuedAt: h.Now().Unix(), Browser: sum[:]})
+	plain, err := json.Marshal(form{Request: *a, Subject: subject, IssuedAt: h.Now().Unix(), Browser: sum[:]})
 	if err != nil {
 		return fmt.Errorf("encoding consent form: %w", err)
 	}
@@ -103,7 +113,9 @@ func (h *Handler) Authorize(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return oauth.Unavailable(fmt.Errorf("sealing consent form: %w", err))
 	}
-	view := consent.NewView(a.consent(c, t))
+	asked := a.consent(c, t)
+	asked.Accounts = accounts
+	view := consent.NewView(asked)
 	view.Action = t.Issuer.Path() + "/authorize/consent"
 	view.Sealed = base64.RawURLEncoding.EncodeToString(sealed)
 	return web.Render(w, http.StatusOK, "consent.html", view, h.formTargets(a))
@@ -171,7 +183,14 @@ func (h *Handler) Consent(w http.ResponseWriter, r *http.Request) error {
 		return a.fail(t, oauth.NewError(oauth.AccessDenied, "The person allowed none of the requested scopes."))
 	}
 	a.Scopes = chosen.Slice()
-	return h.toGoogle(w, r, t, trip{Request: a})
+	record, err := h.chosen(r, t, f.Subject, r.PostForm.Get("account"))
+	if err != nil {
+		return err
+	}
+	if record == nil {
+		return h.toGoogle(w, r, t, trip{Request: a})
+	}
+	return h.toGoogleAs(w, r, t, a, record)
 }
 
 // same finds the client of a request again. One that changed since the person

@@ -35,6 +35,8 @@ type authorization struct {
 	Offline     bool     `json:"offline,omitempty"`
 	LoginHint   string   `json:"login_hint,omitempty"`
 	Again       bool     `json:"sign_in_again,omitempty"` // the person shall choose an account at Google
+	// Chosen is the account of a known person, chosen on the consent page.
+	Chosen *chosen `json:"chosen,omitempty"`
 	// Fingerprint is the client's at the time of the request: one that changed
 	// meanwhile is asked about again.
 	Fingerprint string `json:"client"`

@@ -15,21 +15,25 @@ import (
 	"latchkey/pkg/oauth"
 )
 
-const recordQuery = `SELECT c.subject_id, c.id, c.google_sub, c.email, c.is_default,
+// An account that the program before this one linked has no alias yet.
+const recordQuery = `SELECT c.subject_id, c.id, c.google_sub, c.email, coalesce(nullif(c.alias, ''), nullif(left(c.hosted_domain, 40), ''), 'personal'), c.is_default, c.status = 'linked',
 		coalesce(k.upstream_client, ''), k.refresh_token, k.access_token, k.access_expires_at, coalesce(k.google_scopes, '{}'),
-		coalesce(k.status, 'needs_reauth'), coalesce(k.last_error, ''), coalesce(k.version, 0), k.refresh_expires_at
+		coalesce(k.status, 'needs_reauth'), coalesce(k.last_error, ''), coalesce(k.version, 0), k.refreshed_at, k.refresh_expires_at
 	FROM connections c LEFT JOIN credentials k ON k.tenant_id = c.tenant_id AND k.connection_id = c.id`
 
 func scanRecord(t tenant.ID, row pgx.Row) (*connection.Record, error) {
 	r := connection.Record{Ref: connection.Ref{Tenant: t}}
-	var expires, refreshExpires *time.Time
+	var expires, refreshed, refreshExpires *time.Time
 	var scopes []string
-	if err := row.Scan(&r.Subject, &r.Connection, &r.GoogleSubject, &r.SealedEmail, &r.IsDefault,
-		&r.UpstreamClient, &r.SealedRefresh, &r.SealedAccess, &expires, &scopes, &r.Status, &r.LastError, &r.Version, &refreshExpires); err != nil {
+	if err := row.Scan(&r.Subject, &r.Connection, &r.GoogleSubject, &r.SealedEmail, &r.Alias, &r.IsDefault, &r.Linked,
+		&r.UpstreamClient, &r.SealedRefresh, &r.SealedAccess, &expires, &scopes, &r.Status, &r.LastError, &r.Version, &refreshed, &refreshExpires); err != nil {
 		return nil, err
 	}
 	if expires != nil {
 		r.AccessExpires = *expires
+	}
+	if refreshed != nil {
+		r.Refreshed = *refreshed
 	}
 	if refreshExpires != nil {
 		r.RefreshExpires = *refreshExpires
@@ -67,7 +71,7 @@ func (db *DB) Exchange(ctx context.Context, l exchange.Lookup) (*exchange.Found,
 	b.Queue(setTenant, l.Tenant.String())
 	b.Queue(`SELECT client_id, subject_id, connection_id, resource, scopes FROM grants
 		WHERE tenant_id = $1 AND id = $2 AND revoked_at IS NULL AND redeemed_at IS NOT NULL AND expires_at > now()`, l.Tenant.UUID(), l.Grant)
-	b.Queue(recordQuery+` WHERE c.tenant_id = $1 AND c.subject_id = $2 ORDER BY c.created_at LIMIT 20`, l.Tenant.UUID(), l.Subject)
+	b.Queue(recordQuery+` WHERE c.tenant_id = $1 AND c.subject_id = $2 AND c.status = 'linked' ORDER BY c.created_at LIMIT 20`, l.Tenant.UUID(), l.Subject)
 	results := db.runtime.SendBatch(ctx, b)
 	found, err := readExchange(l, results)
 	if closeErr := results.Close(); err == nil && closeErr != nil {

@@ -91,8 +91,8 @@ func TestLostReplyOfARefresh(t *testing.T) {
 		}
 		return sealed
 	}
-	link := connection.Link{Ref: f.record.Ref, UpstreamClient: "up", SealedRefresh: seal(vault.RefreshToken, "r1"), SealedAccess: seal(vault.AccessToken, "old"), AccessExpires: time.Now(), GoogleScopes: oauth.NewScopes("openid")}
-	if err := f.db.CompleteSignIn(ctx, flow.SignIn{Link: link, SealedEmail: []byte("e"), Snapshot: []byte("{}"), Grant: grant.New{
+	link := connection.Link{SealedEmail: []byte("e"), Ref: f.record.Ref, UpstreamClient: "up", SealedRefresh: seal(vault.RefreshToken, "r1"), SealedAccess: seal(vault.AccessToken, "old"), AccessExpires: time.Now(), GoogleScopes: oauth.NewScopes("openid")}
+	if err := f.db.CompleteSignIn(ctx, flow.SignIn{Link: link, Snapshot: []byte("{}"), Grant: grant.New{
 		Tenant: tenant.DefaultID, ID: uuid.Must(uuid.NewV7()), ClientID: "c1", Subject: f.record.Subject, Connection: f.record.Connection, Resource: mcp,
 		Scopes: oauth.NewScopes("accounts"), CodeChallenge: challenge, Lifetimes: tenant.DefaultLifetimes(),
 	}}); err != nil {

@@ -188,10 +188,10 @@ func otherTenantFindsNothing(t *testing.T) {
 	// A sign-in that mixes tenants writes nothing at either.
 	before := f.dump(t, tenant.DefaultID) + f.dump(t, other)
 	g := grant.New{Tenant: other, ID: uuid.New(), ClientID: "c", Subject: record.Subject, Connection: record.Connection, Resource: mcp, Scopes: oauth.NewScopes("gmail.read"), CodeChallenge: challenge, Lifetimes: tenant.DefaultLifetimes()}
-	link := connection.Link{Ref: record.Ref, UpstreamClient: "up", SealedAccess: []byte("a"), AccessExpires: time.Now()}
+	link := connection.Link{SealedEmail: []byte("e"), Ref: record.Ref, UpstreamClient: "up", SealedAccess: []byte("a"), AccessExpires: time.Now()}
 	for name, s := range map[string]flow.SignIn{
-		"grant of another tenant": {Link: link, SealedEmail: []byte("e"), Snapshot: []byte("{}"), Grant: g},
-		"link of another tenant":  {Link: connection.Link{Ref: ref, UpstreamClient: "up", SealedAccess: []byte("a"), AccessExpires: time.Now()}, SealedEmail: []byte("e"), Snapshot: []byte("{}"), Grant: g},
+		"grant of another tenant": {Link: link, Snapshot: []byte("{}"), Grant: g},
+		"link of another tenant":  {Link: connection.Link{SealedEmail: []byte("e"), Ref: ref, UpstreamClient: "up", SealedAccess: []byte("a"), AccessExpires: time.Now()}, Snapshot: []byte("{}"), Grant: g},
 	} {
 		if err := f.db.CompleteSignIn(ctx, s); err == nil {
 			t.Errorf("%s: signed in", name)

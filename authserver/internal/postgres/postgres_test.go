@@ -79,8 +79,8 @@ func (f *fixture) grant(t testing.TB) grant.Redemption {
 		Resource: mcp, Scopes: oauth.NewScopes("gmail.read", "drive.read"), Offline: true, RedirectURI: "http://127.0.0.1:1/cb", CodeChallenge: challenge,
 		Lifetimes: tenant.DefaultLifetimes(),
 	}
-	link := connection.Link{Ref: f.record.Ref, UpstreamClient: "up", SealedRefresh: []byte("r"), SealedAccess: []byte("a"), AccessExpires: time.Now().Add(time.Hour), GoogleScopes: oauth.NewScopes("openid")}
-	if err := f.db.CompleteSignIn(ctx, flow.SignIn{Link: link, SealedEmail: []byte("e"), Snapshot: []byte("{}"), Grant: g}); err != nil {
+	link := connection.Link{SealedEmail: []byte("e"), Ref: f.record.Ref, UpstreamClient: "up", SealedRefresh: []byte("r"), SealedAccess: []byte("a"), AccessExpires: time.Now().Add(time.Hour), GoogleScopes: oauth.NewScopes("openid")}
+	if err := f.db.CompleteSignIn(ctx, flow.SignIn{Link: link, Snapshot: []byte("{}"), Grant: g}); err != nil {
 		t.Fatal(err)
 	}
 	return grant.Redemption{Tenant: tenant.DefaultID, ID: g.ID, ClientID: "c1", RedirectURI: g.RedirectURI, CodeChallenge: challenge, RefreshIdle: time.Hour}
@@ -454,8 +454,8 @@ func TestSignInKeepsRefreshToken(t *testing.T) {
 	f.grant(t)
 	signIn := func(upstream string) *connection.Record {
 		g := grant.New{Tenant: tenant.DefaultID, ID: uuid.New(), ClientID: "c", Subject: f.record.Subject, Connection: f.record.Connection, Resource: mcp, Scopes: oauth.NewScopes("accounts"), CodeChallenge: challenge, Lifetimes: tenant.DefaultLifetimes()}
-		link := connection.Link{Ref: f.record.Ref, UpstreamClient: upstream, SealedAccess: []byte("a2"), AccessExpires: time.Now(), GoogleScopes: oauth.NewScopes("openid")}
-		if err := f.db.CompleteSignIn(ctx, flow.SignIn{Link: link, SealedEmail: []byte("e"), Snapshot: []byte("{}"), Grant: g}); err != nil {
+		link := connection.Link{SealedEmail: []byte("e"), Ref: f.record.Ref, UpstreamClient: upstream, SealedAccess: []byte("a2"), AccessExpires: time.Now(), GoogleScopes: oauth.NewScopes("openid")}
+		if err := f.db.CompleteSignIn(ctx, flow.SignIn{Link: link, Snapshot: []byte("{}"), Grant: g}); err != nil {
 			t.Fatal(err)
 		}
 		r, err := f.db.Connection(ctx, f.record.Ref)

@@ -15,6 +15,8 @@ var swept = []struct{ table, ended string }{
 	{"flows", `expires_at < now() - interval '1 hour'`},
 	{"assertion_ids", `expires_at < now() - interval '1 hour'`},
 	{"pushed_requests", `expires_at < now() - interval '1 hour'`},
+	{"links", `expires_at < now() - interval '1 hour'`},
+	{"sessions", `created_at < now() - interval '31 days'`}, // longer than any SESSION_ABSOLUTE
 	{"clients", `expires_at < now() - interval '1 hour'`},
 	{"client_documents", `last_used_at < now() - interval '90 days'`},
 	{"google_signals", `issued_at < now() - interval '31 days'`}, // signals.MaxAge and a day

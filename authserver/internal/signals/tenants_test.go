@@ -41,9 +41,9 @@ func signIn(t testing.TB, db *postgres.DB, ref connection.Ref, upstream string, 
 		t.Fatal(err)
 	}
 	if err := db.CompleteSignIn(context.Background(), flow.SignIn{
-		Link: connection.Link{Ref: ref, UpstreamClient: upstream, SealedRefresh: []byte("r"), RefreshID: connection.IdentifyRefresh(refresh), SealedAccess: []byte("a"),
+		Link: connection.Link{SealedEmail: []byte("e"), Ref: ref, UpstreamClient: upstream, SealedRefresh: []byte("r"), RefreshID: connection.IdentifyRefresh(refresh), SealedAccess: []byte("a"),
 			AccessExpires: time.Now().Add(time.Hour), GoogleScopes: oauth.NewScopes("openid")},
-		SealedEmail: []byte("e"), Snapshot: []byte("{}"),
+		Snapshot: []byte("{}"),
 		Grant: grant.New{Tenant: ref.Tenant, ID: uuid.Must(uuid.NewV7()), ClientID: "c", Subject: ref.Subject, Connection: ref.Connection, Resource: resource,
 			Scopes: oauth.NewScopes("accounts"), CodeChallenge: "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM", Lifetimes: tenant.DefaultLifetimes()},
 	}); err != nil {

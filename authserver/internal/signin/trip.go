@@ -114,7 +114,7 @@ func (h *Handler) Begin(w http.ResponseWriter, r *http.Request, t *tenant.Tenant
 	state := make([]byte, len(tenantID)+secretSize)
 	copy(state, tenantID[:])
 	_, _ = rand.Read(state[len(tenantID):]) // never fails (crypto/rand)
-	browser := web.NewSecret()
+	browser := secret.Random()
 	f := Flow{StateHash: sha256.Sum256(state), BrowserHash: sha256.Sum256([]byte(browser)), Lifetime: Lifetime}
 	request, err := json.Marshal(trip.Request)
 	if err != nil {

@@ -60,6 +60,8 @@ type Lifetimes struct {
 	RefreshReplays  int           // how many repeats per generation
 	ClientUnused    time.Duration // a client that registered itself ends so long after, if no person ever used it
 	ClientUsed      time.Duration // or so long after its last use; longer than RefreshIdle, so no living token dies with it
+	SessionIdle     time.Duration // a browser session unused for so long is over
+	SessionAbsolute time.Duration // its end, whatever its use
 }
 
 // DefaultLifetimes are those of DESIGN §4. RefreshReplays is 16 and not 5:
@@ -70,6 +72,7 @@ func DefaultLifetimes() Lifetimes {
 		RefreshIdle: 30 * 24 * time.Hour, RefreshAbsolute: 180 * 24 * time.Hour,
 		RefreshGrace: time.Minute, RefreshReplays: 16,
 		ClientUnused: 7 * 24 * time.Hour, ClientUsed: 90 * 24 * time.Hour,
+		SessionIdle: time.Hour, SessionAbsolute: 24 * time.Hour,
 	}
 }
 

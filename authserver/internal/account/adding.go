@@ -1,0 +1,70 @@
+package account
+
+import (
+	"net/http"
+
+	"latchkey/authserver/internal/connection"
+	"latchkey/authserver/internal/consent"
+	"latchkey/authserver/internal/web"
+	"latchkey/pkg/oauth"
+	"latchkey/pkg/scope"
+)
+
+// Add serves POST /account/add: a further Google account, or a disconnected one
+// again, for what the person ticks.
+func (h *Handler) Add(w http.ResponseWriter, r *http.Request) error {
+	q, err := h.signedIn(w, r)
+	if err != nil {
+		return err
+	}
+	chosen := consent.Selected(scope.Names(), q.form["scope"])
+	if chosen.Empty() {
+		return &web.PageError{Status: http.StatusBadRequest, Title: "Nothing was chosen", Advice: "No account was added. Go back and tick what apps may do with it."}
+	}
+	var hint string
+	if q.form.Get("account") != "" { // connect again
+		ref, err := q.ref()
+		if err != nil {
+			return err
+		}
+		record, err := h.Linker.Connection(r.Context(), ref)
+		if err != nil {
+			return noAccount(err)
+		}
+		if hint, err = connection.Email(r.Context(), h.Vault, record); err != nil {
+			return oauth.Unavailable(err)
+		}
+	}
+	return h.toLink(w, r, q.t, linkTrip{Subject: q.s.Subject, Scopes: googleFor(chosen).Slice()}, hint)
+}
+
+// Repair serves POST /account/repair: the account signs in at Google again, for
+// what it was allowed before and what the apps that use it need.
+func (h *Handler) Repair(w http.ResponseWriter, r *http.Request) error {
+	q, err := h.signedIn(w, r)
+	if err != nil {
+		return err
+	}
+	ref, err := q.ref()
+	if err != nil {
+		return err
+	}
+	record, err := h.known(r.Context(), ref)
+	if err != nil {
+		return err
+	}
+	o, err := h.Store.Account(r.Context(), q.t.ID, q.s.Subject, lifeOf(q.t))
+	if err != nil {
+		return oauth.Unavailable(err)
+	}
+	var need oauth.Scopes
+	for _, g := range o.Grants {
+		if g.Connection == record.Connection {
+			need = need.Union(googleFor(g.Scopes.Union(g.LeftOut)))
+		}
+	}
+	return h.toRelink(w, r, q.t, record, need, false)
+}
+
+// googleFor is what a person is asked for at Google so that scopes of ours work.
+func googleFor(s oauth.Scopes) oauth.Scopes { return scope.GoogleFor(scope.Expand(s)) }

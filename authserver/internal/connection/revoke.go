@@ -1,0 +1,120 @@
+package connection
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+
+	"latchkey/authserver/internal/tenant"
+	"latchkey/authserver/internal/vault"
+	"latchkey/pkg/secret"
+)
+
+const (
+	// RevocationGivesUp is how long a token is tried to be revoked at Google.
+	RevocationGivesUp = 7 * 24 * time.Hour
+
+	revokeEvery = 5 * time.Second
+	revokeBatch = 20
+)
+
+// Revocation is a token of a disconnected account that is still to be revoked
+// at Google. Claiming one moves its next try on, so that nobody else has it
+// meanwhile and a worker that dies costs a delay.
+type Revocation struct {
+	Ref
+	ID      uuid.UUID
+	Purpose vault.Purpose // what the token is sealed for
+	Tries   int           // with this one
+	Since   time.Time
+	// InUse: another connection lives on the same grant at Google. Revoking any
+	// token there ends the account's grant for our client as a whole.
+	InUse bool
+}
+
+// RevocationQueue keeps what is still to be revoked. ClaimRevocations takes due
+// rows across tenants, each for one caller; RevocationToken reads the sealed
+// token, nil when the row is gone.
+type RevocationQueue interface {
+	ClaimRevocations(ctx context.Context, most int) ([]Revocation, error)
+	RevocationToken(ctx context.Context, r Revocation) ([]byte, error)
+	DropRevocation(ctx context.Context, r Revocation) error
+}
+
+// Revoker revokes at Google what people have disconnected, in the background.
+// Replicas may run it at once. Every field is required.
+type Revoker struct {
+	Queue  RevocationQueue
+	Vault  Sealer
+	Google func(ctx context.Context, t tenant.ID) (Revokes, error)
+	Log    *slog.Logger
+}
+
+// Revokes ends a token at Google.
+type Revokes interface {
+	Revoke(ctx context.Context, token secret.Text) error
+}
+
+// Run works until ctx ends.
+func (v *Revoker) Run(ctx context.Context) {
+	tick := time.NewTicker(revokeEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if err := v.Step(ctx); err != nil && ctx.Err() == nil {
+			v.Log.Warn("revoking tokens at google", "error", err)
+		}
+	}
+}
+
+// Step tries what is due, once.
+func (v *Revoker) Step(ctx context.Context) error {
+	due, err := v.Queue.ClaimRevocations(ctx, revokeBatch)
+	if err != nil {
+		return err
+	}
+	for _, r := range due {
+		log := v.Log.With("tenant", r.Tenant.String(), "connection", r.Connection.String(), "tries", r.Tries)
+		switch err := v.revoke(ctx, r); {
+		case err == nil:
+			if err := v.Queue.DropRevocation(ctx, r); err != nil {
+				return err
+			}
+		case time.Since(r.Since) > RevocationGivesUp:
+			log.Error("giving up revoking a token at google: the person can remove the access on their account page there", "error", err)
+			if err := v.Queue.DropRevocation(ctx, r); err != nil {
+				return err
+			}
+		default:
+			log.Info("google did not take a revocation; it is tried again", "error", err)
+		}
+	}
+	return nil
+}
+
+func (v *Revoker) revoke(ctx context.Context, r Revocation) error {
+	if r.InUse {
+		v.Log.Info("a disconnected account stays allowed at google: another connection uses it", "tenant", r.Tenant.String(), "connection", r.Connection.String())
+		return nil
+	}
+	sealed, err := v.Queue.RevocationToken(ctx, r)
+	if err != nil || sealed == nil {
+		return err
+	}
+	plain, err := v.Vault.Open(ctx, binding(r.Ref, r.Purpose), sealed)
+	if err != nil {
+		return fmt.Errorf("opening a token to be revoked: %w", err)
+	}
+	upstream, err := v.Google(ctx, r.Tenant)
+	if err != nil {
+		return fmt.Errorf("finding the tenant's google client: %w", err)
+	}
+	return upstream.Revoke(ctx, secret.NewText(string(plain)))
+}

@@ -1,0 +1,233 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"latchkey/authserver/internal/connection"
+	"latchkey/authserver/internal/tenant"
+)
+
+// ensureSubject makes the person of a Google account known.
+func ensureSubject(t tenant.ID, id uuid.UUID, googleSub string) statement {
+	return stmt(`INSERT INTO subjects (tenant_id, id, google_sub) VALUES ($1, $2, $3) ON CONFLICT (tenant_id, google_sub) DO NOTHING`, t.UUID(), id, googleSub)
+}
+
+// lockSubject makes changes to a person's set of accounts wait for each other.
+// It does not hold up sign-ins, whose foreign keys lock the row more weakly, and
+// comes before any lock of a credential.
+func lockSubject(t tenant.ID, subject uuid.UUID) statement {
+	return stmt(`SELECT FROM subjects WHERE tenant_id = $1 AND id = $2 FOR NO KEY UPDATE`, t.UUID(), subject)
+}
+
+// newConnection is an account that is not linked before its sign-in is
+// completed. Its alias is the domain or "personal", with a number where the
+// person has that already. $2 is the id, $3 the account, $4 its domain; subject
+// selects s.
+func newConnection(subject string) string {
+	return `INSERT INTO connections (tenant_id, id, subject_id, google_sub, email, hosted_domain, status, is_default, alias)
+		SELECT $1, $2, s.id, $3, ''::bytea, $4, 'unlinked', false,
+		       (SELECT name FROM (SELECT 1 AS n, left(coalesce(nullif($4, ''), 'personal'), 36) AS name
+		          UNION ALL SELECT n, left(coalesce(nullif($4, ''), 'personal'), 36) || '-' || n FROM generate_series(2, 99) n) AS names
+		        WHERE NOT EXISTS (SELECT FROM connections c WHERE c.tenant_id = $1 AND c.subject_id = s.id AND lower(c.alias) = lower(name))
+		        ORDER BY n LIMIT 1)
+		FROM subjects s WHERE s.tenant_id = $1 AND ` + subject + `
+		ON CONFLICT (tenant_id, subject_id, google_sub) DO NOTHING`
+}
+
+// EnsureConnection returns the person's own connection to this Google account,
+// making subject and connection at the first sign-in. Somebody else who has
+// linked the account is another subject and not asked. Concurrent first
+// sign-ins of one person agree on the ids.
+func (db *DB) EnsureConnection(ctx context.Context, t tenant.ID, googleSub, hostedDomain string) (*connection.Record, error) {
+	r, err := db.ensure(ctx, t,
+		ensureSubject(t, uuid.Must(uuid.NewV7()), googleSub),
+		stmt(newConnection(`s.google_sub = $3`), t.UUID(), uuid.Must(uuid.NewV7()), googleSub, hostedDomain),
+		stmt(recordQuery+` WHERE c.tenant_id = $1 AND c.google_sub = $2
+			AND c.subject_id = (SELECT s.id FROM subjects s WHERE s.tenant_id = $1 AND s.google_sub = $2)`, t.UUID(), googleSub))
+	if err != nil {
+		return nil, fmt.Errorf("finding connection: %w", err)
+	}
+	return r, nil
+}
+
+// EnsureLinkable returns a subject's connection to a further Google account, to
+// be linked by LinkAccount. It returns connection.ErrTooMany, and
+// connection.ErrNotFound for an unknown subject.
+func (db *DB) EnsureLinkable(ctx context.Context, t tenant.ID, subject uuid.UUID, googleSub, hostedDomain string) (*connection.Record, error) {
+	r, err := db.ensure(ctx, t,
+		lockSubject(t, subject),
+		stmt(newConnection(`s.id = $5 AND (SELECT count(*) FROM connections c WHERE c.tenant_id = $1 AND c.subject_id = s.id) < $6`),
+			t.UUID(), uuid.Must(uuid.NewV7()), googleSub, hostedDomain, subject, connection.MaxPerSubject),
+		stmt(recordQuery+` WHERE c.tenant_id = $1 AND c.subject_id = $2 AND c.google_sub = $3`, t.UUID(), subject, googleSub))
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, connection.ErrTooMany
+	}
+	if err != nil {
+		return nil, fmt.Errorf("finding connection: %w", err)
+	}
+	return r, nil
+}
+
+// Connections returns a person's linked accounts, the default first.
+func (db *DB) Connections(ctx context.Context, t tenant.ID, subject uuid.UUID) ([]*connection.Record, error) {
+	var list []*connection.Record
+	err := db.batch(ctx, t, func(results pgx.BatchResults) error {
+		rows, err := results.Query()
+		if err != nil {
+			return err
+		}
+		list, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (*connection.Record, error) { return scanRecord(t, row) })
+		return err
+	}, stmt(recordQuery+` WHERE c.tenant_id = $1 AND c.subject_id = $2 AND c.status = 'linked' ORDER BY c.is_default DESC, c.created_at, c.id LIMIT $3`,
+		t.UUID(), subject, connection.MaxPerSubject))
+	if err != nil {
+		return nil, fmt.Errorf("reading connections: %w", err)
+	}
+	return list, nil
+}
+
+// ensure runs statements of which the last one reads a connection.
+func (db *DB) ensure(ctx context.Context, t tenant.ID, statements ...statement) (*connection.Record, error) {
+	var r *connection.Record
+	err := db.batch(ctx, t, func(results pgx.BatchResults) error {
+		for range len(statements) - 1 {
+			if _, err := results.Exec(); err != nil {
+				return err
+			}
+		}
+		var err error
+		r, err = scanRecord(t, results.QueryRow())
+		return err
+	}, statements...)
+	return r, err
+}
+
+// EnsureSubject returns the person of a Google account, known from now on.
+func (db *DB) EnsureSubject(ctx context.Context, t tenant.ID, googleSub string) (uuid.UUID, error) {
+	var id uuid.UUID
+	err := db.batch(ctx, t, func(results pgx.BatchResults) error {
+		if _, err := results.Exec(); err != nil {
+			return err
+		}
+		return results.QueryRow().Scan(&id)
+	}, ensureSubject(t, uuid.Must(uuid.NewV7()), googleSub), stmt(`SELECT id FROM subjects WHERE tenant_id = $1 AND google_sub = $2`, t.UUID(), googleSub))
+	if err != nil {
+		return uuid.Nil, fmt.Errorf("finding subject: %w", err)
+	}
+	return id, nil
+}
+
+// linkCredential writes what a completed sign-in at Google gave. An answer
+// without a refresh token keeps the stored one, if the same Google client minted
+// it (DESIGN §6). What was to be revoked at Google for this account is not any
+// more: revoking an old token there would end the new grant with it.
+func linkCredential(l connection.Link) []statement {
+	t := l.Tenant.UUID()
+	return []statement{
+		stmt(`INSERT INTO credentials AS old (tenant_id, connection_id, upstream_client, refresh_token, access_token, access_expires_at, google_scopes, status, refreshed_at,
+				refresh_hash, refresh_prefix, linked_at, refresh_expires_at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, 'active', now(), $8, $9, now(), $10)
+			ON CONFLICT (tenant_id, connection_id) DO UPDATE SET
+				upstream_client = excluded.upstream_client,
+				refresh_token = coalesce(excluded.refresh_token, CASE WHEN old.upstream_client = excluded.upstream_client THEN old.refresh_token END),
+				refresh_hash = CASE WHEN excluded.refresh_token IS NOT NULL THEN excluded.refresh_hash
+					WHEN old.upstream_client = excluded.upstream_client THEN old.refresh_hash END,
+				refresh_prefix = CASE WHEN excluded.refresh_token IS NOT NULL THEN excluded.refresh_prefix
+					WHEN old.upstream_client = excluded.upstream_client THEN old.refresh_prefix END,
+				refresh_expires_at = CASE WHEN excluded.refresh_token IS NOT NULL THEN excluded.refresh_expires_at
+					WHEN old.upstream_client = excluded.upstream_client THEN old.refresh_expires_at END,
+				warned_at = CASE WHEN excluded.refresh_token IS NULL THEN old.warned_at END,
+				access_token = excluded.access_token, access_expires_at = excluded.access_expires_at,
+				google_scopes = excluded.google_scopes, status = 'active', last_error = '', version = old.version + 1,
+				lease_owner = NULL, lease_until = NULL, refreshed_at = now(), updated_at = now(), linked_at = now()`,
+			t, l.Connection, l.UpstreamClient, l.SealedRefresh, l.SealedAccess, l.AccessExpires, l.GoogleScopes.Slice(),
+			l.RefreshID.Hash, l.RefreshID.Prefix, orNull(l.RefreshExpires)),
+		stmt(`UPDATE connections c SET email = $4, status = 'linked', is_default = c.is_default OR NOT EXISTS (
+				SELECT FROM connections d WHERE d.tenant_id = $1 AND d.subject_id = $2 AND d.is_default)
+			WHERE c.tenant_id = $1 AND c.subject_id = $2 AND c.id = $3`, t, l.Subject, l.Connection, l.SealedEmail),
+		stmt(`DELETE FROM google_revocations WHERE tenant_id = $1 AND connection_id = $2 AND upstream_client = $3`, t, l.Connection, l.UpstreamClient),
+	}
+}
+
+// LinkAccount links a Google account, or repairs or extends its connection, all
+// or nothing.
+func (db *DB) LinkAccount(ctx context.Context, l connection.Link) error {
+	if _, err := db.exec(ctx, l.Tenant, append([]statement{lockSubject(l.Tenant, l.Subject)}, linkCredential(l)...)...); err != nil {
+		return fmt.Errorf("linking account: %w", err)
+	}
+	return nil
+}
+
+// SetDefault makes an account the person's default. It returns
+// connection.ErrNotFound for one that is not linked, or not theirs.
+func (db *DB) SetDefault(ctx context.Context, ref connection.Ref) error {
+	t := ref.Tenant.UUID()
+	n, err := db.exec(ctx, ref.Tenant, lockSubject(ref.Tenant, ref.Subject),
+		stmt(`UPDATE connections SET is_default = false WHERE tenant_id = $1 AND subject_id = $2 AND is_default AND id <> $3
+			AND EXISTS (SELECT FROM connections c WHERE c.tenant_id = $1 AND c.subject_id = $2 AND c.id = $3 AND c.status = 'linked')`, t, ref.Subject, ref.Connection),
+		stmt(`UPDATE connections SET is_default = true WHERE tenant_id = $1 AND subject_id = $2 AND id = $3 AND status = 'linked'`, t, ref.Subject, ref.Connection))
+	if err != nil {
+		return fmt.Errorf("setting the default account: %w", err)
+	}
+	if n != 1 {
+		return connection.ErrNotFound
+	}
+	return nil
+}
+
+// Rename gives an account another alias. It returns connection.ErrAliasTaken and
+// connection.ErrNotFound.
+func (db *DB) Rename(ctx context.Context, ref connection.Ref, alias string) error {
+	n, err := db.exec(ctx, ref.Tenant, stmt(`UPDATE connections SET alias = $4 WHERE tenant_id = $1 AND subject_id = $2 AND id = $3`,
+		ref.Tenant.UUID(), ref.Subject, ref.Connection, alias))
+	var refused *pgconn.PgError
+	switch {
+	case errors.As(err, &refused) && refused.Code == "23505" && refused.ConstraintName == "connections_alias":
+		return connection.ErrAliasTaken
+	case err != nil:
+		return fmt.Errorf("renaming account: %w", err)
+	case n != 1:
+		return connection.ErrNotFound
+	}
+	return nil
+}
+
+// Disconnect takes an account away from everything here, in one transaction:
+// its tokens are forgotten but for a row that has them revoked at Google, every
+// grant made with it ends, and another account becomes the default if it was.
+// The credential's version moves on, so a refresh under way publishes nothing.
+// Credentials are locked before grants, as everywhere (see act). It returns
+// connection.ErrNotFound for an account that is not linked, or not theirs.
+func (db *DB) Disconnect(ctx context.Context, ref connection.Ref) error {
+	t, subject, id := ref.Tenant.UUID(), ref.Subject, ref.Connection
+	const mine = ` AND EXISTS (SELECT FROM connections c WHERE c.tenant_id = $1 AND c.subject_id = $2 AND c.id = $3)`
+	n, err := db.exec(ctx, ref.Tenant, lockSubject(ref.Tenant, subject),
+		stmt(`SELECT FROM credentials WHERE tenant_id = $1 AND connection_id = $3`+mine+` FOR UPDATE`, t, subject, id),
+		stmt(`INSERT INTO google_revocations (tenant_id, id, subject_id, connection_id, upstream_client, purpose, token)
+			SELECT tenant_id, $4, $2, connection_id, upstream_client, CASE WHEN refresh_token IS NULL THEN 'access_token' ELSE 'refresh_token' END, coalesce(refresh_token, access_token)
+			FROM credentials WHERE tenant_id = $1 AND connection_id = $3 AND coalesce(refresh_token, access_token) IS NOT NULL`+mine,
+			t, subject, id, uuid.Must(uuid.NewV7())),
+		stmt(`UPDATE credentials SET status = 'revoked', last_error = 'disconnected', refresh_token = NULL, refresh_hash = NULL, refresh_prefix = NULL, refresh_expires_at = NULL,
+				access_token = NULL, access_expires_at = NULL, version = version + 1, lease_owner = NULL, lease_until = NULL, updated_at = now()
+			WHERE tenant_id = $1 AND connection_id = $3`+mine, t, subject, id),
+		stmt(`UPDATE grants SET revoked_at = now(), revoked_reason = 'account_disconnected'
+			WHERE tenant_id = $1 AND subject_id = $2 AND connection_id = $3 AND revoked_at IS NULL`, t, subject, id),
+		stmt(`UPDATE connections SET is_default = false WHERE tenant_id = $1 AND subject_id = $2 AND id = $3 AND is_default`, t, subject, id),
+		stmt(`UPDATE connections SET is_default = true WHERE tenant_id = $1 AND subject_id = $2 AND id = (
+				SELECT id FROM connections WHERE tenant_id = $1 AND subject_id = $2 AND status = 'linked' AND id <> $3 ORDER BY created_at, id LIMIT 1)
+			AND NOT EXISTS (SELECT FROM connections d WHERE d.tenant_id = $1 AND d.subject_id = $2 AND d.is_default)`, t, subject, id),
+		stmt(`UPDATE connections SET status = 'unlinked' WHERE tenant_id = $1 AND subject_id = $2 AND id = $3 AND status = 'linked'`, t, subject, id))
+	if err != nil {
+		return fmt.Errorf("disconnecting account: %w", err)
+	}
+	if n != 1 {
+		return connection.ErrNotFound
+	}
+	return nil
+}

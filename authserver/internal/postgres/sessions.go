@@ -1,0 +1,78 @@
+package postgres
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"latchkey/authserver/internal/session"
+	"latchkey/authserver/internal/tenant"
+)
+
+// BeginSession stores a session, ends the one that the browser had before, and
+// the person's oldest ones beyond the limit.
+func (db *DB) BeginSession(ctx context.Context, t tenant.ID, n session.New) error {
+	_, err := db.exec(ctx, t,
+		stmt(`UPDATE sessions SET ended_at = now() WHERE tenant_id = $1 AND secret_hash = $2 AND ended_at IS NULL`, t.UUID(), n.Ends[:]),
+		stmt(`UPDATE sessions SET ended_at = now() WHERE tenant_id = $1 AND ended_at IS NULL AND secret_hash IN (
+				SELECT secret_hash FROM sessions WHERE tenant_id = $1 AND subject_id = $2 AND ended_at IS NULL
+				ORDER BY created_at DESC, id DESC OFFSET $3)`, t.UUID(), n.Subject, n.Most-1),
+		stmt(`INSERT INTO sessions (tenant_id, secret_hash, id, subject_id, browser) VALUES ($1, $2, $3, $4, $5)`,
+			t.UUID(), n.SecretHash[:], n.ID, n.Subject, n.Browser))
+	if err != nil {
+		return fmt.Errorf("storing session: %w", err)
+	}
+	return nil
+}
+
+// UseSession notes the use of a living session and returns it, in one
+// statement: the clock that decides is the database's. It returns
+// session.ErrNone.
+func (db *DB) UseSession(ctx context.Context, t tenant.ID, secretHash [sha256.Size]byte, life session.Life) (*session.Session, error) {
+	var s session.Session
+	err := db.row(ctx, t, stmt(`UPDATE sessions SET last_used_at = now()
+		WHERE tenant_id = $1 AND secret_hash = $2 AND ended_at IS NULL
+		  AND last_used_at > now() - $3::interval AND created_at > now() - $4::interval
+		RETURNING id, subject_id`, t.UUID(), secretHash[:], life.Idle, life.Absolute), &s.ID, &s.Subject)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, session.ErrNone
+	}
+	if err != nil {
+		return nil, fmt.Errorf("using session: %w", err)
+	}
+	return &s, nil
+}
+
+// EndSession ends the session with that secret. Ending twice is no error.
+func (db *DB) EndSession(ctx context.Context, t tenant.ID, secretHash [sha256.Size]byte) error {
+	_, err := db.exec(ctx, t, stmt(`UPDATE sessions SET ended_at = now() WHERE tenant_id = $1 AND secret_hash = $2 AND ended_at IS NULL`, t.UUID(), secretHash[:]))
+	if err != nil {
+		return fmt.Errorf("ending session: %w", err)
+	}
+	return nil
+}
+
+// EndSubjectSession ends a session of a person by its public id. Another
+// person's id ends nothing.
+func (db *DB) EndSubjectSession(ctx context.Context, t tenant.ID, subject, id uuid.UUID) error {
+	_, err := db.exec(ctx, t, stmt(`UPDATE sessions SET ended_at = now()
+		WHERE tenant_id = $1 AND subject_id = $2 AND id = $3 AND ended_at IS NULL`, t.UUID(), subject, id))
+	if err != nil {
+		return fmt.Errorf("ending session: %w", err)
+	}
+	return nil
+}
+
+// EndSubjectSessions signs a person out everywhere.
+func (db *DB) EndSubjectSessions(ctx context.Context, t tenant.ID, subject uuid.UUID) error {
+	_, err := db.exec(ctx, t, stmt(`UPDATE sessions SET ended_at = now()
+		WHERE tenant_id = $1 AND subject_id = $2 AND ended_at IS NULL`, t.UUID(), subject))
+	if err != nil {
+		return fmt.Errorf("ending sessions: %w", err)
+	}
+	return nil
+}
