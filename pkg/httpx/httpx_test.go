@@ -23,7 +23,7 @@ func TestPanicIsNotShown(t *testing.T) {
 	srv := httptest.NewServer(httpx.Observe(slog.New(slog.NewJSONHandler(&logs, nil)), http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 		panic("boom-canary")
 	})))
-	resp, err := http.Get(srv.URL + "/x?code=query-canary")
+	resp, err := http.Get(srv.URL + "/x/" + strings.Repeat("path-canary", 4) + "?code=query-canary")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,6 +38,9 @@ func TestPanicIsNotShown(t *testing.T) {
 	}
 	if strings.Contains(logs.String(), "query-canary") {
 		t.Error("a query, which may carry a code, was logged")
+	}
+	if strings.Contains(logs.String(), "path-canary") || !strings.Contains(logs.String(), `"/x/[44 characters]"`) {
+		t.Errorf("a part of a path that may be a link's secret was logged: %s", logs.String())
 	}
 }
 

@@ -207,7 +207,11 @@ func New(c *config.Server, db *postgres.DB, kek *vault.KEK, callers *exchange.Cl
 		tenants:      directory,
 		discovery:    &discovery.Handler{Tenants: tenants, Keys: keys.For},
 		registration: &registration.Handler{Clients: clients, Store: db, CustomRedirects: redirects, Now: time.Now},
-		signin:       trips, flow: authorization,
+		signin:       trips, flow: authorization, account: person,
+		revoker: &connection.Revoker{
+			Queue: db, Vault: v, Log: log,
+			Google: func(context.Context, tenant.ID) (connection.Revokes, error) { return upstream, nil },
+		},
 		provider: provider.New(provider.Config{Auth: auth, Clients: clients, Store: db, Keys: keys.For}),
 		exchange: &exchange.Handler{
 			Clients: callers, Store: db, Vault: v, Tenants: tenants, Now: time.Now, Log: log,

@@ -63,6 +63,15 @@ type Server struct {
 
 	settings config.Server
 	kek      *vault.KEK
+	app      *app.Server
+}
+
+// RevokeAtGoogle lets the worker try once what is to be revoked at Google.
+func (s *Server) RevokeAtGoogle(t testing.TB) {
+	t.Helper()
+	if err := s.app.RevokeAtGoogle(context.Background()); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // Logs collects what the server logs. Safe for concurrent use.
@@ -127,6 +136,7 @@ func Start(t testing.TB, options ...func(*config.Server)) *Server {
 		t.Fatal(err)
 	}
 	a := s.build(t, s.Internal)
+	s.app = a
 	log := slog.New(slog.NewJSONHandler(s.Logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	serve(t, public, a.Public(log))
 	serve(t, internal, a.Internal(log))

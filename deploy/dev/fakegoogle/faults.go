@@ -135,6 +135,14 @@ func (s *Server) ExpireAccessTokens() {
 	}
 }
 
+// Advance moves the stand-in's clock on.
+func (s *Server) Advance(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := s.now
+	s.now = func() time.Time { return before().Add(d) }
+}
+
 func (s *Server) controlFault(w http.ResponseWriter, r *http.Request) {
 	var f Fault
 	if err := json.NewDecoder(r.Body).Decode(&f); err != nil {
