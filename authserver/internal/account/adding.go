@@ -17,7 +17,7 @@ func (h *Handler) Add(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	chosen := consent.Selected(scope.Names(), q.form["scope"])
+	chosen := consent.Selected(q.t.Profile.Allowed(), q.form["scope"])
 	if chosen.Empty() {
 		return &web.PageError{Status: http.StatusBadRequest, Title: "Nothing was chosen", Advice: "No account was added. Go back and tick what apps may do with it."}
 	}
@@ -35,7 +35,7 @@ func (h *Handler) Add(w http.ResponseWriter, r *http.Request) error {
 			return oauth.Unavailable(err)
 		}
 	}
-	return h.toLink(w, r, q.t, linkTrip{Subject: q.s.Subject, Scopes: googleFor(chosen).Slice()}, hint)
+	return h.toLink(w, r, q.t, linkTrip{Subject: q.s.Subject, Scopes: scope.GoogleFor(chosen).Slice()}, hint)
 }
 
 // Repair serves POST /account/repair: the account signs in at Google again, for
@@ -60,11 +60,8 @@ func (h *Handler) Repair(w http.ResponseWriter, r *http.Request) error {
 	var need oauth.Scopes
 	for _, g := range o.Grants {
 		if g.Connection == record.Connection {
-			need = need.Union(googleFor(g.Scopes.Union(g.LeftOut)))
+			need = need.Union(scope.GoogleFor(g.Scopes.Union(g.LeftOut)))
 		}
 	}
 	return h.toRelink(w, r, q.t, record, need, false)
 }
-
-// googleFor is what a person is asked for at Google so that scopes of ours work.
-func googleFor(s oauth.Scopes) oauth.Scopes { return scope.GoogleFor(scope.Expand(s)) }

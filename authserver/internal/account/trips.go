@@ -84,7 +84,8 @@ func (h *Handler) toLink(w http.ResponseWriter, r *http.Request, t *tenant.Tenan
 }
 
 // toRelink sends the person to sign in again with an account: only what is
-// missing is asked for, everything where Google has ended what there was.
+// missing is asked for; where Google has ended what there was, all of it, narrow
+// scopes beside broad ones too: tokens for less need them by name.
 func (h *Handler) toRelink(w http.ResponseWriter, r *http.Request, t *tenant.Tenant, record *connection.Record, need oauth.Scopes, forApp bool) error {
 	ask := need.Minus(record.GoogleScopes)
 	if record.Status != connection.Active || record.SealedRefresh == nil {

@@ -96,7 +96,11 @@ func (h *Handler) view(ctx context.Context, t *tenant.Tenant, s *session.Session
 	if used.Empty() {
 		used = t.DefaultScopes
 	}
-	for _, d := range scope.All() {
+	for _, name := range t.Profile.Allowed().Slice() {
+		d, ok := scope.Lookup(name)
+		if !ok || len(d.Google) == 0 { // opens nothing at Google
+			continue
+		}
 		v.Offers = append(v.Offers, Offer{Name: d.Name, Text: d.Text, Product: d.Product, Ticked: used.Contains(d.Name)})
 	}
 	for _, one := range o.Sessions {

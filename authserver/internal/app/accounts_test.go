@@ -306,7 +306,7 @@ func TestPartialConsentIsExplained(t *testing.T) {
 	if out := p.allow(v); out["scope"] != "gmail.read" {
 		t.Errorf("scope %v", out["scope"])
 	}
-	says(t, p.account(), http.StatusOK, "You did not allow at Google: Google Drive: find and read your files. To add it, connect the app again")
+	says(t, p.account(), http.StatusOK, "You did not allow at Google: Google Drive: find and read your files", "To add it, connect the app again")
 	again := s.VisitAs(t, v.Client)
 	again.Query.Set("scope", "gmail.read drive.read")
 	if out := p.allow(again); out["scope"] != "drive.read gmail.read" {

@@ -161,6 +161,32 @@ func TestChangedMeanwhile(t *testing.T) {
 	}
 }
 
+// TestDisconnectDuringRefresh: DESIGN §5: a disconnect during the refresh stands: what Google answers is stored nowhere and handed to nobody.
+func TestDisconnectDuringRefresh(t *testing.T) {
+	t.Parallel()
+	for name, answer := range map[string]func(*call){
+		"fresh token": func(c *call) { c.ok("from refresh", "r2", c.scopes()) }, "refused": func(c *call) { c.fail(400, `{"error":"invalid_grant"}`) },
+	} {
+		for _, allowed := range []oauth.Scopes{both, granted} {
+			t.Run(name+" "+allowed.String(), func(t *testing.T) {
+				t.Parallel()
+				var f *fixture
+				f = setUp(t, 0, both, func(_ int, c *call) {
+					if err := f.db.Disconnect(context.Background(), f.ref); err != nil {
+						t.Error(err)
+					}
+					answer(c)
+				})
+				got, err := f.replica().AccessToken(t.Context(), f.record(), allowed, 0, false)
+				want(t, "the caller", got, err, "", connection.ErrReauth)
+				if r := f.record(); r.Status != connection.Revoked || r.Linked || r.SealedAccess != nil || r.SealedRefresh != nil {
+					t.Errorf("it came back: %s, linked %v", r.Status, r.Linked)
+				}
+			})
+		}
+	}
+}
+
 // TestGrownMeanwhile: DESIGN §1.1 [law]: when a sign-in during the refresh grants more, a caller that may not have that gets a token with less.
 func TestGrownMeanwhile(t *testing.T) {
 	t.Parallel()

@@ -100,9 +100,10 @@ func (h *Handler) toGoogleAs(w http.ResponseWriter, r *http.Request, t *tenant.T
 	if err != nil {
 		return oauth.Unavailable(err)
 	}
-	ask := scope.GoogleFor(scope.Expand(oauth.NewScopes(a.Scopes...)))
+	want := oauth.NewScopes(a.Scopes...)
+	ask := scope.GoogleFor(want)
 	if record.Status == connection.Active {
-		ask = ask.Minus(record.GoogleScopes)
+		ask = scope.Missing(want, record.GoogleScopes)
 	}
 	a.Chosen = &chosen{Subject: record.Subject, Connection: record.Connection}
 	return h.SignIn.Begin(w, r, t, signin.Trip{Kind: KindAuthorize, Request: trip{Request: a}, Scopes: ask, LoginHint: email,

@@ -18,6 +18,7 @@ import (
 	"latchkey/authserver/internal/grant"
 	"latchkey/authserver/internal/keyset"
 	"latchkey/authserver/internal/pgtest"
+	"latchkey/authserver/internal/session"
 	"latchkey/authserver/internal/signin"
 	"latchkey/authserver/internal/tenant"
 	"latchkey/authserver/internal/vault"
@@ -38,7 +39,7 @@ func (f *fixture) dump(t testing.TB, tn tenant.ID) string {
 		}
 	}
 	var out strings.Builder
-	for _, table := range []string{"subjects", "connections", "credentials", "clients", "flows", "consents", "grants", "data_keys", "signing_keys"} {
+	for _, table := range []string{"subjects", "connections", "credentials", "clients", "flows", "consents", "grants", "data_keys", "signing_keys", "sessions", "links", "google_revocations"} {
 		var rows string
 		if err := conn.QueryRow(ctx, `SELECT coalesce(string_agg(to_jsonb(x)::text, E'\n' ORDER BY to_jsonb(x)::text), '') FROM `+table+` x`).Scan(&rows); err != nil {
 			t.Fatal(err)
@@ -69,6 +70,8 @@ func otherTenantFindsNothing(t *testing.T) {
 	for _, err := range []error{
 		f.db.InsertClient(ctx, tenant.DefaultID, c),
 		f.db.BeginFlow(ctx, tenant.DefaultID, signin.Flow{StateHash: state, BrowserHash: browser, Request: []byte("r"), Lifetime: time.Minute}),
+		f.db.BeginSession(ctx, tenant.DefaultID, session.New{SecretHash: state, ID: owner, Subject: f.record.Subject, Most: 20}),
+		f.db.InsertInvitation(ctx, state, connection.Invitation{Ref: f.record.Ref, ClientID: "c1", Reason: "r"}, time.Minute, 10),
 		f.db.InsertDataKey(ctx, tenant.DefaultID, vault.DataKey{ID: uuid.New(), KEK: "k", Wrapped: []byte("w")}),
 		f.db.InsertSigningKey(ctx, tenant.DefaultID, keyset.Record{KID: "k", Purpose: keyset.ForGrants, Alg: "HS256", Sealed: []byte("s")}),
 	} {
@@ -88,6 +91,7 @@ func otherTenantFindsNothing(t *testing.T) {
 	third := pgtest.Tenant(t, f.dsn) // may get a key of its own
 	ref := record.Ref
 	ref.Tenant = other
+	life := session.Life{Idle: time.Hour, Absolute: time.Hour}
 	none := errors.New("found nothing")
 	found := func(n int, err error) error {
 		if err == nil && n == 0 {
@@ -136,6 +140,25 @@ func otherTenantFindsNothing(t *testing.T) {
 			}
 			return err
 		}, none},
+		"Connections":    {func() error { list, err := f.db.Connections(ctx, other, ref.Subject); return found(len(list), err) }, none},
+		"EnsureLinkable": {func() error { _, err := f.db.EnsureLinkable(ctx, other, ref.Subject, "sub-9", ""); return err }, connection.ErrTooMany},
+		"SetDefault":     {func() error { return f.db.SetDefault(ctx, ref) }, connection.ErrNotFound},
+		"Rename":         {func() error { return f.db.Rename(ctx, ref, "x") }, connection.ErrNotFound},
+		"Disconnect":     {func() error { return f.db.Disconnect(ctx, ref) }, connection.ErrNotFound},
+		"Account": {func() error {
+			o, err := f.db.Account(ctx, other, ref.Subject, life)
+			if err != nil {
+				return err
+			}
+			return found(len(o.Connections)+len(o.Grants)+len(o.Sessions), nil)
+		}, none},
+		"RevokeApp":          {func() error { n, err := f.db.RevokeApp(ctx, other, ref.Subject, "c1"); return found(int(n), err) }, none},
+		"UseSession":         {func() error { _, err := f.db.UseSession(ctx, other, state, life); return err }, session.ErrNone},
+		"EndSession":         {func() error { return f.db.EndSession(ctx, other, state) }, nil},
+		"EndSubjectSession":  {func() error { return f.db.EndSubjectSession(ctx, other, ref.Subject, owner) }, nil},
+		"EndSubjectSessions": {func() error { return f.db.EndSubjectSessions(ctx, other, ref.Subject) }, nil},
+		"Invitation":         {func() error { _, err := f.db.Invitation(ctx, other, state); return err }, connection.ErrNoInvitation},
+		"UseInvitation":      {func() error { _, err := f.db.UseInvitation(ctx, other, state, ref.Subject); return err }, connection.ErrNoInvitation},
 		"ReleaseLease": {func() error { return f.db.ReleaseLease(ctx, ref, owner) }, nil},
 		"PublishRefresh": {func() error {
 			return f.db.PublishRefresh(ctx, connection.Refreshed{Ref: ref, Version: record.Version, Owner: owner, SealedAccess: []byte("x"), AccessExpires: time.Now()})
@@ -197,6 +220,9 @@ func otherTenantFindsNothing(t *testing.T) {
 			t.Errorf("%s: signed in", name)
 		}
 	}
+	if err := f.db.LinkAccount(ctx, connection.Link{Ref: ref, UpstreamClient: "up", SealedEmail: []byte("e"), SealedAccess: []byte("a"), AccessExpires: time.Now()}); err == nil {
+		t.Error("another tenant's account was linked")
+	}
 	if after := f.dump(t, tenant.DefaultID) + f.dump(t, other); after != before {
 		t.Error("a refused sign-in left rows behind")
 	}
@@ -225,7 +251,16 @@ func TestSweep(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if n, err := f.db.Sweep(ctx); err != nil || n != 3 {
+	for name, life := range map[string]time.Duration{"old": -2 * time.Hour, "live": time.Minute} {
+		if err := f.db.InsertInvitation(ctx, sha256.Sum256([]byte(name)), connection.Invitation{Ref: f.record.Ref, ClientID: "c", Reason: "r"}, life, 10); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.db.BeginSession(ctx, tenant.DefaultID, session.New{SecretHash: sha256.Sum256([]byte(name)), ID: uuid.New(), Subject: f.record.Subject, Most: 9}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run(t, f.dsn, `SET ROLE latchkey_jobs`, `UPDATE sessions SET created_at = now() - interval '32 days' WHERE secret_hash = sha256('old')`)
+	if n, err := f.db.Sweep(ctx); err != nil || n != 5 {
 		t.Errorf("%d rows swept: %v", n, err)
 	}
 	if n, err := f.db.Sweep(ctx); err != nil || n != 0 {
@@ -233,5 +268,12 @@ func TestSweep(t *testing.T) {
 	}
 	if _, err := f.db.ConsumeFlow(ctx, tenant.DefaultID, [32]byte{1}, [32]byte{}); err != nil {
 		t.Errorf("a living flow was swept: %v", err)
+	}
+	live := sha256.Sum256([]byte("live"))
+	if _, err := f.db.UseInvitation(ctx, tenant.DefaultID, live, uuid.Nil); err != nil {
+		t.Errorf("a living link was swept: %v", err)
+	}
+	if _, err := f.db.UseSession(ctx, tenant.DefaultID, live, session.Life{Idle: time.Hour, Absolute: time.Hour}); err != nil {
+		t.Errorf("a living session was swept: %v", err)
 	}
 }

@@ -234,6 +234,7 @@ func TestExchangeRefusals(t *testing.T) {
 		"policy":                {400, exchange.Error{Code: oauth.InteractionRequired, Reason: exchange.AdminPolicyBlocked}, 200, "admin_policy_blocked", ""},
 		"scope":                 {403, exchange.Error{Code: oauth.InsufficientScope, Scope: "gmail.read"}, 403, "", `error="insufficient_scope", scope="accounts calendar.read drive.read gmail.read"`},
 		"several accounts":      {400, exchange.Error{Code: exchange.AccountSelectionRequired, Accounts: []exchange.Account{{Handle: "acc_1"}, {Handle: "acc_2"}}}, 200, "account_selection_required", "acc_2"},
+		"accounts with names":   {400, exchange.Error{Code: exchange.AccountSelectionRequired, Accounts: []exchange.Account{{Handle: "acc_1", Alias: "work", MaskedEmail: "a***@example.com"}}}, 200, "account_selection_required", "acc_1 is work (a***@example.com)"},
 		"revoked":               {400, exchange.Error{Code: oauth.InvalidGrant}, 401, "", `error="invalid_token"`},
 		"wrong target":          {400, exchange.Error{Code: oauth.InvalidTarget}, 500, "", ""},
 		"not our client":        {400, exchange.Error{Code: oauth.UnauthorizedClient}, 500, "", ""},

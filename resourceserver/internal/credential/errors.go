@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"latchkey/pkg/exchange"
@@ -32,8 +33,15 @@ func ToolError(ctx context.Context, err error) error {
 	case exchange.AccountSelectionRequired:
 		out := &tool.Error{Code: tool.CodeAccountSelection, Message: "Several Google accounts are connected, or none has this handle.", Cause: cause,
 			NextAction: "Ask the person which account to use and pass its handle as account."}
+		var named []string
 		for _, a := range e.Accounts {
 			out.Accounts = append(out.Accounts, a.Handle)
+			if a.Alias != "" {
+				named = append(named, fmt.Sprintf("%s is %s (%s)", a.Handle, a.Alias, a.MaskedEmail))
+			}
+		}
+		if len(named) > 0 {
+			out.NextAction += " " + strings.Join(named, "; ") + "."
 		}
 		return out
 	case oauth.InsufficientScope:

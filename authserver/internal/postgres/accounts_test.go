@@ -1,0 +1,262 @@
+package postgres_test
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"latchkey/authserver/internal/connection"
+	"latchkey/authserver/internal/pgtest"
+	"latchkey/authserver/internal/tenant"
+	"latchkey/pkg/oauth"
+)
+
+// link links a further Google account of the fixture's person.
+func (f *fixture) link(t testing.TB, googleSub string) connection.Ref {
+	t.Helper()
+	r, err := f.db.EnsureLinkable(ctx, tenant.DefaultID, f.record.Subject, googleSub, "example.com")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.db.LinkAccount(ctx, linkOf(r.Ref)); err != nil {
+		t.Fatal(err)
+	}
+	return r.Ref
+}
+
+func linkOf(ref connection.Ref) connection.Link {
+	return connection.Link{Ref: ref, UpstreamClient: "up", SealedRefresh: []byte("r"), SealedAccess: []byte("a"), AccessExpires: time.Now().Add(time.Hour),
+		GoogleScopes: oauth.NewScopes("openid"), SealedEmail: []byte("e")}
+}
+
+// defaults are the person's default accounts, of which there is one as long as an account is linked.
+func (f *fixture) defaults(t testing.TB) []string {
+	t.Helper()
+	list, err := f.db.Connections(ctx, tenant.DefaultID, f.record.Subject)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []string
+	for _, c := range list {
+		if c.IsDefault {
+			out = append(out, c.Alias)
+		}
+	}
+	return out
+}
+
+// TestOneDefault: whatever is linked, disconnected and made the default at once, exactly one linked account is the default, and none deadlocks.
+func TestOneDefault(t *testing.T) {
+	t.Parallel()
+	f := setUp(t, nil)
+	f.grant(t)
+	refs := []connection.Ref{f.record.Ref}
+	for i := range 7 {
+		refs = append(refs, f.link(t, fmt.Sprintf("sub-%d", i)))
+	}
+	for round := range 6 {
+		var wg sync.WaitGroup
+		fail := func(err error) {
+			if err != nil && !errors.Is(err, connection.ErrNotFound) {
+				t.Error(err)
+			}
+		}
+		for i, ref := range refs {
+			wg.Go(func() {
+				switch (i + round) % 4 {
+				case 0:
+					fail(f.db.SetDefault(ctx, ref))
+				case 1:
+					fail(f.db.Disconnect(ctx, ref))
+				case 2:
+					fail(f.db.LinkAccount(ctx, linkOf(ref)))
+				case 3:
+					fail(f.db.Rename(ctx, ref, fmt.Sprintf("name %d", i)))
+				}
+			})
+		}
+		wg.Wait()
+		list, err := f.db.Connections(ctx, tenant.DefaultID, f.record.Subject)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := f.defaults(t); len(list) > 0 && len(got) != 1 || len(list) == 0 && len(got) != 0 {
+			t.Errorf("round %d: %d linked, defaults %v", round, len(list), got)
+		}
+	}
+}
+
+// TestAliases: aliases are unique per person, whatever their case; the first is the domain, further ones have a number; their number is bounded.
+func TestAliases(t *testing.T) {
+	t.Parallel()
+	f := setUp(t, nil)
+	f.grant(t)
+	second := f.link(t, "sub-2")
+	var wg sync.WaitGroup
+	for i := range 6 {
+		wg.Go(func() { f.link(t, fmt.Sprintf("parallel-%d", i)) })
+	}
+	wg.Wait()
+	list, err := f.db.Connections(ctx, tenant.DefaultID, f.record.Subject)
+	aliases := map[string]bool{}
+	for _, c := range list {
+		aliases[c.Alias] = true
+	}
+	if err != nil || len(list) != 8 || list[0].Alias != "example.com" || list[1].Alias != "example.com-2" || len(aliases) != 8 || !aliases["example.com-8"] {
+		t.Errorf("%v %v", aliases, err)
+	}
+	if err := f.db.Rename(ctx, second, "EXAMPLE.com"); !errors.Is(err, connection.ErrAliasTaken) {
+		t.Error(err)
+	}
+	for i := len(list); i < connection.MaxPerSubject; i++ {
+		f.link(t, fmt.Sprintf("more-%d", i))
+	}
+	if _, err := f.db.EnsureLinkable(ctx, tenant.DefaultID, f.record.Subject, "one-too-many", ""); !errors.Is(err, connection.ErrTooMany) {
+		t.Error(err)
+	}
+	if _, err := f.db.EnsureLinkable(ctx, tenant.DefaultID, f.record.Subject, "sub-2", ""); err != nil {
+		t.Errorf("a known one: %v", err)
+	}
+}
+
+// TestDisconnectIsOneTransaction: tokens gone, queue filled, grants of this account and no other ended; a second time there is nothing to do.
+func TestDisconnectIsOneTransaction(t *testing.T) {
+	t.Parallel()
+	f := setUp(t, nil)
+	mine := f.grant(t)
+	if _, err := f.db.RedeemCode(ctx, mine); err != nil {
+		t.Fatal(err)
+	}
+	other := f.link(t, "sub-2")
+	for i, err := range parallel(16, func() error { return f.db.Disconnect(ctx, other) }) {
+		if err != nil && !errors.Is(err, connection.ErrNotFound) {
+			t.Errorf("%d: %v", i, err)
+		}
+	}
+	due, err := f.db.ClaimRevocations(ctx, 10)
+	if err != nil || len(due) != 1 || due[0].Ref != other || due[0].Purpose != "refresh_token" || due[0].InUse {
+		t.Errorf("%+v %v", due, err)
+	}
+	if token, err := f.db.RevocationToken(ctx, due[0]); err != nil || string(token) != "r" {
+		t.Errorf("%s %v", token, err)
+	}
+	if _, err := f.db.RotateRefresh(ctx, rotation(mine, 1)); err != nil {
+		t.Errorf("a grant of another account ended: %v", err)
+	}
+	stranger := f.record.Ref
+	stranger.Subject = uuid.New()
+	if err := f.db.Disconnect(ctx, stranger); !errors.Is(err, connection.ErrNotFound) {
+		t.Error(err)
+	}
+	if _, err := f.db.RotateRefresh(ctx, rotation(mine, 2)); err != nil {
+		t.Errorf("another person ended it: %v", err)
+	}
+	if err := f.db.Disconnect(ctx, f.record.Ref); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.db.RotateRefresh(ctx, rotation(mine, 3)); err == nil {
+		t.Error("the grant lives")
+	}
+}
+
+// TestRevocationsAreClaimedOnce: of 16 workers one gets a row, and nobody has it again before its time.
+func TestRevocationsAreClaimedOnce(t *testing.T) {
+	t.Parallel()
+	f := setUp(t, nil)
+	f.grant(t)
+	if err := f.db.Disconnect(ctx, f.record.Ref); err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	claimed := 0
+	for _, err := range parallel(16, func() error {
+		due, err := f.db.ClaimRevocations(ctx, 10)
+		mu.Lock()
+		defer mu.Unlock()
+		claimed += len(due)
+		return err
+	}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if claimed != 1 {
+		t.Errorf("claimed %d times", claimed)
+	}
+}
+
+// TestQueueShowsNoToken: the jobs role, which sees every tenant, cannot read what is to be revoked.
+func TestQueueShowsNoToken(t *testing.T) {
+	t.Parallel()
+	f := setUp(t, nil)
+	conn, err := pgx.Connect(ctx, f.dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	if _, err := conn.Exec(ctx, `SET ROLE latchkey_jobs`); err != nil {
+		t.Fatal(err)
+	}
+	for _, sql := range []string{`SELECT token FROM google_revocations`, `UPDATE google_revocations SET token = ''`, `SELECT email FROM connections`} {
+		if _, err := conn.Exec(ctx, sql); err == nil {
+			t.Errorf("the jobs role may %s", sql)
+		}
+	}
+}
+
+// TestInvitationIsUsedOnce: DESIGN §1.4: of 16 at once one wins; one that adds an account is not used up by another person.
+func TestInvitationIsUsedOnce(t *testing.T) {
+	t.Parallel()
+	f := setUp(t, nil)
+	hash := func(s string) [sha256.Size]byte { return sha256.Sum256([]byte(s)) }
+	adds := connection.Ref{Tenant: tenant.DefaultID, Subject: f.record.Subject}
+	for name, ref := range map[string]connection.Ref{"repair": f.record.Ref, "add": adds, "over": f.record.Ref} {
+		life := time.Minute
+		if name == "over" {
+			life = -time.Second
+		}
+		if err := f.db.InsertInvitation(ctx, hash(name), connection.Invitation{Ref: ref, ClientID: "c1", Reason: "r", Scopes: oauth.NewScopes("a")}, life, 10); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"add", "over"} {
+		if _, err := f.db.UseInvitation(ctx, tenant.DefaultID, hash(name), uuid.New()); !errors.Is(err, connection.ErrNoInvitation) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for _, name := range []string{"repair", "add"} {
+		if i, err := f.db.Invitation(ctx, tenant.DefaultID, hash(name)); err != nil || i.Subject != f.record.Subject || i.Adds() != (name == "add") {
+			t.Errorf("%s: %+v %v", name, i, err)
+		}
+		won := 0
+		for _, err := range parallel(16, func() error {
+			_, err := f.db.UseInvitation(ctx, tenant.DefaultID, hash(name), f.record.Subject)
+			return err
+		}) {
+			if err == nil {
+				won++
+			} else if !errors.Is(err, connection.ErrNoInvitation) {
+				t.Error(err)
+			}
+		}
+		if won != 1 {
+			t.Errorf("%s: used %d times", name, won)
+		}
+	}
+}
+
+// TestSessionUseTouchesNoIndex: what the use of a session changes is in no index, so that it can be a HOT update.
+func TestSessionUseTouchesNoIndex(t *testing.T) {
+	t.Parallel()
+	var indexed int
+	if err := pgtest.Tx(t).QueryRow(ctx, `SELECT count(*) FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND (a.attnum = ANY (i.indkey) OR pg_get_indexdef(i.indexrelid) ~ a.attname)
+		WHERE i.indrelid = 'sessions'::regclass AND a.attname IN ('last_used_at', 'ended_at')`).Scan(&indexed); err != nil || indexed != 0 {
+		t.Errorf("%d indexes: %v", indexed, err)
+	}
+}
