@@ -12,7 +12,10 @@ import (
 // MaxMinTTL is the most life that may be asked for.
 const MaxMinTTL = 30 * time.Minute
 
-const maxWord = 64 // bytes of account, tool and request_id
+const (
+	maxWord    = 64  // bytes of tool and request_id
+	maxAccount = 160 // bytes of account: a handle, or an alias of 40 characters
+)
 
 // Request asks for one Google access token on behalf of the person whose MCP
 // access token is presented.
@@ -96,7 +99,7 @@ func ParseForm(f url.Values) (*Request, *Error) {
 			return nil, refused(oauth.InvalidRequest, "grant_version must be that of an earlier answer.")
 		}
 	}
-	if len(out.Account) > maxWord || len(out.Tool) > maxWord || len(out.RequestID) > maxWord {
+	if len(out.Account) > maxAccount || len(out.Tool) > maxWord || len(out.RequestID) > maxWord {
 		return nil, refused(oauth.InvalidRequest, "account, tool or request_id is too long.")
 	}
 	return out, nil

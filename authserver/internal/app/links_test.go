@@ -89,7 +89,7 @@ func TestRelinkNeedsTheSameAccount(t *testing.T) {
 	s := authtest.Start(t)
 	out, e := broken(t, s, alice)
 	before := snapshot(t, s.DSN)
-	mallory := signedIn(t, s, bob) // signed in or not makes no difference
+	mallory := signedIn(t, s, bob)                                // signed in or not makes no difference
 	execSQL(t, s.DSN, `UPDATE connections SET email = ''::bytea`) // no login_hint, so that the wrong account can be chosen
 	page := mallory.google(mallory.press(mallory.get(e.InteractionURI), "connect", ""), fakegoogle.Choice{Account: bob})
 	says(t, page, http.StatusForbidden, "That was another Google account", "example.com")

@@ -57,8 +57,8 @@ func (db *DB) EnsureConnection(ctx context.Context, t tenant.ID, googleSub, host
 }
 
 // EnsureLinkable returns a subject's connection to a further Google account, to
-// be linked by LinkAccount. It returns connection.ErrTooMany, and
-// connection.ErrNotFound for an unknown subject.
+// be linked by LinkAccount. It returns connection.ErrTooMany when there is no
+// room for one, or no such subject.
 func (db *DB) EnsureLinkable(ctx context.Context, t tenant.ID, subject uuid.UUID, googleSub, hostedDomain string) (*connection.Record, error) {
 	r, err := db.ensure(ctx, t,
 		lockSubject(t, subject),

@@ -159,7 +159,7 @@ func otherTenantFindsNothing(t *testing.T) {
 		"EndSubjectSessions": {func() error { return f.db.EndSubjectSessions(ctx, other, ref.Subject) }, nil},
 		"Invitation":         {func() error { _, err := f.db.Invitation(ctx, other, state); return err }, connection.ErrNoInvitation},
 		"UseInvitation":      {func() error { _, err := f.db.UseInvitation(ctx, other, state, ref.Subject); return err }, connection.ErrNoInvitation},
-		"ReleaseLease": {func() error { return f.db.ReleaseLease(ctx, ref, owner) }, nil},
+		"ReleaseLease":       {func() error { return f.db.ReleaseLease(ctx, ref, owner) }, nil},
 		"PublishRefresh": {func() error {
 			return f.db.PublishRefresh(ctx, connection.Refreshed{Ref: ref, Version: record.Version, Owner: owner, SealedAccess: []byte("x"), AccessExpires: time.Now()})
 		}, connection.ErrLost},

@@ -82,6 +82,14 @@ func act(ctx context.Context, tx pgx.Tx, s *signals.Signal, a signals.Act, done 
 		return fmt.Errorf("revoking grants of a google account: %w", err)
 	}
 	done.Grants += tag.RowsAffected()
+	// Who signs in with the account is signed out here as well; not somebody who has merely linked it.
+	if _, err := tx.Exec(ctx, `UPDATE sessions b SET ended_at = now()
+		FROM unnest($1::uuid[], $2::uuid[]) AS f (tenant_id, connection_id)
+		JOIN connections c ON c.tenant_id = f.tenant_id AND c.id = f.connection_id
+		JOIN subjects s ON s.tenant_id = c.tenant_id AND s.id = c.subject_id AND s.google_sub = c.google_sub
+		WHERE b.tenant_id = s.tenant_id AND b.subject_id = s.id AND b.ended_at IS NULL AND b.created_at < $3`, found.tenants, found.connections, before); err != nil {
+		return fmt.Errorf("ending sessions of a google account: %w", err)
+	}
 	return nil
 }
 

@@ -119,6 +119,37 @@ func TestEventActsOnce(t *testing.T) {
 	}
 }
 
+// TestSessionsEnd: what ends a person's grants signs them out in every browser, and nobody else; a sign-in after the event stays.
+func TestSessionsEnd(t *testing.T) {
+	t.Parallel()
+	r := start(t) // alice is signed in
+	v := r.NewVisit(t)
+	v.Choice.Account = "bob@example.com"
+	r.SignIn(t, v)
+	live := func() (n int) {
+		t.Helper()
+		conn := r.as(t, "latchkey_jobs", tenant.DefaultID)
+		defer func() { _ = conn.Close(context.Background()) }()
+		if err := conn.QueryRow(context.Background(), `SELECT count(*) FROM sessions WHERE ended_at IS NULL`).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	r.send(t, fakegoogle.Signal{Event: "tokens-revoked", Email: alice})
+	if n := live(); n != 2 {
+		t.Errorf("revoked tokens left %d sessions", n)
+	}
+	late := r.claims(t, "sessions-revoked")
+	late["iat"] = time.Now().Add(-time.Hour).Unix()
+	if status, _ := r.deliver(t, r.sign(t, late)); status != http.StatusAccepted || live() != 2 {
+		t.Errorf("an old event ended a newer session: %d, %d left", status, live())
+	}
+	r.send(t, fakegoogle.Signal{Event: "sessions-revoked", Email: alice})
+	if n := live(); n != 1 {
+		t.Errorf("revoked sessions left %d", n)
+	}
+}
+
 // TestLateEvent: an event that comes late takes nothing from a sign-in after it, and everything from before.
 func TestLateEvent(t *testing.T) {
 	t.Parallel()
