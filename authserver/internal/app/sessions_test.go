@@ -105,11 +105,11 @@ func TestSessionEnds(t *testing.T) {
 		return strings.Contains(string(p.account().Body), "Where you are signed in")
 	}
 	p := signedIn(t, s, alice)
-	moveTime(t, s.DSN, `UPDATE sessions SET last_used_at = last_used_at - interval '59 minutes 30 seconds'`)
+	moveTime(t, s.DSN, `UPDATE sessions SET last_used_at = last_used_at - interval '50 minutes'`)
 	if !in(p) {
 		t.Error("over before an hour")
 	}
-	moveTime(t, s.DSN, `UPDATE sessions SET last_used_at = last_used_at - interval '59 minutes 30 seconds'`) // its use was noted
+	moveTime(t, s.DSN, `UPDATE sessions SET last_used_at = last_used_at - interval '50 minutes'`) // its use was noted
 	if !in(p) {
 		t.Error("a use does not keep it alive")
 	}
@@ -118,11 +118,11 @@ func TestSessionEnds(t *testing.T) {
 		t.Error("an idle session lives")
 	}
 	p = signedIn(t, s, alice)
-	moveTime(t, s.DSN, `UPDATE sessions SET created_at = created_at - interval '23 hours 59 minutes'`)
+	moveTime(t, s.DSN, `UPDATE sessions SET created_at = created_at - interval '23 hours 50 minutes'`)
 	if !in(p) {
 		t.Error("over before a day")
 	}
-	moveTime(t, s.DSN, `UPDATE sessions SET created_at = created_at - interval '1 minute'`)
+	moveTime(t, s.DSN, `UPDATE sessions SET created_at = created_at - interval '10 minutes'`)
 	if in(p) {
 		t.Error("a session lives longer than a day")
 	}
