@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -154,7 +155,8 @@ func newWorld(t testing.TB, size int) *world {
 	callers, err := exchange.LoadClients(rsClient, file, internal, w.tenants[0].Issuer)
 	must(err)
 	w.handler = &exchange.Handler{
-		Clients: callers, Store: w.db, Vault: v, Tenants: tenants, Now: time.Now,
+		Clients: callers, Store: w.db, Vault: v, Tenants: tenants, Now: time.Now, Log: slog.New(slog.DiscardHandler),
+		Links: &connection.Invitations{Store: w.db, Tenants: tenants},
 		Credentials: &connection.Credentials{Store: w.db, Vault: v, Google: func(context.Context, tenant.ID) (connection.Google, error) {
 			panic("google is asked although the token lives")
 		}},
@@ -237,8 +239,8 @@ func (w *world) grant(t testing.TB, v *vault.Vault, r *row) {
 		Scopes: oauth.NewScopes("gmail.read", "accounts"), Offline: true, RedirectURI: "http://127.0.0.1/cb", CodeChallenge: challenge, Lifetimes: tenant.DefaultLifetimes(),
 	}
 	link := connection.Link{Ref: r.account.Ref, UpstreamClient: "up", SealedRefresh: seal(vault.RefreshToken, "r"), SealedAccess: seal(vault.AccessToken, r.account.token),
-		AccessExpires: time.Now().Add(time.Hour), GoogleScopes: oauth.NewScopes("openid", gmailRead)}
-	if err := w.db.CompleteSignIn(ctx, flow.SignIn{Link: link, SealedEmail: seal(vault.Email, r.account.email), Snapshot: []byte("{}"), Grant: g}); err != nil {
+		AccessExpires: time.Now().Add(time.Hour), GoogleScopes: oauth.NewScopes("openid", gmailRead), SealedEmail: seal(vault.Email, r.account.email)}
+	if err := w.db.CompleteSignIn(ctx, flow.SignIn{Link: link, Snapshot: []byte("{}"), Grant: g}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := w.db.RedeemCode(ctx, grant.Redemption{Tenant: r.tenant.ID, ID: r.id, ClientID: r.client, RedirectURI: g.RedirectURI, CodeChallenge: challenge, RefreshIdle: time.Hour}); err != nil {
