@@ -29,6 +29,8 @@ import (
 	"latchkey/resourceserver/internal/app"
 	"latchkey/resourceserver/internal/config"
 	"latchkey/resourceserver/internal/credential"
+	"latchkey/resourceserver/internal/policy"
+	"latchkey/resourceserver/internal/tool"
 )
 
 const (
@@ -109,6 +111,7 @@ func start(t *testing.T, change ...func(*config.Server)) *rig {
 	r.settings = &config.Server{
 		Resource: resource, Issuer: issuer, JWKSURL: r.as.url + "/jwks", ASInternalURL: r.as.url, RSClientID: "rs", RSKeyFile: filepath.Join(dir, "rs.json"),
 		GoogleAPIURL: googleURL, ListenLoopback: true, AllowedOrigins: []string{"https://inspector.example"},
+		ToolPreset: tool.PresetComplete, Policy: policy.Policy{Send: policy.SendConfirm, ExternalShare: policy.ShareConfirm},
 	}
 	for _, c := range change {
 		c(r.settings)

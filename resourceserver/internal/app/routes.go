@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"latchkey/pkg/httpx"
+	"latchkey/pkg/oauth"
 	"latchkey/resourceserver/internal/metadata"
 )
 
@@ -17,36 +18,42 @@ import (
 // must not redirect (PROTOCOL 3.6 no. 17). A trailing slash is another resource
 // identifier and answered 404 (no. 4).
 func (s *server) routes(log *slog.Logger) http.Handler {
-	document := s.guard.Host(s.metadata)
+	main := s.endpoints[0]
 	table := map[string]http.Handler{
-		metadata.Path(s.resource): document,
-		metadata.RootPath:         document, // the host has one resource
-		"/livez":                  http.HandlerFunc(livez),
-		"/readyz":                 http.HandlerFunc(s.readyz),
-		s.mcpPath():               s.guard.MCP(s.mcp),
+		// Clients that know nothing better find the resource of everything.
+		metadata.RootPath: main.guard.Host(main.metadata),
+		"/livez":          http.HandlerFunc(livez),
+		"/readyz":         http.HandlerFunc(s.readyz),
 	}
+	for _, e := range s.endpoints {
+		table[metadata.Path(e.resource)] = e.guard.Host(e.metadata)
+		table[e.path()] = e.guard.MCP(e.mcp)
+	}
+	nothing := main.guard.Host(notFound(main.resource))
 	return httpx.Observe(log, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if h, ok := table[r.URL.Path]; ok {
 			h.ServeHTTP(w, r)
 			return
 		}
-		s.guard.Host(http.HandlerFunc(s.notFound)).ServeHTTP(w, r)
+		nothing.ServeHTTP(w, r)
 	}))
 }
 
-func (s *server) mcpPath() string {
-	if p := s.resource.Path(); p != "" {
+func (m *mounted) path() string {
+	if p := m.resource.Path(); p != "" {
 		return p
 	}
 	return "/"
 }
 
-func (s *server) notFound(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("X-Content-Type-Options", "nosniff")
-	w.WriteHeader(http.StatusNotFound)
-	_ = json.NewEncoder(w).Encode(map[string]string{"error_description": "There is nothing here. The MCP endpoint is " + s.resource.String() + " (exactly, without a trailing slash)."})
+func notFound(resource oauth.Resource) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Cache-Control", "no-store")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		w.WriteHeader(http.StatusNotFound)
+		_ = json.NewEncoder(w).Encode(map[string]string{"error_description": "There is nothing here. The MCP endpoint is " + resource.String() + " (exactly, without a trailing slash)."})
+	}
 }
 
 // livez answers while the process runs: a restart would help nothing else.

@@ -11,18 +11,16 @@ import (
 	"latchkey/pkg/accesstoken"
 	"latchkey/pkg/exchange"
 	"latchkey/pkg/httpx"
-	"latchkey/pkg/oauth"
 	"latchkey/resourceserver/internal/account"
-	"latchkey/resourceserver/internal/bearer"
 	"latchkey/resourceserver/internal/calendar"
 	"latchkey/resourceserver/internal/config"
 	"latchkey/resourceserver/internal/credential"
 	"latchkey/resourceserver/internal/drive"
+	"latchkey/resourceserver/internal/elicit"
 	"latchkey/resourceserver/internal/gmail"
 	"latchkey/resourceserver/internal/googleapi"
-	"latchkey/resourceserver/internal/mcpserver"
-	"latchkey/resourceserver/internal/metadata"
 	"latchkey/resourceserver/internal/revocation"
+	"latchkey/resourceserver/internal/seal"
 	"latchkey/resourceserver/internal/tool"
 )
 
@@ -30,12 +28,9 @@ const resourceName = "Latchkey: Google Workspace"
 
 // server is everything that serves.
 type server struct {
-	resource oauth.Resource
-	guard    *bearer.Guard
-	metadata *metadata.Handler
-	mcp      *mcpserver.Server
-	keys     *accesstoken.RemoteKeys
-	revoked  *revocation.Follower
+	endpoints []*mounted // the first is the resource of everything
+	keys      *accesstoken.RemoteKeys
+	revoked   *revocation.Follower
 }
 
 // Serve builds the server and runs it until ctx ends.
@@ -85,29 +80,36 @@ func build(c *config.Server, log *slog.Logger) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &server{resource: c.Resource, keys: &accesstoken.RemoteKeys{URL: c.JWKSURL}}
-	verifier, err := accesstoken.NewVerifier(accesstoken.VerifierConfig{Issuer: c.Issuer, Audience: c.Resource, Keys: s.keys})
+	sealKeys, err := seal.New(key)
 	if err != nil {
 		return nil, err
 	}
+	elicitor, err := elicit.New(sealKeys, nil)
+	if err != nil {
+		return nil, err
+	}
+	s := &server{keys: &accesstoken.RemoteKeys{URL: c.JWKSURL}}
 	credentials := credential.New(client, nil)
 	s.revoked = revocation.New(revocation.Config{Feed: client, Revoked: credentials.Drop, Log: log})
 	tools, err := allTools(&googleapi.API{Transport: googleapi.NewTransport(), Credentials: credentials, BaseURL: c.GoogleAPIURL}, credentials)
 	if err != nil {
 		return nil, err
 	}
-	if s.mcp, err = mcpserver.New(mcpserver.Config{Version: version(), Tools: tools, Log: log}); err != nil {
-		return nil, err
-	}
-	baseline := baselineOf(tools)
-	if s.metadata, err = metadata.New(metadata.Config{Resource: c.Resource, Issuer: c.Issuer, Baseline: baseline, Name: resourceName}); err != nil {
-		return nil, err
-	}
-	s.guard, err = bearer.New(bearer.Config{
-		Resource: c.Resource, Verifier: verifier, Baseline: baseline, Required: s.mcp.Required, Revoked: s.revoked.Revoked, AllowedOrigins: c.AllowedOrigins,
-		LoopbackHosts: c.ListenLoopback,
+	tools = slices.DeleteFunc(tools, func(t *tool.Tool) bool { return !c.ToolPreset.Admits(t) })
+	all, err := endpointsOf(endpoint{
+		resource: c.Resource, issuer: c.Issuer, keys: s.keys, tools: tools, origins: c.AllowedOrigins, policy: c.Policy, name: resourceName,
 	})
-	return s, err
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range all {
+		m, err := e.mount(shared{elicit: elicitor, revoked: s.revoked.Revoked, loopbackHosts: c.ListenLoopback, log: log})
+		if err != nil {
+			return nil, fmt.Errorf("mounting %s: %w", e.resource, err)
+		}
+		s.endpoints = append(s.endpoints, m)
+	}
+	return s, nil
 }
 
 // internalTLS is how this server shows itself at the internal listener, and whom
@@ -158,16 +160,4 @@ func allTools(api *googleapi.API, credentials *credential.Credentials) ([]*tool.
 		return 1
 	})
 	return all, nil
-}
-
-// baselineOf are the scopes to ask for at first: those of the tools that only
-// read. What writes is asked for when it is used (MCP, "Scope Minimization").
-func baselineOf(tools []*tool.Tool) oauth.Scopes {
-	var out oauth.Scopes
-	for _, t := range tools {
-		if t.Hints.ReadOnly {
-			out = out.Union(t.Scopes)
-		}
-	}
-	return out
 }

@@ -92,6 +92,7 @@ func (s Serve) Check() (*Server, error) {
 		p.endpoint("GOOGLE_API_URL", s.GoogleAPIURL, false)
 	}
 	out.AllowedOrigins = p.origins(s.AllowedOrigins)
+	out.ToolPreset, out.Policy = s.Tools.check(&p)
 	if err := p.err(); err != nil {
 		return nil, err
 	}

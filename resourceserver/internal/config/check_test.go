@@ -9,17 +9,17 @@ import (
 )
 
 func valid() config.Serve {
-	return config.Serve{Listen: "127.0.0.1:8090", ResourceURL: "https://mcp.example.com/mcp", Issuer: "https://auth.example.com", ASInternalURL: "http://authserver:8081/", RSClientID: "rs", RSKeyFile: "k"}
+	return config.Serve{Listen: "127.0.0.1:8090", ResourceURL: "https://mcp.example.com/mcp", Issuer: "https://auth.example.com", ASInternalURL: "http://authserver:8081/", RSClientID: "rs", RSKeyFile: "k", Tools: config.Tools{ToolPreset: "core", SendPolicy: "confirm", ExternalShare: "block"}}
 }
 
 // TestEveryProblemAtOnce: one start names everything that has to be mended.
 func TestEveryProblemAtOnce(t *testing.T) {
 	t.Parallel()
-	_, err := config.Serve{Listen: "nonsense", GoogleAPIURL: "ftp://x", AllowedOrigins: []string{"*"}}.Check()
+	_, err := config.Serve{Listen: "nonsense", GoogleAPIURL: "ftp://x", AllowedOrigins: []string{"*"}, Tools: config.Tools{ToolPreset: "all", SendPolicy: "yes", RecipientDomains: []string{"*.example.com"}}}.Check()
 	if err == nil {
 		t.Fatal("empty settings accepted")
 	}
-	for _, name := range []string{"RS_LISTEN", "RESOURCE_URL", "ISSUER", "AS_INTERNAL_URL", "RS_CLIENT_ID", "RS_KEY_FILE", "GOOGLE_API_URL", "ALLOWED_ORIGINS"} {
+	for _, name := range []string{"RS_LISTEN", "RESOURCE_URL", "ISSUER", "AS_INTERNAL_URL", "RS_CLIENT_ID", "RS_KEY_FILE", "GOOGLE_API_URL", "ALLOWED_ORIGINS", "TOOL_PRESET", "SEND_POLICY", "RECIPIENT_DOMAINS", "EXTERNAL_SHARE"} {
 		if !strings.Contains(err.Error(), name) {
 			t.Errorf("%s is not reported in: %v", name, err)
 		}
@@ -42,6 +42,9 @@ func TestCheck(t *testing.T) {
 		"Google on loopback":             {func(s *config.Serve) { s.GoogleAPIURL = "http://127.0.0.1:9" }, ""},
 		"wildcard origin":                {func(s *config.Serve) { s.AllowedOrigins = []string{"https://*.example.com"} }, "wildcard"},
 		"origin with a path":             {func(s *config.Serve) { s.AllowedOrigins = []string{"https://a.example/"} }, "not an origin"},
+		"recipient domains":              {func(s *config.Serve) { s.RecipientDomains = []string{"Example.com", " bücher.example", ""} }, ""},
+		"recipient with a wildcard":      {func(s *config.Serve) { s.RecipientDomains = []string{"*.example.com"} }, "RECIPIENT_DOMAINS"},
+		"recipient that is an address":   {func(s *config.Serve) { s.RecipientDomains = []string{"a@example.com"} }, "RECIPIENT_DOMAINS"},
 		"origins":                        {func(s *config.Serve) { s.AllowedOrigins = []string{" http://localhost:6274", ""} }, ""},
 	} {
 		s := valid()

@@ -4,6 +4,8 @@ import (
 	"crypto/x509"
 
 	"latchkey/pkg/oauth"
+	"latchkey/resourceserver/internal/policy"
+	"latchkey/resourceserver/internal/tool"
 )
 
 // Log are the settings of the log.
@@ -15,6 +17,7 @@ type Log struct {
 // Serve are the settings of the server, as given: strings from outside.
 type Serve struct {
 	Log
+	Tools
 	Listen         string   `name:"rs-listen" env:"RS_LISTEN" default:"127.0.0.1:8090" help:"Address of the MCP endpoint."`
 	ResourceURL    string   `name:"resource-url" env:"RESOURCE_URL" help:"MCP URL as clients know it, e.g. https://mcp.example.com/mcp; the audience of access tokens." placeholder:"URL"`
 	Issuer         string   `name:"issuer" env:"ISSUER" help:"Issuer of access tokens: the authorization server, e.g. https://auth.example.com." placeholder:"URL"`
@@ -44,4 +47,6 @@ type Server struct {
 	TLSKey         string
 	GoogleAPIURL   string // "" is Google
 	AllowedOrigins []string
+	ToolPreset     tool.Preset
+	Policy         policy.Policy
 }

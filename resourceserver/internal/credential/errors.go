@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"latchkey/pkg/exchange"
@@ -33,15 +32,8 @@ func ToolError(ctx context.Context, err error) error {
 	case exchange.AccountSelectionRequired:
 		out := &tool.Error{Code: tool.CodeAccountSelection, Message: "Several Google accounts are connected, or none has this handle.", Cause: cause,
 			NextAction: "Ask the person which account to use and pass its handle as account."}
-		var named []string
 		for _, a := range e.Accounts {
-			out.Accounts = append(out.Accounts, a.Handle)
-			if a.Alias != "" {
-				named = append(named, fmt.Sprintf("%s is %s (%s)", a.Handle, a.Alias, a.MaskedEmail))
-			}
-		}
-		if len(named) > 0 {
-			out.NextAction += " " + strings.Join(named, "; ") + "."
+			out.Accounts = append(out.Accounts, tool.Choice{Handle: a.Handle, Label: label(a)})
 		}
 		return out
 	case oauth.InsufficientScope:
@@ -91,4 +83,17 @@ func interaction(e *exchange.Error, cause error) *tool.Error {
 		out.Code, out.Message = tool.CodeReconnect, "The connection to Google has ended."
 	}
 	return out
+}
+
+// label is how the person knows an account.
+func label(a exchange.Account) string {
+	switch {
+	case a.Alias != "" && a.MaskedEmail != "":
+		return a.Alias + " (" + a.MaskedEmail + ")"
+	case a.Alias != "":
+		return a.Alias
+	case a.MaskedEmail != "":
+		return a.MaskedEmail
+	}
+	return a.Handle
 }

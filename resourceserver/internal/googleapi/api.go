@@ -16,6 +16,7 @@ import (
 	"latchkey/pkg/scope"
 	"latchkey/resourceserver/internal/bearer"
 	"latchkey/resourceserver/internal/credential"
+	"latchkey/resourceserver/internal/elicit"
 	"latchkey/resourceserver/internal/tool"
 )
 
@@ -54,12 +55,13 @@ type Session struct {
 
 // Account names the account used; every result carries it.
 type Account struct {
-	Handle string `json:"handle" jsonschema:"handle of the account, for the account argument"`
-	Email  string `json:"email" jsonschema:"e-mail address of the account"`
+	Handle string `json:"handle"` // for the account argument
+	Email  string `json:"email"`
 }
 
 // Open gets the credential for the running tool and principal. account is a
-// handle, or "" for the account of the grant. Errors are typed tool errors.
+// handle or an alias, or "" for the one that the person chose in this call, or
+// else for the account of the grant. Errors are typed tool errors.
 func (a *API) Open(ctx context.Context, account string) (*Session, error) {
 	need, err := NeedOf(ctx, account)
 	if err != nil {
@@ -83,6 +85,9 @@ func NeedOf(ctx context.Context, account string) (credential.Need, error) {
 	p, t := bearer.From(ctx), tool.Current(ctx)
 	if p == nil || t == nil {
 		return credential.Need{}, errors.New("opening a Google session outside a tool call")
+	}
+	if account == "" {
+		account = elicit.Account(ctx)
 	}
 	return credential.Need{Principal: p, Scopes: scope.Ask(p.Scopes, t.Google), Account: account, Tool: t.Name, RequestID: httpx.RequestID(ctx)}, nil
 }

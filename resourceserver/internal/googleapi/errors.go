@@ -2,9 +2,11 @@ package googleapi
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -87,6 +89,7 @@ func fromGoogle(doing string, g *googleapi.Error) *tool.Error {
 	case has("insufficientPermissions", "ACCESS_TOKEN_SCOPE_INSUFFICIENT"):
 		return set(tool.CodeMissingScopes, "The Google account has not granted the access this needs.", "Ask the person to reconnect this server in the app and to allow the Google access it asks for.")
 	case has("accessNotConfigured", "SERVICE_DISABLED"):
+		out.Link = activation(g)
 		return set(tool.CodeMisconfigured, "This Google API is not enabled for the server's Google Cloud project.", "Tell whoever runs this server to enable it in the Google Cloud console.")
 	case has("domainPolicy", "adminPolicyEnforced"):
 		return set(tool.CodeAdminPolicy, "The administrator of the Google account does not allow this.", "Ask the administrator.")
@@ -96,6 +99,37 @@ func fromGoogle(doing string, g *googleapi.Error) *tool.Error {
 		return set(tool.CodeNotFound, "There is no such item, or this account cannot see it.", "Check the id and the account.")
 	}
 	return set(tool.CodeInvalidArgument, "Google refused the request: "+shorten(g.Message), "Correct the arguments and call again.")
+}
+
+// activation returns the page of Google's console that enables an API, as Google
+// names it in its error: in the details' metadata, or in the sentence. Any other
+// address is left out: a person will be told to open it.
+func activation(g *googleapi.Error) string {
+	const console = "https://console.developers.google.com/apis/"
+	var body struct {
+		Error struct {
+			Message string
+			Errors  []struct{ ExtendedHelp string }
+			Details []struct {
+				Metadata struct{ ActivationURL string }
+			}
+		}
+	}
+	_ = json.Unmarshal([]byte(g.Body), &body)
+	var candidates []string
+	for _, d := range body.Error.Details {
+		candidates = append(candidates, d.Metadata.ActivationURL)
+	}
+	for _, e := range body.Error.Errors {
+		candidates = append(candidates, e.ExtendedHelp)
+	}
+	for _, c := range append(candidates, strings.Fields(body.Error.Message)...) {
+		u, err := url.Parse(c)
+		if err == nil && strings.HasPrefix(c, console) && u.Fragment == "" && len(c) <= maxMessage {
+			return c
+		}
+	}
+	return ""
 }
 
 // logged keeps only words that look like Google's own reason codes.

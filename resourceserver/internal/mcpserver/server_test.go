@@ -19,7 +19,9 @@ import (
 	"latchkey/pkg/httpx"
 	"latchkey/pkg/oauth"
 	"latchkey/resourceserver/internal/bearer"
+	"latchkey/resourceserver/internal/elicit"
 	"latchkey/resourceserver/internal/mcpserver"
+	"latchkey/resourceserver/internal/seal"
 	"latchkey/resourceserver/internal/tool"
 )
 
@@ -48,6 +50,23 @@ func handler(_ context.Context, v in) (tool.Output[out], error) {
 	return tool.Output[out]{Value: out{N: 1}, Text: "one"}, nil
 }
 
+func asker(t *testing.T) *elicit.Elicitor {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := seal.New(jose.JSONWebKey{Key: private})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := elicit.New(keys, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
 // TestOutcomes: through guard and library, nothing that goes wrong inside shows
 // more than a code, a sentence and the request id.
 func TestOutcomes(t *testing.T) {
@@ -59,11 +78,11 @@ func TestOutcomes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := mcpserver.New(mcpserver.Config{Version: "1", Tools: []*tool.Tool{made}, Log: logger})
+	s, err := mcpserver.New(mcpserver.Config{Version: "1", Tools: []*tool.Tool{made}, Log: logger, Elicit: asker(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := mcpserver.New(mcpserver.Config{Version: "1", Tools: []*tool.Tool{made, made}, Log: logger}); err == nil {
+	if _, err := mcpserver.New(mcpserver.Config{Version: "1", Tools: []*tool.Tool{made, made}, Log: logger, Elicit: asker(t)}); err == nil {
 		t.Error("two tools of one name")
 	}
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

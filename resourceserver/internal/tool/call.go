@@ -2,6 +2,8 @@ package tool
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,23 +24,53 @@ const MaxDuration = 60 * time.Second
 
 type currentKey struct{}
 
+// running is the call in a context.
+type running struct {
+	tool *Tool
+	in   any // the arguments as the handler gets them; nil until they are read
+}
+
 // Current returns the tool that is running, nil outside a call. The credential
 // for a call is asked for with this tool's Google scopes and no others.
 func Current(ctx context.Context) *Tool {
-	t, _ := ctx.Value(currentKey{}).(*Tool)
-	return t
+	r, _ := ctx.Value(currentKey{}).(*running)
+	if r == nil {
+		return nil
+	}
+	return r.tool
 }
 
-// Call runs the tool for the principal of ctx and never returns an error: what
-// goes wrong becomes a typed error result.
-func (t *Tool) Call(ctx context.Context, arguments json.RawMessage) *mcp.CallToolResult {
+// Digest identifies the arguments of the running call, false outside one. It is
+// taken of the value that the handler works with: of the JSON, two texts could
+// be equal to one reader and differ for another.
+func Digest(ctx context.Context) (string, bool) {
+	r, _ := ctx.Value(currentKey{}).(*running)
+	if r == nil || r.in == nil {
+		return "", false
+	}
+	b, err := json.Marshal(r.in)
+	if err != nil {
+		return "", false
+	}
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:]), true
+}
+
+// Call runs the tool for the principal of ctx. What goes wrong becomes a typed
+// error result, and the error itself beside it; a question to the person is a
+// result without error.
+func (t *Tool) Call(ctx context.Context, arguments json.RawMessage) (*mcp.CallToolResult, *Error) {
 	value, text, err := t.safely(ctx, arguments)
 	if err == nil {
 		annotate(ctx, t.Name, "ok")
-		return &mcp.CallToolResult{Content: []mcp.Content{mcp.NewTextContent(text)}, StructuredContent: value}
+		return &mcp.CallToolResult{Content: []mcp.Content{mcp.NewTextContent(text)}, StructuredContent: value}, nil
 	}
 	var e *Error
+	var waiting *Pause
 	switch {
+	case errors.As(err, &waiting):
+		annotate(ctx, t.Name, "input_required")
+		return waiting.Result, nil
 	case errors.As(err, &e):
 	case errors.Is(err, context.DeadlineExceeded):
 		e = &Error{Code: CodeTimeout, Message: "This took too long.", Retryable: true, NextAction: "Try again or ask for less at once.", Cause: err}
@@ -48,10 +80,19 @@ func (t *Tool) Call(ctx context.Context, arguments json.RawMessage) *mcp.CallToo
 		e = &Error{Code: CodeInternal, Message: "Something went wrong in the server (request " + httpx.RequestID(ctx) + ").", Cause: err}
 	}
 	annotate(ctx, t.Name, string(e.Code))
-	if e.Code != CodeInvalidArgument && e.Code != CodeNotFound {
+	if !e.Code.expected() {
 		httpx.Failed(ctx, fmt.Errorf("calling %s: %w", t.Name, err))
 	}
-	return ErrorResult(e)
+	return ErrorResult(e), e
+}
+
+// expected tells what people and models do from what fails.
+func (c Code) expected() bool {
+	switch c {
+	case CodeInvalidArgument, CodeNotFound, CodeDeclined, CodeConfirmationUnavailable, CodePolicy:
+		return true
+	}
+	return false
 }
 
 // ErrorResult is the result for a typed error.
@@ -80,7 +121,7 @@ func (t *Tool) safely(ctx context.Context, arguments json.RawMessage) (value any
 		bearer.Refuse(ctx, bearer.InsufficientScope(t.Scopes))
 		return nil, "", &Error{Code: CodeInsufficientScope, Message: "The app was not given the access this tool needs: " + t.Scopes.String() + ".", NextAction: "Allow it in the app and call again."}
 	}
-	ctx, cancel := context.WithTimeout(context.WithValue(ctx, currentKey{}, t), MaxDuration)
+	ctx, cancel := context.WithTimeout(context.WithValue(ctx, currentKey{}, &running{tool: t}), MaxDuration)
 	defer cancel()
 	return t.run(ctx, arguments)
 }
@@ -90,7 +131,7 @@ func (t *Tool) MCP() mcp.Tool {
 	m := mcp.NewToolWithRawSchema(t.Name, t.Description.Description, t.input)
 	m.Title, m.RawOutputSchema = t.Title, t.output
 	m.Annotations = mcp.ToolAnnotation{
-		Title: t.Title, ReadOnlyHint: &t.Hints.ReadOnly, DestructiveHint: &t.Hints.Destructive,
+		ReadOnlyHint: &t.Hints.ReadOnly, DestructiveHint: &t.Hints.Destructive,
 		IdempotentHint: &t.Hints.Idempotent, OpenWorldHint: &t.Hints.OpenWorld,
 	}
 	return m

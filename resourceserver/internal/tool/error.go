@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/mark3labs/mcp-go/mcp"
 )
 
 // Code names what went wrong, for programs.
@@ -27,6 +29,11 @@ const (
 	CodeSessionEnded      Code = "session_ended"
 	CodeMisconfigured     Code = "server_misconfigured"
 	CodeInternal          Code = "internal"
+
+	CodeDeclined                Code = "declined"
+	CodeConfirmationUnavailable Code = "confirmation_unavailable"
+	CodeConfirmationInvalid     Code = "confirmation_invalid"
+	CodePolicy                  Code = "policy_blocked"
 )
 
 // Error is the typed error of a tool. Message and NextAction are for the model
@@ -40,9 +47,28 @@ type Error struct {
 	RetryAfter    time.Duration // least wait of a retryable error, 0 if unknown
 	Link          string        // a page for the person; carries no token
 	MissingScopes []string      // Google scopes that were not granted
-	Accounts      []string      // handles to choose from
+	Accounts      []Choice      // accounts to choose from
 	Cause         error
 }
+
+// Choice is one of several accounts, with words in which the person knows it.
+type Choice struct{ Handle, Label string }
+
+// Person reports whether Link is a page where the person mends the connection,
+// and not one for the operator.
+func (e *Error) Person() bool {
+	switch e.Code {
+	case CodeNotConnected, CodeReconnect, CodeMissingScopes, CodeTestingExpired, CodeAdminPolicy:
+		return true
+	}
+	return false
+}
+
+// Pause is what a handler returns when the call waits for the person's answer:
+// no failure, and the result asks the question.
+type Pause struct{ Result *mcp.CallToolResult }
+
+func (*Pause) Error() string { return "waiting for the person" }
 
 func (e *Error) Error() string {
 	if e.Cause != nil {
@@ -59,24 +85,33 @@ func Invalid(format string, args ...any) *Error {
 	return &Error{Code: CodeInvalidArgument, Message: fmt.Sprintf(format, args...), NextAction: "Correct the arguments and call again."}
 }
 
-// Body is the structured content of an error result.
+// Body is the structured content of an error result. The server's instructions
+// describe it, once for all tools.
 type Body struct {
-	Code          Code     `json:"code" jsonschema:"only in errors: what went wrong"`
-	Message       string   `json:"message" jsonschema:"only in errors: the same in words"`
-	Retryable     bool     `json:"retryable" jsonschema:"only in errors: the same call may work later"`
-	RetryAfter    int      `json:"retry_after,omitempty" jsonschema:"only in errors: seconds to wait before calling again"`
-	NextAction    string   `json:"next_action,omitempty" jsonschema:"only in errors: what to do about it"`
-	Link          string   `json:"link,omitempty" jsonschema:"only in errors: a page for the person to open"`
-	MissingScopes []string `json:"missing_scopes,omitempty" jsonschema:"only in errors: Google access that was not granted"`
-	Accounts      []string `json:"accounts,omitempty" jsonschema:"only in errors: account handles to choose from"`
+	Code          Code     `json:"code"`
+	Message       string   `json:"message"`
+	Retryable     bool     `json:"retryable"`
+	RetryAfter    int      `json:"retry_after,omitempty"` // seconds
+	NextAction    string   `json:"next_action,omitempty"`
+	Link          string   `json:"link,omitempty"`
+	MissingScopes []string `json:"missing_scopes,omitempty"`
+	Accounts      []string `json:"accounts,omitempty"`
 }
 
 func (e *Error) body() Body {
 	seconds := int((e.RetryAfter + time.Second - 1) / time.Second)
 	return Body{
 		Code: e.Code, Message: e.Message, Retryable: e.Retryable, RetryAfter: seconds, NextAction: e.NextAction,
-		Link: e.Link, MissingScopes: e.MissingScopes, Accounts: e.Accounts,
+		Link: e.Link, MissingScopes: e.MissingScopes, Accounts: e.handles(),
 	}
+}
+
+func (e *Error) handles() []string {
+	var out []string
+	for _, a := range e.Accounts {
+		out = append(out, a.Handle)
+	}
+	return out
 }
 
 func (e *Error) text() string {
@@ -88,7 +123,14 @@ func (e *Error) text() string {
 		parts = append(parts, e.Link)
 	}
 	if len(e.Accounts) > 0 {
-		parts = append(parts, "Accounts: "+strings.Join(e.Accounts, ", "))
+		named := make([]string, len(e.Accounts))
+		for i, a := range e.Accounts {
+			named[i] = a.Handle
+			if a.Label != "" && a.Label != a.Handle {
+				named[i] += " is " + a.Label
+			}
+		}
+		parts = append(parts, "Accounts: "+strings.Join(named, ", ")+".")
 	}
 	return strings.Join(parts, " ")
 }

@@ -1,11 +1,11 @@
 package tool
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/google/jsonschema-go/jsonschema"
 
@@ -19,8 +19,22 @@ type Hints struct {
 	ReadOnly, Destructive, Idempotent, OpenWorld bool
 }
 
-// Read are the hints of a tool that only reads the person's own data.
-var Read = Hints{ReadOnly: true, Idempotent: true}
+// The hints of the usual kinds of tools.
+var (
+	// Read only reads the person's own data.
+	Read = Hints{ReadOnly: true, Idempotent: true}
+	// Add adds something that the person can take away again.
+	Add = Hints{}
+	// Change changes something in a way that can be undone; twice is as once.
+	Change = Hints{Idempotent: true}
+	// Destroy takes something away for good.
+	Destroy = Hints{Destructive: true}
+	// Send reaches other people and cannot be called back.
+	Send = Hints{Destructive: true, OpenWorld: true}
+)
+
+// MaxParameters is the most that a tool may take: beyond that models guess.
+const MaxParameters = 10
 
 // Description is what a product package says about a tool.
 type Description struct {
@@ -30,6 +44,7 @@ type Description struct {
 	Scopes      oauth.Scopes // MCP scopes, all of them needed
 	Google      oauth.Scopes // least Google scopes; the MCP scopes must entitle to each
 	Hints       Hints
+	Tier        Tier
 }
 
 // Tool is a checked description with its handler.
@@ -69,11 +84,14 @@ func New[In, Out any](d Description, handler func(ctx context.Context, in In) (O
 	if err != nil {
 		return nil, fmt.Errorf("tool %s: input schema: %w", d.Name, err)
 	}
+	if n := len(input.Properties); n > MaxParameters {
+		return nil, fmt.Errorf("tool %s has %d parameters, more than %d", d.Name, n, MaxParameters)
+	}
 	output, err := schemaOf[Out]()
 	if err != nil {
 		return nil, fmt.Errorf("tool %s: output schema: %w", d.Name, err)
 	}
-	if err := admitErrors(output); err != nil {
+	if err := compact(output); err != nil {
 		return nil, fmt.Errorf("tool %s: output schema: %w", d.Name, err)
 	}
 	t := &Tool{Description: d}
@@ -86,11 +104,14 @@ func New[In, Out any](d Description, handler func(ctx context.Context, in In) (O
 	t.run = func(ctx context.Context, arguments json.RawMessage) (any, string, error) {
 		var in In
 		if len(arguments) > 0 {
-			d := json.NewDecoder(strings.NewReader(string(arguments)))
+			d := json.NewDecoder(bytes.NewReader(arguments))
 			d.DisallowUnknownFields()
 			if err := d.Decode(&in); err != nil {
 				return nil, "", Invalid("The arguments do not fit the tool's input schema.")
 			}
+		}
+		if r, ok := ctx.Value(currentKey{}).(*running); ok {
+			r.in = in
 		}
 		out, err := handler(ctx, in)
 		if err != nil {
@@ -101,10 +122,13 @@ func New[In, Out any](d Description, handler func(ctx context.Context, in In) (O
 	return t, nil
 }
 
-// admitErrors widens an output schema to the typed error. MCP excuses error
-// results from the schema, but the TypeScript SDK (1.32) validates their
-// structured content all the same and would throw the error away.
-func admitErrors(s *jsonschema.Schema) error {
+// compact leaves of an output schema what a model reads: names, types,
+// descriptions, and that a result is either whole or a typed error. The latter,
+// because the TypeScript SDK (1.32) validates error results too, which MCP
+// excuses, and would throw the error away. The members of errors stand in the
+// server's instructions: in every tool they would be half of the catalogue. A
+// result must not give them another meaning.
+func compact(s *jsonschema.Schema) error {
 	if s.Type != "object" {
 		return errors.New("the result must be an object")
 	}
@@ -112,15 +136,24 @@ func admitErrors(s *jsonschema.Schema) error {
 	if err != nil {
 		return err
 	}
-	success := &jsonschema.Schema{Required: s.Required}
-	failure := &jsonschema.Schema{Required: e.Required}
 	for _, name := range e.PropertyOrder {
 		if _, taken := s.Properties[name]; taken {
 			return fmt.Errorf("the property %q is taken by errors", name)
 		}
-		s.Properties[name] = e.Properties[name]
 	}
-	s.PropertyOrder = append(s.PropertyOrder, e.PropertyOrder...)
-	s.Required, s.AnyOf = nil, []*jsonschema.Schema{success, failure}
+	whole := s.Required
+	loosen(s)
+	s.AnyOf = []*jsonschema.Schema{{Required: whole}, {Required: []string{"code"}}}
 	return nil
+}
+
+func loosen(s *jsonschema.Schema) {
+	if s == nil {
+		return
+	}
+	s.Required, s.AdditionalProperties = nil, nil
+	loosen(s.Items)
+	for _, p := range s.Properties {
+		loosen(p)
+	}
 }

@@ -1,0 +1,194 @@
+package elicit
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"time"
+
+	"github.com/mark3labs/mcp-go/mcp"
+
+	"latchkey/resourceserver/internal/bearer"
+	"latchkey/resourceserver/internal/seal"
+	"latchkey/resourceserver/internal/tool"
+)
+
+// Lifetime is how long a person may think about a confirmation.
+const Lifetime = 5 * time.Minute
+
+const (
+	keyConfirm = "confirm"
+	keyAccount = "account"
+	keyConnect = "connect"
+)
+
+// Client is what the client of a call can ask its person.
+type Client struct {
+	Rounds bool // it repeats a call with answers (MCP 2026-07-28)
+	Form   bool // it shows a question with fields
+	URL    bool // it offers a page
+}
+
+// state is what comes back with an answer.
+type state struct {
+	Tenant  string `json:"t"`
+	Subject string `json:"s"`
+	Grant   string `json:"g"`
+	Tool    string `json:"n"`
+	Args    string `json:"a"` // digest of the arguments as the tool read them
+	Act     string `json:"c"` // digest of what the person was shown
+	ID      string `json:"i"` // for single use
+	Account string `json:"h,omitempty"`
+}
+
+// Elicitor owns the sealed state. It is safe for concurrent use.
+type Elicitor struct {
+	states  *seal.Box[state]
+	clients *seal.Box[declared]
+	now     func() time.Time
+	used    spent
+}
+
+// New derives the keys; now may be nil.
+func New(k *seal.Keys, now func() time.Time) (*Elicitor, error) {
+	if k == nil {
+		return nil, errors.New("elicitation needs keys")
+	}
+	if now == nil {
+		now = time.Now
+	}
+	states, err := seal.NewBox[state](k, "request state", now)
+	if err != nil {
+		return nil, err
+	}
+	clients, err := seal.NewBox[declared](k, "client capabilities", now)
+	if err != nil {
+		return nil, err
+	}
+	return &Elicitor{states: states, clients: clients, now: now}, nil
+}
+
+// round is one request of a call: what the client can ask, what it answered.
+type round struct {
+	elicitor  *Elicitor
+	client    Client
+	responses mcp.InputResponses
+	sealed    string
+}
+
+type roundKey struct{}
+
+// Begin puts the answers of a request into its context.
+func (e *Elicitor) Begin(ctx context.Context, c Client, answers mcp.MultiRoundTripParams) context.Context {
+	return context.WithValue(ctx, roundKey{}, &round{e, c, answers.InputResponses, answers.RequestState})
+}
+
+func from(ctx context.Context) *round {
+	r, _ := ctx.Value(roundKey{}).(*round)
+	return r
+}
+
+// answer returns what the person answered to a question.
+func (r *round) answer(name string) (*mcp.ElicitationResult, bool) {
+	response, ok := r.responses[name]
+	if !ok {
+		return nil, false
+	}
+	if err := response.DecodeFor(mcp.MethodElicitationCreate); err != nil || response.Elicitation == nil {
+		return &mcp.ElicitationResult{ElicitationResponse: mcp.ElicitationResponse{Action: mcp.ElicitationResponseActionCancel}}, true
+	}
+	return response.Elicitation, true
+}
+
+// state returns the state if it was made for this very call of this person.
+func (r *round) state(ctx context.Context) (state, time.Time, bool) {
+	want, ok := describe(ctx)
+	if !ok || r.sealed == "" {
+		return state{}, time.Time{}, false
+	}
+	s, until, err := r.elicitor.states.Open(r.sealed)
+	if err != nil {
+		return state{}, time.Time{}, false
+	}
+	want.Act, want.ID, want.Account = s.Act, s.ID, s.Account
+	return s, until, s == want
+}
+
+// describe names the running call and its person.
+func describe(ctx context.Context) (state, bool) {
+	p, t := bearer.From(ctx), tool.Current(ctx)
+	digest, ok := tool.Digest(ctx)
+	if p == nil || t == nil || !ok {
+		return state{}, false
+	}
+	return state{Tenant: p.Tenant, Subject: p.Subject, Grant: p.Grant, Tool: t.Name, Args: digest}, true
+}
+
+// Act is what a tool is about to do in the person's name.
+type Act struct {
+	// Question is all that the person is shown; what matters comes first. Text
+	// of others in it went through package content.
+	Question string
+	// Binding is what must not change while the person thinks, beyond the
+	// arguments and the question.
+	Binding string
+}
+
+func (a Act) digest() string {
+	sum := sha256.Sum256([]byte(a.Question + "\x00" + a.Binding))
+	return hex.EncodeToString(sum[:])
+}
+
+// Confirm returns nil when the person has confirmed exactly this act, once. Else
+// the tool returns its error: a question to the person (*tool.Pause), or a
+// *tool.Error with CodeConfirmationUnavailable if the client cannot ask,
+// CodeDeclined, or CodeConfirmationInvalid. The act must not have begun.
+func Confirm(ctx context.Context, a Act) error {
+	r := from(ctx)
+	s, ok := describe(ctx)
+	if r == nil || !ok {
+		return errors.New("confirming outside a tool call")
+	}
+	answer, answered := r.answer(keyConfirm)
+	if !answered {
+		if !r.client.Rounds || !r.client.Form {
+			return &tool.Error{Code: tool.CodeConfirmationUnavailable, Message: "This needs the person's confirmation, and this app cannot ask for one.",
+				NextAction: "Tell the person; they can do it themselves in Google."}
+		}
+		s.Act, s.ID, s.Account = a.digest(), rand.Text(), Account(ctx)
+		sealed, err := r.elicitor.states.Seal(s, r.elicitor.now().Add(Lifetime))
+		if err != nil {
+			return err
+		}
+		return pause(sealed, keyConfirm, mcp.ElicitationParams{
+			Mode: mcp.ElicitationModeForm, Message: a.Question,
+			RequestedSchema: map[string]any{"type": "object", "properties": map[string]any{}},
+		})
+	}
+	given, until, ok := r.state(ctx)
+	if !ok || given.Act != a.digest() {
+		return invalid("The confirmation has ended or belongs to something else; nothing was done.")
+	}
+	if answer.Action != mcp.ElicitationResponseActionAccept {
+		return &tool.Error{Code: tool.CodeDeclined, Message: "The person did not confirm; nothing was done.", NextAction: "Do not try again unless the person asks for it."}
+	}
+	if !r.elicitor.used.first(given.ID, until, r.elicitor.now()) {
+		return invalid("The confirmation was used already; nothing more was done.")
+	}
+	return nil
+}
+
+func invalid(message string) *tool.Error {
+	return &tool.Error{Code: tool.CodeConfirmationInvalid, Message: message, NextAction: "If it is still wanted, call again and let the person confirm anew."}
+}
+
+func pause(sealed, name string, question mcp.ElicitationParams) *tool.Pause {
+	return &tool.Pause{Result: &mcp.CallToolResult{
+		Result: mcp.Result{ResultType: mcp.ResultTypeInputRequired},
+		MultiRoundTripResult: mcp.MultiRoundTripResult{
+			InputRequests: mcp.InputRequests{name: mcp.NewElicitationInputRequest(question)}, RequestState: sealed,
+		},
+	}}
+}
