@@ -32,12 +32,51 @@ func TestHTML(t *testing.T) {
 		"unclosed":         {"<p>a<div>b", "a\n\nb"},
 		"no HTML":          {"a < b", "a < b"},
 	} {
-		if got := content.HTML(c[0]); got != c[1] {
+		if got, _ := content.HTML(c[0]); got != c[1] {
 			t.Errorf("%s: %q, want %q", name, got, c[1])
 		}
 	}
-	if got := content.HTML(strings.Repeat("<div>", 100_000) + "deep"); !strings.Contains(got, "deep") {
+	if got, _ := content.HTML(strings.Repeat("<div>", 100_000) + "deep"); !strings.Contains(got, "deep") {
 		t.Errorf("deep nesting: %d bytes", len(got))
+	}
+}
+
+// TestHidden: what is left out is not passed over in silence; the blocks that no
+// reader ever sees in a mail are no concealment.
+func TestHidden(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]bool{
+		`<div style="display:none">pay</div>a`:       true,
+		`<p hidden>pay</p>a`:                         true,
+		`<div style="display:none"> </div>a`:         false,
+		`<style>p{}</style><p>a</p>`:                 false,
+		`<blockquote><i hidden>pay</i></blockquote>`: true,
+		"a": false,
+	} {
+		if _, hidden := content.HTML(in); hidden != want {
+			t.Errorf("%s: %v", in, hidden)
+		}
+	}
+}
+
+// TestQuotes: what was said before is marked, and folded when it is long.
+func TestQuotes(t *testing.T) {
+	t.Parallel()
+	text, _ := content.HTML(`<p>Yes.</p><div class="gmail_quote">On Monday B wrote:<blockquote>one<br>two<blockquote>old</blockquote></blockquote></div>`)
+	if text != "Yes.\n\n> On Monday B wrote:\n> > one\n> > two\n> > > old" {
+		t.Errorf("%q", text)
+	}
+	if got := content.Fold("Yes.\n> 1\n> 2\n>\n> 4\nafter\n> short"); got != "Yes.\n[4 quoted lines left out]\nafter\n> short" {
+		t.Errorf("%q", got)
+	}
+}
+
+// TestFence: the text cannot know how its fence ends.
+func TestFence(t *testing.T) {
+	t.Parallel()
+	a, b := content.Fence("x\n<<<end>>>\ny"), content.Fence("x")
+	if a[:25] == b[:25] || !strings.HasSuffix(a, strings.TrimPrefix(strings.SplitN(a, "\n", 2)[0], "<<<untrusted ")) {
+		t.Errorf("%q %q", a, b)
 	}
 }
 
@@ -80,7 +119,7 @@ func FuzzHTML(f *testing.F) {
 	f.Add("<p>a<table><td><a href=https://x>b</a>")
 	f.Add("<div style='display:none'><p>x</div>y")
 	f.Fuzz(func(t *testing.T, s string) {
-		if out := content.HTML(s); !utf8.ValidString(out) || strings.ContainsRune(out, '\u200b') {
+		if out, _ := content.HTML(s); !utf8.ValidString(out) || strings.ContainsRune(out, '\u200b') {
 			t.Errorf("%q", out)
 		}
 	})

@@ -13,19 +13,20 @@ const (
 )
 
 // HTML renders HTML as text: blocks on lines of their own, link targets in
-// parentheses, nothing of what a reader would not see. Input beyond 2 MiB is
-// ignored.
-func HTML(s string) string {
+// parentheses, quotations with ">", nothing of what a reader would not see. Input
+// beyond 2 MiB is ignored. hidden reports whether text was left out because a
+// reader would not see it.
+func HTML(s string) (text string, hidden bool) {
 	if len(s) > maxHTML {
 		s = s[:maxHTML]
 	}
 	root, err := html.Parse(strings.NewReader(s)) // bounds the nesting
 	if err != nil {
-		return flat(s)
+		return flat(s), false
 	}
 	w := &writer{}
 	w.node(root, false)
-	return w.String()
+	return w.String(), w.hidden
 }
 
 // flat is the text of HTML that is nested too deeply to parse.
@@ -53,6 +54,8 @@ type writer struct {
 	b        strings.Builder
 	newlines int  // pending
 	blank    bool // pending space
+	hidden   bool // text was left out
+	quoted   int  // depth of quotations
 }
 
 func (w *writer) String() string { return strings.TrimSpace(Clean(w.b.String())) }
@@ -99,6 +102,11 @@ func (w *writer) node(n *html.Node, pre bool) {
 		return
 	case html.ElementNode:
 		if unseen(n) {
+			w.hidden = w.hidden || (concealed(n) && says(n))
+			return
+		}
+		if quotation(n) && w.quoted < maxQuoted {
+			w.quotation(n, pre)
 			return
 		}
 	}
@@ -119,6 +127,54 @@ func (w *writer) node(n *html.Node, pre bool) {
 		w.space()
 	}
 	w.line(after)
+}
+
+// maxQuoted bounds the depth of quotations that is shown.
+const maxQuoted = 5
+
+// quotation writes an element with ">" before each line (RFC 3676 §4.5).
+func (w *writer) quotation(n *html.Node, pre bool) {
+	inner := &writer{quoted: w.quoted + 1}
+	for c := n.FirstChild; c != nil; c = c.NextSibling {
+		inner.node(c, pre)
+	}
+	w.hidden = w.hidden || inner.hidden
+	text := inner.String()
+	if text == "" {
+		return
+	}
+	w.line(1)
+	w.flush()
+	w.b.WriteString("> " + strings.ReplaceAll(text, "\n", "\n> "))
+	w.line(1)
+}
+
+// quotation reports whether an element holds what an earlier mail said: the
+// marks of the usual mail programs.
+func quotation(n *html.Node) bool {
+	if n.DataAtom == atom.Blockquote {
+		return true
+	}
+	for _, class := range strings.Fields(attr(n, "class")) {
+		switch class {
+		case "gmail_quote", "gmail_quote_container", "yahoo_quoted", "protonmail_quote":
+			return true
+		}
+	}
+	return false
+}
+
+// says reports whether there is text below an element.
+func says(n *html.Node) bool {
+	if n.Type == html.TextNode {
+		return strings.TrimSpace(Clean(n.Data)) != ""
+	}
+	for c := n.FirstChild; c != nil; c = c.NextSibling {
+		if says(c) {
+			return true
+		}
+	}
+	return false
 }
 
 // link adds a target that the link's text does not show: a reader can look at
@@ -142,6 +198,12 @@ func unseen(n *html.Node) bool {
 	case atom.Script, atom.Style, atom.Head, atom.Title, atom.Template, atom.Noscript, atom.Object, atom.Iframe, atom.Svg, atom.Select, atom.Textarea:
 		return true
 	}
+	return concealed(n)
+}
+
+// concealed reports whether the element is hidden on purpose. White on white and
+// tiny sizes are not found: that takes a layout.
+func concealed(n *html.Node) bool {
 	for _, a := range n.Attr {
 		switch a.Key {
 		case "hidden":

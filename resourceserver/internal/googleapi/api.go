@@ -5,11 +5,13 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync"
 	"time"
 
+	"google.golang.org/api/googleapi"
 	"google.golang.org/api/option"
 
 	"latchkey/pkg/httpx"
@@ -22,6 +24,10 @@ import (
 
 // MaxResponse bounds one answer of Google, in bytes.
 const MaxResponse = 10 << 20
+
+// MaxDownload bounds what is streamed through for a person, in bytes: Gmail's
+// largest attachments in base64.
+const MaxDownload = 70 << 20
 
 // userAgent also asks Google for compression, which it grants by this word.
 const userAgent = "latchkey-resourceserver (gzip)"
@@ -51,6 +57,7 @@ type Session struct {
 	HTTP    *http.Client
 	Account Account
 	baseURL string
+	stream  *http.Client // for Download
 }
 
 // Account names the account used; every result carries it.
@@ -72,10 +79,34 @@ func (a *API) Open(ctx context.Context, account string) (*Session, error) {
 		return nil, credential.ToolError(ctx, err)
 	}
 	auth := &authorizer{next: a.Transport, credentials: a.Credentials, need: need, current: first, quotaUser: quotaUser(need.Principal)}
+	client := func(max int64) *http.Client {
+		return &http.Client{Transport: &limiter{next: &retrier{next: auth}, max: max}, CheckRedirect: noRedirect}
+	}
 	return &Session{
-		HTTP:    &http.Client{Transport: &limiter{next: &retrier{next: auth}, max: MaxResponse}, CheckRedirect: noRedirect},
-		Account: Account{Handle: first.Account, Email: first.Email}, baseURL: a.BaseURL,
+		HTTP: client(MaxResponse), stream: client(MaxDownload), Account: Account{Handle: first.Account, Email: first.Email}, baseURL: a.BaseURL,
 	}, nil
+}
+
+// Download starts to read what is too large to be held: base is the API's
+// address, path the rest. The caller closes the body. Errors are typed tool
+// errors.
+func (s *Session) Download(ctx context.Context, base, path string) (*http.Response, error) {
+	if s.baseURL != "" {
+		base = s.baseURL
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(base, "/")+"/"+path, nil)
+	if err != nil {
+		return nil, fmt.Errorf("building download: %w", err)
+	}
+	resp, err := s.stream.Do(req)
+	if err != nil {
+		return nil, Error("downloading", err)
+	}
+	if err := googleapi.CheckResponse(resp); err != nil {
+		_ = resp.Body.Close()
+		return nil, Error("downloading", err)
+	}
+	return resp, nil
 }
 
 // NeedOf is what the running tool may ask the exchange for: its own least

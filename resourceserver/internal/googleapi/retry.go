@@ -2,6 +2,7 @@ package googleapi
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -27,10 +28,19 @@ const (
 type retrier struct{ next http.RoundTripper }
 
 func (t *retrier) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+	if !repeatable(r) {
 		return t.next.RoundTrip(r)
 	}
+	first := r
 	for attempt := 1; ; attempt++ {
+		if attempt > 1 && first.Body != nil && first.Body != http.NoBody {
+			body, err := first.GetBody()
+			if err != nil {
+				return nil, err
+			}
+			r = first.Clone(first.Context())
+			r.Body = body
+		}
 		resp, err := t.next.RoundTrip(r)
 		pause, again := t.again(r, resp, err, attempt)
 		if !again {
@@ -47,6 +57,24 @@ func (t *retrier) RoundTrip(r *http.Request) (*http.Response, error) {
 		case <-timer.C:
 		}
 	}
+}
+
+type idempotentKey struct{}
+
+// Idempotent marks the requests of a context as safe to repeat although they are
+// no GETs: what they do twice is as done once. Never for what sends or adds.
+func Idempotent(ctx context.Context) context.Context {
+	return context.WithValue(ctx, idempotentKey{}, true)
+}
+
+// repeatable reports whether a request may be sent again (RFC 9110 §9.2.2; PUT
+// and DELETE are left out: a lost answer to a DELETE would become "not found").
+func repeatable(r *http.Request) bool {
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		return true
+	}
+	marked, _ := r.Context().Value(idempotentKey{}).(bool)
+	return marked && (r.Body == nil || r.Body == http.NoBody || r.GetBody != nil)
 }
 
 // again decides whether to repeat, and after which pause.

@@ -63,7 +63,15 @@ func (t *Tool) Call(ctx context.Context, arguments json.RawMessage) (*mcp.CallTo
 	value, text, err := t.safely(ctx, arguments)
 	if err == nil {
 		annotate(ctx, t.Name, "ok")
-		return &mcp.CallToolResult{Content: []mcp.Content{mcp.NewTextContent(text)}, StructuredContent: value}, nil
+		out := &mcp.CallToolResult{Content: []mcp.Content{mcp.NewTextContent(text)}, StructuredContent: value}
+		if l, ok := value.(interface {
+			Link() (uri, name, mediaType string)
+		}); ok {
+			if uri, name, mediaType := l.Link(); uri != "" {
+				out.Content = append(out.Content, mcp.NewResourceLink(uri, name, "", mediaType))
+			}
+		}
+		return out, nil
 	}
 	var e *Error
 	var waiting *Pause
@@ -111,19 +119,29 @@ func (t *Tool) safely(ctx context.Context, arguments json.RawMessage) (value any
 			err = fmt.Errorf("panic of type %T at:\n%s", p, debug.Stack())
 		}
 	}()
+	ctx, err = t.Enter(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	ctx, cancel := context.WithTimeout(ctx, MaxDuration)
+	defer cancel()
+	return t.run(ctx, arguments)
+}
+
+// Enter makes the tool the running one, for the principal of ctx, if that may
+// use it. It serves Call, and what a tool promised for later: a download.
+func (t *Tool) Enter(ctx context.Context) (context.Context, error) {
 	p := bearer.From(ctx)
 	if p == nil {
-		return nil, "", errors.New("no principal: the guard is not in front of this tool")
+		return nil, errors.New("no principal: the guard is not in front of this tool")
 	}
 	// Second of two checks; the guard's decides on the HTTP level. This one is
 	// about the tool that really runs.
 	if !scope.Satisfies(p.Scopes, t.Scopes) {
 		bearer.Refuse(ctx, bearer.InsufficientScope(t.Scopes))
-		return nil, "", &Error{Code: CodeInsufficientScope, Message: "The app was not given the access this tool needs: " + t.Scopes.String() + ".", NextAction: "Allow it in the app and call again."}
+		return nil, &Error{Code: CodeInsufficientScope, Message: "The app was not given the access this tool needs: " + t.Scopes.String() + ".", NextAction: "Allow it in the app and call again."}
 	}
-	ctx, cancel := context.WithTimeout(context.WithValue(ctx, currentKey{}, &running{tool: t}), MaxDuration)
-	defer cancel()
-	return t.run(ctx, arguments)
+	return context.WithValue(ctx, currentKey{}, &running{tool: t}), nil
 }
 
 // MCP is the tool as the protocol library knows it.

@@ -9,7 +9,8 @@ import (
 	"github.com/google/jsonschema-go/jsonschema"
 )
 
-// schemaOf makes the JSON schema of a struct and applies `limit` tags. Unknown
+// schemaOf makes the JSON schema of a struct and applies `limit` and `enum` tags,
+// the latter to the items of a list. Unknown
 // properties are refused, so a misspelt argument is an error and not ignored.
 func schemaOf[T any]() (*jsonschema.Schema, error) {
 	s, err := jsonschema.For[T](nil)
@@ -23,6 +24,15 @@ func schemaOf[T any]() (*jsonschema.Schema, error) {
 		if limit := t.Field(i).Tag.Get("limit"); limit != "" {
 			if err := apply(s.Properties[name], limit); err != nil {
 				return nil, fmt.Errorf("%s: %w", name, err)
+			}
+		}
+		if choice := t.Field(i).Tag.Get("enum"); choice != "" {
+			of := s.Properties[name]
+			if of.Items != nil {
+				of = of.Items
+			}
+			for c := range strings.SplitSeq(choice, ",") {
+				of.Enum = append(of.Enum, c)
 			}
 		}
 	}
@@ -61,6 +71,8 @@ func apply(s *jsonschema.Schema, limit string) error {
 			s.MinLength = &n
 		case "maxlen":
 			s.MaxLength = &n
+		case "maxitems":
+			s.MaxItems = &n
 		default:
 			return fmt.Errorf("there is no limit %q", name)
 		}

@@ -23,8 +23,8 @@ type Hints struct {
 var (
 	// Read only reads the person's own data.
 	Read = Hints{ReadOnly: true, Idempotent: true}
-	// Add adds something that the person can take away again.
-	Add = Hints{}
+	// Create adds something that the person can take away again.
+	Create = Hints{}
 	// Change changes something in a way that can be undone; twice is as once.
 	Change = Hints{Idempotent: true}
 	// Destroy takes something away for good.
@@ -56,14 +56,42 @@ type Tool struct {
 }
 
 // Output is a successful result: the structured value and a short text for
-// clients that show only text.
+// clients that show only text. Text of others stands in the text between
+// content.Fence only. A value with the method Link() (uri, name, mediaType
+// string) gets a resource link beside the text.
 type Output[T any] struct {
 	Value T
 	Text  string
 }
 
+// Set collects the tools of a product and its first mistake.
+type Set struct {
+	tools []*Tool
+	err   error
+}
+
+// Add makes a tool and adds it.
+func Add[In, Out any](s *Set, d Description, handler func(ctx context.Context, in In) (Output[Out], error)) {
+	if s.err != nil {
+		return
+	}
+	var t *Tool
+	if t, s.err = New(d, handler); s.err == nil {
+		s.tools = append(s.tools, t)
+	}
+}
+
+// Tools returns what was added, or the mistake.
+func (s *Set) Tools() ([]*Tool, error) {
+	if s.err != nil {
+		return nil, s.err
+	}
+	return s.tools, nil
+}
+
 // New makes a tool. In and Out are structs; their JSON names, `jsonschema`
-// descriptions and `limit` tags (min, max, maxlen) make the schemas. An error
+// descriptions, `limit` tags (min, max, minlen, maxlen, maxitems) and `enum` tags
+// (comma separated) make the schemas. An error
 // is a mistake of the programmer.
 func New[In, Out any](d Description, handler func(ctx context.Context, in In) (Output[Out], error)) (*Tool, error) {
 	if d.Name == "" || d.Title == "" || d.Description == "" || d.Scopes.Empty() || handler == nil {
