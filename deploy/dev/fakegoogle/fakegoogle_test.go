@@ -158,7 +158,7 @@ func TestOfficialClientsRead(t *testing.T) {
 			seen[m.Id] = true
 		}
 		return nil
-	}); err != nil || len(seen) != 34 {
+	}); err != nil || len(seen) != 35 {
 		t.Error("messages:", len(seen), err)
 	}
 	d, err := drive.NewService(t.Context(), r.client(token), option.WithEndpoint(r.URL+"/drive/v3/"))

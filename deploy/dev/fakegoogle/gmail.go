@@ -4,7 +4,11 @@ import (
 	"bytes"
 	"encoding/base64"
 	"io"
+	"mime"
+	"mime/multipart"
+	"mime/quotedprintable"
 	"net/mail"
+	"net/textproto"
 	"slices"
 	"strconv"
 	"strings"
@@ -90,6 +94,9 @@ func (m *message) view(format string, only []string) map[string]any {
 	case "minimal":
 	case "raw":
 		out["raw"] = m.raw
+		if m.raw == "" { // seeded
+			out["raw"] = m.write()
+		}
 	case "metadata":
 		headers := []header{}
 		for _, h := range m.headers {
@@ -104,6 +111,16 @@ func (m *message) view(format string, only []string) map[string]any {
 		out["payload"] = &p
 	}
 	return out
+}
+
+// write makes the raw form of a seeded message: its headers and text.
+func (m *message) write() string {
+	var b strings.Builder
+	for _, h := range m.headers {
+		b.WriteString(h.Name + ": " + h.Value + "\r\n")
+	}
+	b.WriteString("Content-Type: text/plain; charset=UTF-8\r\n\r\n" + m.text())
+	return base64.URLEncoding.EncodeToString([]byte(b.String()))
 }
 
 // matches evaluates the subset of Gmail's search language that the tools use.
@@ -265,12 +282,9 @@ func init() {
 		return m.view(c.query.Get("format"), c.query["metadataHeaders"]), nil
 	})
 	handle("gmail.users.messages.attachments.get", func(c *call) (any, error) {
-		m := c.user.message(c.path["messageId"])
-		if m != nil {
-			for _, p := range m.Payload.Parts {
-				if p.Body != nil && p.Body.AttachmentID == c.path["id"] {
-					return map[string]any{"size": p.Body.Size, "data": base64.URLEncoding.EncodeToString(p.Body.content)}, nil
-				}
+		if m := c.user.message(c.path["messageId"]); m != nil {
+			if p := m.Payload.attachment(c.path["id"]); p != nil {
+				return map[string]any{"size": p.Body.Size, "data": base64.URLEncoding.EncodeToString(p.Body.content)}, nil
 			}
 		}
 		return nil, notFound("Attachment")
@@ -301,6 +315,19 @@ func init() {
 		_, err := c.modify(in.IDs)
 		return nil, err
 	})
+	handle("gmail.users.threads.modify", func(c *call) (any, error) {
+		var ids []string
+		for _, m := range c.user.thread(c.path["id"]) {
+			ids = append(ids, m.ID)
+		}
+		if len(ids) == 0 {
+			return nil, notFound("Requested entity was")
+		}
+		if _, err := c.modify(ids); err != nil {
+			return nil, err
+		}
+		return map[string]any{"id": c.path["id"], "historyId": "1000"}, nil
+	})
 	handle("gmail.users.messages.trash", func(c *call) (any, error) {
 		m := c.user.message(c.path["id"])
 		if m == nil {
@@ -322,8 +349,11 @@ func init() {
 	})
 	handle("gmail.users.drafts.create", func(c *call) (any, error) {
 		d := &draft{ID: c.user.next("r")}
-		c.user.drafts = append(c.user.drafts, d)
-		return c.fill(d)
+		out, err := c.fill(d)
+		if err == nil {
+			c.user.drafts = append(c.user.drafts, d)
+		}
+		return out, err
 	})
 	handle("gmail.users.drafts.update", func(c *call) (any, error) {
 		d, err := c.draft(c.path["id"])
@@ -340,14 +370,18 @@ func init() {
 		return map[string]any{"id": d.ID, "message": d.message.view(c.query.Get("format"), nil)}, nil
 	})
 	handle("gmail.users.drafts.list", func(c *call) (any, error) {
+		page, next, err := paginate(c, c.user.drafts, c.size("maxResults", 100, 500))
 		list := []any{}
-		for _, d := range c.user.drafts {
+		for _, d := range page {
 			list = append(list, map[string]any{"id": d.ID, "message": map[string]any{"id": d.message.ID, "threadId": d.message.ThreadID}})
 		}
-		return map[string]any{"drafts": list, "resultSizeEstimate": len(list)}, nil
+		return withNext(map[string]any{"drafts": list, "resultSizeEstimate": len(c.user.drafts)}, next), err
 	})
 	handle("gmail.users.drafts.send", func(c *call) (any, error) {
-		var in struct{ ID string }
+		var in struct {
+			ID      string
+			Message *struct{ Raw, ThreadID string }
+		}
 		if err := c.decode(&in); err != nil {
 			return nil, err
 		}
@@ -355,8 +389,14 @@ func init() {
 		if err != nil {
 			return nil, err
 		}
+		m := d.message
+		if in.Message != nil && in.Message.Raw != "" { // the draft is updated in the act of sending
+			if m, err = c.compose(in.Message.Raw, in.Message.ThreadID); err != nil {
+				return nil, err
+			}
+		}
 		c.user.drafts = slices.DeleteFunc(c.user.drafts, func(o *draft) bool { return o == d })
-		return c.send(d.message), nil
+		return c.send(m), nil
 	})
 	handle("gmail.users.settings.filters.list", func(c *call) (any, error) {
 		return map[string]any{"filter": append([]map[string]any{}, c.user.filters...)}, nil
@@ -369,6 +409,14 @@ func init() {
 		in["id"] = c.user.next("ANe1")
 		c.user.filters = append(c.user.filters, in)
 		return in, nil
+	})
+	handle("gmail.users.settings.filters.delete", func(c *call) (any, error) {
+		before := len(c.user.filters)
+		c.user.filters = slices.DeleteFunc(c.user.filters, func(f map[string]any) bool { return f["id"] == c.path["id"] })
+		if len(c.user.filters) == before {
+			return nil, notFound("Filter")
+		}
+		return nil, nil
 	})
 	handle("gmail.users.settings.getVacation", func(c *call) (any, error) {
 		if c.user.vacation == nil {
@@ -419,10 +467,7 @@ func (c *call) modify(ids []string) (any, error) {
 
 // compose parses an RFC 5322 message as clients send it: base64url.
 func (c *call) compose(raw, thread string) (*message, error) {
-	b, err := base64.URLEncoding.DecodeString(raw)
-	if err != nil {
-		b, err = base64.RawURLEncoding.DecodeString(raw)
-	}
+	b, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(raw, "="))
 	if err != nil {
 		return nil, badRequest("Invalid raw message")
 	}
@@ -430,23 +475,119 @@ func (c *call) compose(raw, thread string) (*message, error) {
 	if err != nil {
 		return nil, badRequest("Invalid raw message")
 	}
-	text, err := io.ReadAll(parsed.Body)
+	subject, err := new(mime.WordDecoder).DecodeHeader(parsed.Header.Get("Subject"))
 	if err != nil {
 		return nil, badRequest("Invalid raw message")
 	}
-	m := newMessage(c.user.next("m"), thread, c.user.Email, parsed.Header.Get("To"), parsed.Header.Get("Subject"), c.s.now())
-	if thread == "" {
-		m.ThreadID = m.ID
+	m := newMessage(c.user.next("m"), "", c.user.Email, parsed.Header.Get("To"), subject, c.s.now())
+	m.ThreadID = m.ID
+	for _, name := range []string{"Cc", "Bcc", "In-Reply-To", "References"} {
+		if v := parsed.Header.Get(name); v != "" {
+			m.headers = append(m.headers, header{name, v})
+		}
 	}
-	m.Payload, m.raw = textPart(string(text)), raw
+	if m.Payload, err = parsePart(textproto.MIMEHeader(parsed.Header), parsed.Body, ""); err != nil {
+		return nil, badRequest("Invalid raw message")
+	}
+	if thread != "" && c.belongs(m, thread, parsed.Header.Get("In-Reply-To")) {
+		m.ThreadID = thread
+	}
+	m.raw = raw
 	return m, nil
+}
+
+// belongs holds a message to Gmail's conditions for a thread: an In-Reply-To of
+// one of its messages, and the subject.
+func (c *call) belongs(m *message, thread, inReplyTo string) bool {
+	plain := func(s string) string {
+		return strings.TrimSpace(strings.TrimPrefix(strings.ToLower(strings.TrimSpace(s)), "re:"))
+	}
+	for _, other := range c.user.thread(thread) {
+		if plain(other.subject) != plain(m.subject) {
+			return false
+		}
+		for _, h := range other.headers {
+			if h.Name == "Message-ID" && h.Value == inReplyTo {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// parsePart reads a MIME part and those below it, as Gmail shows them.
+func parsePart(h textproto.MIMEHeader, r io.Reader, id string) (*part, error) {
+	mediaType, params := "text/plain", map[string]string{}
+	if v := h.Get("Content-Type"); v != "" {
+		var err error
+		if mediaType, params, err = mime.ParseMediaType(v); err != nil {
+			return nil, err
+		}
+	}
+	p := &part{PartID: id, MimeType: mediaType}
+	if strings.HasPrefix(mediaType, "multipart/") {
+		parts := multipart.NewReader(r, params["boundary"])
+		for i := 0; ; i++ {
+			sub, err := parts.NextRawPart()
+			if err == io.EOF {
+				return p, nil
+			}
+			if err != nil {
+				return nil, err
+			}
+			below, err := parsePart(sub.Header, sub, strings.TrimPrefix(id+"."+strconv.Itoa(i), "."))
+			if err != nil {
+				return nil, err
+			}
+			p.Parts = append(p.Parts, below)
+		}
+	}
+	switch strings.ToLower(h.Get("Content-Transfer-Encoding")) {
+	case "quoted-printable":
+		r = quotedprintable.NewReader(r)
+	case "base64":
+		r = base64.NewDecoder(base64.StdEncoding, r)
+	}
+	b, err := io.ReadAll(r)
+	if err != nil {
+		return nil, err
+	}
+	p.Headers = []header{{"Content-Type", h.Get("Content-Type")}}
+	p.Body = &partBody{Size: len(b), Data: base64.URLEncoding.EncodeToString(b)}
+	if _, disposition, err := mime.ParseMediaType(h.Get("Content-Disposition")); err == nil && disposition["filename"] != "" {
+		p.Filename, p.Body = disposition["filename"], &partBody{AttachmentID: "att" + id, Size: len(b), content: b}
+	}
+	return p, nil
+}
+
+func (p *part) attachment(id string) *part {
+	if p == nil || p.Body != nil && p.Body.AttachmentID == id {
+		return p
+	}
+	for _, sub := range p.Parts {
+		if found := sub.attachment(id); found != nil {
+			return found
+		}
+	}
+	return nil
+}
+
+// recipients are the values of the headers that name them.
+func (m *message) recipients() []string {
+	var out []string
+	for _, h := range m.headers {
+		if h.Name == "To" || h.Name == "Cc" || h.Name == "Bcc" {
+			out = append(out, h.Value)
+		}
+	}
+	return out
 }
 
 func (c *call) send(m *message) any {
 	m.LabelIDs = []string{"SENT"}
 	c.user.messages = append(c.user.messages, m)
 	for _, u := range c.s.users { // mail between the seeded users arrives
-		if u != c.user && strings.Contains(m.to, u.Email) {
+		if u != c.user && strings.Contains(strings.Join(m.recipients(), " "), u.Email) {
 			in := *m
 			in.ID, in.ThreadID, in.LabelIDs = u.next("m"), u.next("m"), []string{"INBOX", "UNREAD"}
 			u.messages = append(u.messages, &in)

@@ -79,6 +79,13 @@ func (u *User) seedMail(now time.Time, other *User) {
 		{PartID: "2", MimeType: "application/pdf", Filename: "plan.pdf", Body: &partBody{AttachmentID: "att1", Size: 15, content: []byte("%PDF-1.4 fake\r\n")}},
 	}}
 	u.messages = append(u.messages, html)
+	notes := newMessage(u.next("m"), "", other.Name+" <"+other.Email+">", u.Email, "Minutes", now.Add(-90*time.Hour))
+	notes.ThreadID, notes.LabelIDs = notes.ID, []string{"INBOX"}
+	notes.Payload = &part{MimeType: "multipart/mixed", Parts: []*part{
+		{PartID: "0", MimeType: "text/plain", Headers: body("text/plain", "").Headers, Body: body("text/plain", "The minutes are attached.\r\n").Body},
+		{PartID: "1", MimeType: "text/plain", Filename: "minutes.txt", Headers: body("text/plain", "").Headers, Body: &partBody{AttachmentID: "att2", Size: 32, content: []byte("Minutes\r\nWe agreed on nothing.\n")}},
+	}}
+	u.messages = append(u.messages, notes)
 	for i := range 30 { // enough for several pages
 		add("", "Robot <robot@partner.test>", fmt.Sprintf("Build %d finished", i+1), fmt.Sprintf("Build %d is green.\r\n", i+1), time.Duration(100+i)*time.Hour, "INBOX")
 	}

@@ -70,6 +70,7 @@ type mounted struct {
 	guard    *bearer.Guard
 	metadata *metadata.Handler
 	mcp      *mcpserver.Server
+	tools    map[string]*tool.Tool
 }
 
 // shared is what all endpoints have together.
@@ -82,7 +83,10 @@ type shared struct {
 
 // mount builds the parts of an endpoint.
 func (e endpoint) mount(s shared) (*mounted, error) {
-	m := &mounted{resource: e.resource}
+	m := &mounted{resource: e.resource, tools: map[string]*tool.Tool{}}
+	for _, t := range e.tools {
+		m.tools[t.Name] = t
+	}
 	verifier, err := accesstoken.NewVerifier(accesstoken.VerifierConfig{Issuer: e.issuer, Audience: e.resource, Keys: e.keys})
 	if err != nil {
 		return nil, err

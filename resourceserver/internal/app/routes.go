@@ -10,6 +10,7 @@ import (
 
 	"latchkey/pkg/httpx"
 	"latchkey/pkg/oauth"
+	"latchkey/resourceserver/internal/download"
 	"latchkey/resourceserver/internal/metadata"
 )
 
@@ -22,6 +23,7 @@ func (s *server) routes(log *slog.Logger) http.Handler {
 	table := map[string]http.Handler{
 		// Clients that know nothing better find the resource of everything.
 		metadata.RootPath: main.guard.Host(main.metadata),
+		download.Path:     main.guard.Host(s.downloads),
 		"/livez":          http.HandlerFunc(livez),
 		"/readyz":         http.HandlerFunc(s.readyz),
 	}

@@ -12,9 +12,11 @@ import (
 	"latchkey/pkg/exchange"
 	"latchkey/pkg/httpx"
 	"latchkey/resourceserver/internal/account"
+	"latchkey/resourceserver/internal/bearer"
 	"latchkey/resourceserver/internal/calendar"
 	"latchkey/resourceserver/internal/config"
 	"latchkey/resourceserver/internal/credential"
+	"latchkey/resourceserver/internal/download"
 	"latchkey/resourceserver/internal/drive"
 	"latchkey/resourceserver/internal/elicit"
 	"latchkey/resourceserver/internal/gmail"
@@ -29,6 +31,7 @@ const resourceName = "Latchkey: Google Workspace"
 // server is everything that serves.
 type server struct {
 	endpoints []*mounted // the first is the resource of everything
+	downloads *download.Handler
 	keys      *accesstoken.RemoteKeys
 	revoked   *revocation.Follower
 }
@@ -91,7 +94,13 @@ func build(c *config.Server, log *slog.Logger) (*server, error) {
 	s := &server{keys: &accesstoken.RemoteKeys{URL: c.JWKSURL}}
 	credentials := credential.New(client, nil)
 	s.revoked = revocation.New(revocation.Config{Feed: client, Revoked: credentials.Drop, Log: log})
-	tools, err := allTools(&googleapi.API{Transport: googleapi.NewTransport(), Credentials: credentials, BaseURL: c.GoogleAPIURL}, credentials)
+	links, err := download.NewLinks(sealKeys, nil)
+	if err != nil {
+		return nil, err
+	}
+	api := &googleapi.API{Transport: googleapi.NewTransport(), Credentials: credentials, BaseURL: c.GoogleAPIURL}
+	mail := &gmail.Gmail{API: api, Links: links}
+	tools, err := allTools(api, credentials, mail)
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +118,36 @@ func build(c *config.Server, log *slog.Logger) (*server, error) {
 		}
 		s.endpoints = append(s.endpoints, m)
 	}
-	return s, nil
+	s.downloads, err = s.download(links, map[string]download.Source{gmail.AttachmentTool: mail.Attachment})
+	return s, err
+}
+
+// download serves the links of tools. Which tools a resource has, and who may
+// use them, is the endpoint's business, as it is for a call.
+func (s *server) download(links *download.Links, sources map[string]download.Source) (*download.Handler, error) {
+	byResource := map[string]*mounted{}
+	for _, e := range s.endpoints {
+		byResource[e.resource.String()] = e
+	}
+	return download.New(download.Handler{
+		Links: links,
+		Admit: func(ctx context.Context, p download.Presented) (context.Context, *bearer.Refusal, bool) {
+			e, ok := byResource[p.Resource()]
+			if !ok {
+				return nil, nil, false
+			}
+			admitted, refusal := p.Redeem(ctx, e.guard)
+			return admitted, refusal, true
+		},
+		Served: func(resource, name string) (download.Served, bool) {
+			e, ok := byResource[resource]
+			if !ok {
+				return download.Served{}, false
+			}
+			t, source := e.tools[name], sources[name]
+			return download.Served{Tool: t, Open: source}, t != nil && source != nil
+		},
+	})
 }
 
 // internalTLS is how this server shows itself at the internal listener, and whom
@@ -131,12 +169,12 @@ func internalTLS(c *config.Server) (*tls.Config, error) {
 
 // allTools are the tools of every product, sorted by name: MCP wants a
 // deterministic order (2026-07-28, changelog).
-func allTools(api *googleapi.API, credentials *credential.Credentials) ([]*tool.Tool, error) {
+func allTools(api *googleapi.API, credentials *credential.Credentials, mail *gmail.Gmail) ([]*tool.Tool, error) {
 	var all []*tool.Tool
 	for _, product := range []func() ([]*tool.Tool, error){
 		func() ([]*tool.Tool, error) { return calendar.Tools(api, nil) },
 		func() ([]*tool.Tool, error) { return drive.Tools(api) },
-		func() ([]*tool.Tool, error) { return gmail.Tools(api) },
+		mail.Tools,
 	} {
 		tools, err := product()
 		if err != nil {

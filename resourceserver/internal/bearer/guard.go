@@ -44,6 +44,7 @@ type Config struct {
 
 // Guard protects the MCP endpoint.
 type Guard struct {
+	resource    oauth.Resource
 	verifier    *accesstoken.Verifier
 	metadataURL string
 	baseline    oauth.Scopes
@@ -60,7 +61,7 @@ func New(c Config) (*Guard, error) {
 		return nil, errors.New("bearer guard needs a resource, a verifier and the tools' scopes")
 	}
 	g := &Guard{
-		verifier: c.Verifier, metadataURL: c.Resource.MetadataURL(), baseline: c.Baseline, required: c.Required, revoked: c.Revoked,
+		resource: c.Resource, verifier: c.Verifier, metadataURL: c.Resource.MetadataURL(), baseline: c.Baseline, required: c.Required, revoked: c.Revoked,
 		origins: map[string]bool{c.Resource.Origin(): true}, hosts: newHosts(c.Resource, c.LoopbackHosts), maxBody: c.MaxBody,
 	}
 	for _, o := range c.AllowedOrigins {
@@ -136,19 +137,36 @@ func (g *Guard) authenticate(r *http.Request) (*Principal, *Refusal) {
 	if !strings.EqualFold(scheme, "Bearer") || token == "" {
 		return nil, g.unauthorized("", "This MCP server needs a Bearer access token.")
 	}
-	p, err := g.verifier.Verify(r.Context(), token)
+	return g.verify(r.Context(), token)
+}
+
+// Redeem authenticates with a token that a client sent here before and that this
+// server kept sealed in a link: by every rule of a header's token, so that a link
+// ends with the token's life, with its grant and with its keys. The caller opens
+// the seal, and answers a refusal in its own form.
+func (g *Guard) Redeem(ctx context.Context, token secret.Text) (context.Context, *Refusal) {
+	p, refusal := g.verify(ctx, token.Reveal())
+	if refusal != nil {
+		return nil, refusal
+	}
+	httpx.Annotate(ctx, slog.String("tenant", p.Tenant), slog.String("subject", p.Subject), slog.String("client", p.ClientID), slog.String("grant", p.Grant))
+	return withPrincipal(ctx, p), nil
+}
+
+func (g *Guard) verify(ctx context.Context, token string) (*Principal, *Refusal) {
+	p, err := g.verifier.Verify(ctx, token)
 	switch {
 	case err == nil && g.revoked != nil && p.Grant != "" && g.revoked(p.Grant):
-		httpx.Annotate(r.Context(), slog.String("refused", "revoked"))
+		httpx.Annotate(ctx, slog.String("refused", "revoked"))
 		return nil, g.unauthorized(oauth.InvalidToken, "The access was revoked. Sign in again.")
 	case err == nil:
-		return &Principal{Principal: *p, Token: secret.NewText(token)}, nil
+		return &Principal{Principal: *p, Token: secret.NewText(token), Resource: g.resource}, nil
 	case errors.Is(err, accesstoken.ErrInvalid):
-		httpx.Annotate(r.Context(), slog.String("refused", reason(err)))
+		httpx.Annotate(ctx, slog.String("refused", reason(err)))
 		return nil, g.unauthorized(oauth.InvalidToken, "The access token is expired or not valid here. Sign in again.")
 	default:
 		// DESIGN §1.5: doubt about the keys is no reason to sign anyone out.
-		httpx.Failed(r.Context(), fmt.Errorf("verifying access token: %w", err))
+		httpx.Failed(ctx, fmt.Errorf("verifying access token: %w", err))
 		return nil, &Refusal{Status: http.StatusServiceUnavailable, Code: oauth.TemporarilyUnavailable, RetryAfter: retryAfter,
 			Sentence: "The server cannot check access tokens right now. Try again shortly."}
 	}

@@ -4,13 +4,15 @@ import (
 	"context"
 
 	"latchkey/pkg/accesstoken"
+	"latchkey/pkg/oauth"
 	"latchkey/pkg/secret"
 )
 
 // Principal is who a request speaks for. Only Guard makes one.
 type Principal struct {
 	accesstoken.Principal
-	Token secret.Text // as the client sent it; it goes to the exchange and nowhere else
+	Token    secret.Text    // as the client sent it; it goes to the exchange and nowhere else
+	Resource oauth.Resource // whom the token is for: the endpoint that was called
 }
 
 type principalKey struct{}

@@ -195,7 +195,8 @@ func describe(e *calendar.Event, zone string) event {
 		Location: content.Line(e.Location, maxText), MeetingLink: e.HangoutLink, Link: e.HtmlLink, MoreGuests: e.AttendeesOmitted,
 	}
 	// Calendar writes descriptions as HTML.
-	out.Description, _, out.Truncated = content.Cut(content.HTML(e.Description), 0, maxDescription)
+	text, _ := content.HTML(e.Description)
+	out.Description, _, out.Truncated = content.Cut(text, 0, maxDescription)
 	if e.Organizer != nil {
 		out.Organizer = content.Line(strings.TrimSpace(e.Organizer.DisplayName+" <"+e.Organizer.Email+">"), maxText)
 	}

@@ -129,7 +129,7 @@ func (s Serve) checkInternalTLS(p *problems, out *Server) {
 }
 
 func taken(path string) bool {
-	return path == "/livez" || path == "/readyz" || strings.HasPrefix(path, "/.well-known")
+	return path == "/livez" || path == "/download" || path == "/readyz" || strings.HasPrefix(path, "/.well-known")
 }
 
 // origins checks that each is exactly what a browser sends (RFC 6454 §6.2). "*"

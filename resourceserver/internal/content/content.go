@@ -117,6 +117,9 @@ func Decode(b []byte, label string) string {
 
 var words = mime.WordDecoder{CharsetReader: charset.NewReaderLabel}
 
+// Words is the decoder of RFC 2047 words in any charset, for address lists.
+func Words() *mime.WordDecoder { return &words }
+
 // Header decodes RFC 2047 words in a mail header and cleans it, at most max
 // characters.
 func Header(s string, max int) string {

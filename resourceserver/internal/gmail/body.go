@@ -13,14 +13,21 @@ import (
 // maxDepth bounds the nesting of MIME parts.
 const maxDepth = 20
 
-// read returns the text of a message and its attachments.
-func read(p *gmail.MessagePart) (string, []attachment) {
-	r := &reader{}
-	text := r.part(p, 0)
-	return strings.TrimSpace(text), r.attachments
+// body is what a message says.
+type body struct {
+	text        string
+	hidden      bool // text that a reader would not see was left out
+	attachments []attachment
 }
 
-type reader struct{ attachments []attachment }
+// read returns the text of a message and its attachments.
+func read(p *gmail.MessagePart) body {
+	r := &reader{}
+	r.text = strings.TrimSpace(r.part(p, 0))
+	return r.body
+}
+
+type reader struct{ body }
 
 // part returns the readable text below a part: of alternatives the plain one if
 // it says anything, else the last that has text (RFC 2046 §5.1.4); of everything
@@ -33,7 +40,7 @@ func (r *reader) part(p *gmail.MessagePart, depth int) string {
 	switch {
 	case p.Filename != "":
 		if len(r.attachments) < maxAttachments {
-			a := attachment{Name: content.Header(p.Filename, maxSubject), Type: content.Line(p.MimeType, maxSubject)}
+			a := attachment{ID: partID(p), Name: content.Header(p.Filename, maxSubject), Type: content.Line(p.MimeType, maxSubject)}
 			if p.Body != nil {
 				a.Size = p.Body.Size
 			}
@@ -68,9 +75,39 @@ func (r *reader) part(p *gmail.MessagePart, depth int) string {
 	case mediaType == "text/plain":
 		return strings.TrimSpace(content.Clean(strings.ReplaceAll(data(p), "\r\n", "\n")))
 	case mediaType == "text/html":
-		return content.HTML(data(p))
+		text, hidden := content.HTML(data(p))
+		r.hidden = r.hidden || hidden
+		return text
 	}
 	return ""
+}
+
+// rootPart names the part that is the whole message, for which Gmail has no id.
+const rootPart = "root"
+
+// partID names a part within its message. Gmail's own attachment ids are long
+// and change with every reading.
+func partID(p *gmail.MessagePart) string {
+	if p.PartId == "" {
+		return rootPart
+	}
+	return p.PartId
+}
+
+// find returns the part of an id, nil if there is none.
+func find(p *gmail.MessagePart, id string, depth int) *gmail.MessagePart {
+	if p == nil || depth > maxDepth {
+		return nil
+	}
+	if partID(p) == id && p.Filename != "" {
+		return p
+	}
+	for _, c := range p.Parts {
+		if found := find(c, id, depth+1); found != nil {
+			return found
+		}
+	}
+	return nil
 }
 
 // data decodes a part's body: base64url, padded or not, in the part's charset.

@@ -4,8 +4,8 @@ import "google.golang.org/api/gmail/v1"
 
 // Read opens the reading of MIME trees to tests.
 func Read(p *gmail.MessagePart) (text string, attachments int) {
-	text, list := read(p)
-	return text, len(list)
+	b := read(p)
+	return b.text, len(b.attachments)
 }
 
 // Fill runs one page of a thread and returns the texts and the cursor.

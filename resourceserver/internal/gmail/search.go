@@ -30,32 +30,32 @@ const (
 )
 
 type searchInput struct {
-	Query     string `json:"query,omitempty" jsonschema:"Gmail search; empty lists the newest threads" limit:"maxlen=1000"`
-	PageSize  int    `json:"page_size,omitempty" jsonschema:"threads per page, 1 to 100, default 20" limit:"min=1,max=100"`
+	Query     string `json:"query,omitempty" jsonschema:"empty: the newest threads" limit:"maxlen=1000"`
+	PageSize  int    `json:"page_size,omitempty" jsonschema:"default 20" limit:"min=1,max=100"`
 	PageToken string `json:"page_token,omitempty" jsonschema:"next_page_token of the page before" limit:"maxlen=500"`
-	Account   string `json:"account,omitempty" jsonschema:"account handle, only if several Google accounts are connected" limit:"maxlen=64"`
+	Account   string `json:"account,omitempty" jsonschema:"handle or alias of a linked account" limit:"maxlen=64"`
 }
 
 type searchOutput struct {
 	Account       googleapi.Account `json:"account"`
-	Notice        string            `json:"notice" jsonschema:"how to treat the texts"`
-	Threads       []thread          `json:"threads" jsonschema:"newest first"`
-	NextPageToken string            `json:"next_page_token,omitempty" jsonschema:"pass it as page_token for more; absent on the last page"`
+	Notice        string            `json:"notice"`
+	Threads       []thread          `json:"threads"`
+	NextPageToken string            `json:"next_page_token,omitempty"`
 }
 
 type thread struct {
 	ID       string `json:"thread_id"`
 	Subject  string `json:"subject"`
-	From     string `json:"from" jsonschema:"sender of the newest message"`
-	Date     string `json:"date" jsonschema:"time of the newest message, RFC 3339 in UTC"`
-	Snippet  string `json:"snippet" jsonschema:"beginning of the newest message"`
-	Messages int    `json:"messages" jsonschema:"number of messages"`
+	From     string `json:"from"` // of the newest message, as the rest
+	Date     string `json:"date"` // RFC 3339 in UTC
+	Snippet  string `json:"snippet"`
+	Messages int    `json:"messages"`
 	Unread   bool   `json:"unread"`
 
 	newest int64 // ms since the epoch
 }
 
-func (g *product) search(ctx context.Context, in searchInput) (tool.Output[searchOutput], error) {
+func (g *Gmail) search(ctx context.Context, in searchInput) (tool.Output[searchOutput], error) {
 	var out tool.Output[searchOutput]
 	if in.PageSize == 0 {
 		in.PageSize = defaultPage
@@ -136,17 +136,18 @@ func header(p *gmail.MessagePart, name string) string {
 }
 
 func (o searchOutput) text() string {
-	var b strings.Builder
+	var b, list strings.Builder
 	fmt.Fprintf(&b, "%d threads in %s. %s\n", len(o.Threads), o.Account.Email, content.Notice)
 	for _, t := range o.Threads {
 		unread := ""
 		if t.Unread {
 			unread = " (unread)"
 		}
-		fmt.Fprintf(&b, "- %s | %s | %s%s | thread_id %s\n", t.Date, t.From, t.Subject, unread, t.ID)
+		fmt.Fprintf(&list, "- %s | %s | %s%s | thread_id %s\n", t.Date, t.From, t.Subject, unread, t.ID)
 	}
+	b.WriteString(content.Fence(list.String()))
 	if o.NextPageToken != "" {
-		fmt.Fprintf(&b, "More: page_token %s\n", o.NextPageToken)
+		fmt.Fprintf(&b, "\nMore: page_token %s", o.NextPageToken)
 	}
 	return b.String()
 }

@@ -24,44 +24,49 @@ const (
 )
 
 type threadInput struct {
-	ThreadID  string `json:"thread_id" jsonschema:"thread_id from gmail_search_threads" limit:"minlen=1,maxlen=100"`
-	MaxChars  int    `json:"max_chars,omitempty" jsonschema:"most characters of message text, 500 to 30000, default 20000" limit:"min=500,max=30000"`
-	PageToken string `json:"page_token,omitempty" jsonschema:"next_page_token of the answer before, to read on" limit:"maxlen=200"`
-	Account   string `json:"account,omitempty" jsonschema:"account handle, only if several Google accounts are connected" limit:"maxlen=64"`
+	ThreadID  string `json:"thread_id" limit:"minlen=1,maxlen=100"`
+	MaxChars  int    `json:"max_chars,omitempty" jsonschema:"most characters of text, default 20000" limit:"min=500,max=30000"`
+	PageToken string `json:"page_token,omitempty" jsonschema:"next_page_token, to read on" limit:"maxlen=200"`
+	Account   string `json:"account,omitempty" jsonschema:"handle or alias of a linked account" limit:"maxlen=64"`
 }
 
 type threadOutput struct {
 	Account       googleapi.Account `json:"account"`
-	Notice        string            `json:"notice" jsonschema:"how to treat the texts"`
+	Notice        string            `json:"notice"`
 	ThreadID      string            `json:"thread_id"`
 	Subject       string            `json:"subject"`
-	TotalMessages int               `json:"total_messages" jsonschema:"messages in the thread"`
-	Messages      []mail            `json:"messages" jsonschema:"newest first"`
-	Truncated     bool              `json:"truncated" jsonschema:"there is more text or there are more messages"`
-	NextPageToken string            `json:"next_page_token,omitempty" jsonschema:"pass it as page_token to read on"`
+	TotalMessages int               `json:"total_messages"`
+	Messages      []message         `json:"messages" jsonschema:"newest first"`
+	Truncated     bool              `json:"truncated"` // there is more text or there are more messages
+	NextPageToken string            `json:"next_page_token,omitempty"`
 }
 
-type mail struct {
+type message struct {
 	ID          string       `json:"message_id"`
 	From        string       `json:"from"`
 	To          string       `json:"to,omitempty"`
 	Cc          string       `json:"cc,omitempty"`
-	Date        string       `json:"date" jsonschema:"RFC 3339 in UTC"`
+	Date        string       `json:"date"` // RFC 3339 in UTC
 	Unread      bool         `json:"unread"`
 	Text        string       `json:"text"`
-	Offset      int          `json:"text_offset,omitempty" jsonschema:"characters of the text that were on the page before"`
-	Length      int          `json:"text_length" jsonschema:"characters of the whole text"`
-	Truncated   bool         `json:"truncated" jsonschema:"the text goes on"`
+	Offset      int          `json:"text_offset,omitempty"` // characters of the text that were on the page before
+	Length      int          `json:"text_length"`           // characters of the whole text
+	Truncated   bool         `json:"truncated"`             // the text goes on
+	Hidden      bool         `json:"hidden_text_removed,omitempty"`
 	Attachments []attachment `json:"attachments,omitempty"`
 }
 
 type attachment struct {
+	ID   string `json:"attachment_id"`
 	Name string `json:"name"`
 	Type string `json:"type"`
-	Size int64  `json:"size" jsonschema:"bytes"`
+	Size int64  `json:"size"` // bytes
 }
 
-func (g *product) thread(ctx context.Context, in threadInput) (tool.Output[threadOutput], error) {
+// fields of a message that is read whole.
+const fields = "id,threadId,internalDate,labelIds,payload(partId,headers,mimeType,filename,body(data,size,attachmentId),parts)"
+
+func (g *Gmail) thread(ctx context.Context, in threadInput) (tool.Output[threadOutput], error) {
 	var out tool.Output[threadOutput]
 	if in.MaxChars == 0 {
 		in.MaxChars = defaultChars
@@ -75,11 +80,11 @@ func (g *product) thread(ctx context.Context, in threadInput) (tool.Output[threa
 		return out, err
 	}
 	t, err := users.Threads.Get("me", in.ThreadID).Format("full").
-		Fields("id", "messages(id,internalDate,labelIds,payload(headers,mimeType,filename,body(data,size,attachmentId),parts))").Context(ctx).Do()
+		Fields("id", "messages("+fields+")").Context(ctx).Do()
 	if err != nil {
 		return out, googleapi.Error("reading thread", err)
 	}
-	v := threadOutput{Account: account, Notice: content.Notice, ThreadID: t.Id, TotalMessages: len(t.Messages), Messages: []mail{}}
+	v := threadOutput{Account: account, Notice: content.Notice, ThreadID: t.Id, TotalMessages: len(t.Messages), Messages: []message{}}
 	if len(t.Messages) > 0 {
 		v.Subject = content.Header(header(t.Messages[0].Payload, "Subject"), maxSubject)
 	}
@@ -127,16 +132,10 @@ func (v *threadOutput) fill(newestFirst []*gmail.Message, at cursor, left int) e
 		if i == 0 {
 			offset = at.offset
 		}
-		text, attachments := read(m.Payload)
-		part, length, more := content.Cut(text, offset, left)
-		used := len([]rune(part))
+		entry, used := page(m, true, offset, left)
 		left -= used
-		v.Messages = append(v.Messages, mail{
-			ID: m.Id, From: content.Header(header(m.Payload, "From"), maxSender), To: content.Header(header(m.Payload, "To"), maxRecipients),
-			Cc: content.Header(header(m.Payload, "Cc"), maxRecipients), Date: date(m.InternalDate), Unread: slices.Contains(m.LabelIds, labelUnread),
-			Text: part, Offset: offset, Length: length, Truncated: more, Attachments: attachments,
-		})
-		if more {
+		v.Messages = append(v.Messages, entry)
+		if entry.Truncated {
 			v.Truncated, v.NextPageToken = true, m.Id+":"+strconv.Itoa(offset+used)
 			return nil
 		}
@@ -144,20 +143,44 @@ func (v *threadOutput) fill(newestFirst []*gmail.Message, at cursor, left int) e
 	return nil
 }
 
-func (v threadOutput) text() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "Thread %q in %s: %d of %d messages, newest first. %s\n", v.Subject, v.Account.Email, len(v.Messages), v.TotalMessages, content.Notice)
-	for _, m := range v.Messages {
-		fmt.Fprintf(&b, "\n--- message %s | %s | from %s\n%s\n", m.ID, m.Date, m.From, m.Text)
-		if m.Truncated {
-			fmt.Fprintf(&b, "[cut: %d of %d characters shown]\n", m.Offset+len([]rune(m.Text)), m.Length)
-		}
-		for _, a := range m.Attachments {
-			fmt.Fprintf(&b, "[attachment: %s, %s, %d bytes]\n", a.Name, a.Type, a.Size)
-		}
+// page is one message with a part of its text, and how many characters that
+// is. fold leaves long quotations out.
+func page(m *gmail.Message, fold bool, offset, left int) (message, int) {
+	body := read(m.Payload)
+	if fold {
+		body.text = content.Fold(body.text)
 	}
+	part, length, more := content.Cut(body.text, offset, left)
+	return message{
+		ID: m.Id, From: content.Header(header(m.Payload, "From"), maxSender), To: content.Header(header(m.Payload, "To"), maxRecipients),
+		Cc: content.Header(header(m.Payload, "Cc"), maxRecipients), Date: date(m.InternalDate), Unread: slices.Contains(m.LabelIds, labelUnread),
+		Text: part, Offset: offset, Length: length, Truncated: more, Hidden: body.hidden, Attachments: body.attachments,
+	}, len([]rune(part))
+}
+
+func (v threadOutput) text() string {
+	var b, list strings.Builder
+	fmt.Fprintf(&b, "%d of %d messages of a thread in %s, newest first. %s\n", len(v.Messages), v.TotalMessages, v.Account.Email, content.Notice)
+	fmt.Fprintf(&list, "Subject: %s\n", v.Subject)
+	for _, m := range v.Messages {
+		m.write(&list)
+	}
+	b.WriteString(content.Fence(list.String()))
 	if v.Truncated {
-		fmt.Fprintf(&b, "\nThere is more: page_token %s\n", v.NextPageToken)
+		fmt.Fprintf(&b, "\nThere is more: page_token %s", v.NextPageToken)
 	}
 	return b.String()
+}
+
+func (m message) write(b *strings.Builder) {
+	fmt.Fprintf(b, "\n--- message %s | %s | from %s\n%s\n", m.ID, m.Date, m.From, m.Text)
+	if m.Truncated {
+		fmt.Fprintf(b, "[cut: %d of %d characters shown]\n", m.Offset+len([]rune(m.Text)), m.Length)
+	}
+	if m.Hidden {
+		b.WriteString("[text that a reader would not see was left out]\n")
+	}
+	for _, a := range m.Attachments {
+		fmt.Fprintf(b, "[attachment %s: %s, %s, %d bytes]\n", a.ID, a.Name, a.Type, a.Size)
+	}
 }

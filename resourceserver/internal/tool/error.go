@@ -1,6 +1,8 @@
 package tool
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -133,4 +135,16 @@ func (e *Error) text() string {
 		parts = append(parts, "Accounts: "+strings.Join(named, ", ")+".")
 	}
 	return strings.Join(parts, " ")
+}
+
+// Plain returns an error without its text, which may name a person's files: its
+// kind is enough for the log.
+func Plain(err error) error {
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return context.DeadlineExceeded
+	case errors.Is(err, context.Canceled):
+		return context.Canceled
+	}
+	return fmt.Errorf("%T", err)
 }

@@ -1,0 +1,266 @@
+package gmail
+
+import (
+	"bufio"
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"google.golang.org/api/gmail/v1"
+
+	"latchkey/resourceserver/internal/content"
+	"latchkey/resourceserver/internal/download"
+	"latchkey/resourceserver/internal/googleapi"
+	"latchkey/resourceserver/internal/tool"
+)
+
+// AttachmentTool is the tool whose download links Attachment serves.
+const AttachmentTool = "gmail_get_attachment"
+
+const (
+	// maxText is the most of an attachment that is read as text, in bytes.
+	maxText = 2 << 20
+	host    = "https://gmail.googleapis.com/"
+)
+
+type attachmentInput struct {
+	MessageID    string `json:"message_id" limit:"minlen=1,maxlen=100"`
+	AttachmentID string `json:"attachment_id" limit:"minlen=1,maxlen=50"`
+	MaxChars     int    `json:"max_chars,omitempty" jsonschema:"most characters of text, default 20000" limit:"min=500,max=30000"`
+	PageToken    string `json:"page_token,omitempty" jsonschema:"next_page_token, to read on" limit:"maxlen=200"`
+	Account      string `json:"account,omitempty" jsonschema:"handle or alias of a linked account" limit:"maxlen=64"`
+}
+
+type attachmentOutput struct {
+	Account       googleapi.Account `json:"account"`
+	Notice        string            `json:"notice"`
+	Name          string            `json:"name"`
+	Type          string            `json:"type"`
+	Size          int64             `json:"size"`
+	Text          string            `json:"text,omitempty"`
+	Length        int               `json:"text_length,omitempty"` // characters of the whole text
+	Truncated     bool              `json:"truncated,omitempty"`
+	NextPageToken string            `json:"next_page_token,omitempty"`
+	DownloadURL   string            `json:"download_url"`
+	Expires       string            `json:"download_expires"` // RFC 3339 in UTC
+}
+
+// Link makes the download link a resource link of the result.
+func (o attachmentOutput) Link() (uri, name, mediaType string) {
+	return o.DownloadURL, o.Name, o.Type
+}
+
+func (g *Gmail) attachment(ctx context.Context, in attachmentInput) (tool.Output[attachmentOutput], error) {
+	var out tool.Output[attachmentOutput]
+	if in.MaxChars == 0 {
+		in.MaxChars = defaultChars
+	}
+	at, err := parseCursor(in.PageToken)
+	if err != nil {
+		return out, err
+	}
+	if at.message != "" && at.message != in.AttachmentID {
+		return out, tool.Invalid("page_token does not belong to this attachment.")
+	}
+	users, account, err := g.open(ctx, in.Account)
+	if err != nil {
+		return out, err
+	}
+	p, err := part(ctx, users, in.MessageID, in.AttachmentID)
+	if err != nil {
+		return out, err
+	}
+	v := attachmentOutput{Account: account, Notice: content.Notice, Name: content.Header(p.Filename, maxSubject), Type: content.Line(p.MimeType, maxSubject), Size: p.Body.Size}
+	if readable(p.MimeType) && p.Body.Size <= maxText {
+		text, err := attachedText(ctx, users, in.MessageID, p)
+		if err != nil {
+			return out, err
+		}
+		v.Text, v.Length, v.Truncated = content.Cut(text, at.offset, in.MaxChars)
+		if v.Truncated {
+			v.NextPageToken = in.AttachmentID + ":" + strconv.Itoa(at.offset+len([]rune(v.Text)))
+		}
+	}
+	link, until, err := g.Links.Make(ctx, account.Handle, in.MessageID+"/"+in.AttachmentID)
+	if err != nil {
+		return out, err
+	}
+	v.DownloadURL, v.Expires = link, until.UTC().Format(time.RFC3339)
+	out.Value, out.Text = v, v.text()
+	return out, nil
+}
+
+func (o attachmentOutput) text() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "Attachment (%s, %d bytes) in %s; the person can download it until %s from %s\n", o.Type, o.Size, o.Account.Email, o.Expires, o.DownloadURL)
+	if o.Text == "" {
+		b.WriteString("It is not of a kind that can be read as text here.")
+		return b.String()
+	}
+	b.WriteString(content.Notice + "\n" + content.Fence(o.Text))
+	if o.Truncated {
+		fmt.Fprintf(&b, "\nThere is more: page_token %s", o.NextPageToken)
+	}
+	return b.String()
+}
+
+// part finds an attachment in its message.
+func part(ctx context.Context, users *gmail.UsersService, message, attachment string) (*gmail.MessagePart, error) {
+	m, err := users.Messages.Get("me", message).Format("full").Fields("id,payload(partId,mimeType,filename,headers,body(size,attachmentId),parts)").Context(ctx).Do()
+	if err != nil {
+		return nil, googleapi.Error("reading message", err)
+	}
+	p := find(m.Payload, attachment, 0)
+	if p == nil || p.Body == nil {
+		return nil, &tool.Error{Code: tool.CodeNotFound, Message: "This message has no such attachment.", NextAction: "Take attachment_id from gmail_get_message."}
+	}
+	return p, nil
+}
+
+// readable reports whether bytes of a type are text as they are.
+func readable(mediaType string) bool {
+	mediaType = strings.ToLower(mediaType)
+	switch mediaType {
+	case "application/json", "application/xml", "application/yaml", "application/ics":
+		return true
+	}
+	return strings.HasPrefix(mediaType, "text/")
+}
+
+func attachedText(ctx context.Context, users *gmail.UsersService, message string, p *gmail.MessagePart) (string, error) {
+	body := p.Body
+	if body.AttachmentId != "" {
+		var err error
+		if body, err = users.Messages.Attachments.Get("me", message, body.AttachmentId).Fields("size,data").Context(ctx).Do(); err != nil {
+			return "", googleapi.Error("reading attachment", err)
+		}
+	}
+	b, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(body.Data, "="))
+	if err != nil || len(b) > maxText {
+		return "", &tool.Error{Code: tool.CodeTooLarge, Message: "The attachment cannot be read.", NextAction: "Give the person the download link."}
+	}
+	_, params, err := mime.ParseMediaType(header(p, "Content-Type"))
+	if err != nil {
+		params = nil
+	}
+	text := content.Decode(b, params["charset"])
+	if strings.EqualFold(p.MimeType, "text/html") {
+		text, _ = content.HTML(text)
+		return text, nil
+	}
+	return content.Clean(strings.ReplaceAll(text, "\r\n", "\n")), nil
+}
+
+// Attachment opens the attachment of a download link.
+func (g *Gmail) Attachment(ctx context.Context, account, file string) (*download.File, error) {
+	message, id, ok := strings.Cut(file, "/")
+	if !ok {
+		return nil, errors.New("a download link names no attachment")
+	}
+	users, session, err := g.session(ctx, account)
+	if err != nil {
+		return nil, err
+	}
+	p, err := part(ctx, users, message, id)
+	if err != nil {
+		return nil, err
+	}
+	if p.Body.AttachmentId == "" {
+		return nil, &tool.Error{Code: tool.CodeNotFound, Message: "This attachment has no content of its own."}
+	}
+	resp, err := session.Download(ctx, host, "gmail/v1/users/me/messages/"+url.PathEscape(message)+"/attachments/"+url.PathEscape(p.Body.AttachmentId)+"?fields=data")
+	if err != nil {
+		return nil, err
+	}
+	return &download.File{Name: content.Header(p.Filename, maxSubject), Body: &dataReader{Closer: resp.Body, raw: bufio.NewReaderSize(resp.Body, 64<<10)}}, nil
+}
+
+// dataReader reads the one member data of a JSON object, base64url, without
+// holding it: {"data":"..."}.
+type dataReader struct {
+	io.Closer
+	raw     *bufio.Reader
+	decoded io.Reader // nil until the member was found
+}
+
+var errNoData = errors.New("attachment is not in the form Gmail documents")
+
+func (d *dataReader) Read(b []byte) (int, error) {
+	if d.decoded == nil {
+		if err := d.begin(); err != nil {
+			return 0, err
+		}
+		d.decoded = base64.NewDecoder(base64.RawURLEncoding, &stringReader{raw: d.raw})
+	}
+	return d.decoded.Read(b)
+}
+
+// begin reads up to the first character of the value.
+func (d *dataReader) begin() error {
+	var seen strings.Builder
+	for seen.Len() < 64 {
+		c, err := d.raw.ReadByte()
+		if err != nil {
+			return errNoData
+		}
+		if strings.IndexByte(" \t\r\n", c) >= 0 {
+			continue
+		}
+		seen.WriteByte(c)
+		if seen.String() == `{"data":"` {
+			return nil
+		}
+	}
+	return errNoData
+}
+
+// stringReader reads a JSON string up to its quote or padding. An end before
+// that is an error: the rest would be missing.
+type stringReader struct {
+	raw  *bufio.Reader
+	done bool
+}
+
+func (s *stringReader) Read(b []byte) (int, error) {
+	if s.done {
+		return 0, io.EOF
+	}
+	n := 0
+	for n < len(b) && (n == 0 || s.raw.Buffered() > 0) {
+		c, err := s.raw.ReadByte()
+		if errors.Is(err, io.EOF) {
+			return n, io.ErrUnexpectedEOF
+		}
+		if err != nil {
+			return n, err
+		}
+		if c == '"' || c == '=' {
+			s.done = true
+			if n == 0 {
+				return 0, io.EOF
+			}
+			return n, nil
+		}
+		if c == '\\' { // the only escape that base64 can need is of its padding
+			escape := make([]byte, 5)
+			if _, err := io.ReadFull(s.raw, escape); err != nil || !strings.EqualFold(string(escape), "u003d") {
+				return n, errNoData
+			}
+			s.done = true
+			if n == 0 {
+				return 0, io.EOF
+			}
+			return n, nil
+		}
+		b[n] = c
+		n++
+	}
+	return n, nil
+}
