@@ -13,7 +13,10 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-var toolNames = []string{"account_status", "calendar_list_events", "drive_search", "gmail_get_thread", "gmail_search_threads"}
+// coreGmail are the Gmail tools of the core, in the order of tools/list.
+var coreGmail = []string{
+	"gmail_create_draft", "gmail_get_attachment", "gmail_get_message", "gmail_get_thread", "gmail_list_labels", "gmail_modify", "gmail_search_threads", "gmail_send",
+}
 
 const modernMeta = `"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"t","version":"1"},"io.modelcontextprotocol/clientCapabilities":{}}`
 
@@ -46,8 +49,8 @@ func TestLegacyRevisions(t *testing.T) {
 		if out := r.send(http.MethodPost, r.mcp, token, `{"jsonrpc":"2.0","method":"notifications/initialized"}`, "MCP-Protocol-Version", version); out.status != http.StatusAccepted {
 			t.Errorf("%s initialized: %d", version, out.status)
 		}
-		if out := r.send(http.MethodPost, r.mcp, token, list, "MCP-Protocol-Version", version); !slices.Equal(names(t, out.body), toolNames) {
-			t.Errorf("%s tools/list: %s", version, out.body)
+		if out := r.send(http.MethodPost, r.mcp, token, list, "MCP-Protocol-Version", version); !slices.IsSorted(names(t, out.body)) || !slices.Contains(names(t, out.body), "gmail_send") {
+			t.Errorf("%s tools/list: %v", version, names(t, out.body))
 		}
 		out = r.send(http.MethodPost, r.mcp, token, callBody("account_status", map[string]any{}), "MCP-Protocol-Version", version, "Mcp-Session-Id", "of-an-older-server")
 		if res := decode(t, out.body); res.IsError || res.Data["works"] != true {
@@ -84,8 +87,8 @@ func TestModernRevision(t *testing.T) {
 		t.Error("discover offers a revision that is not served")
 	}
 	out = send("tools/list", "")
-	if !slices.Equal(names(t, out.body), toolNames) || !strings.Contains(out.body, `"cacheScope":"private"`) {
-		t.Errorf("list: %s", out.body)
+	if !slices.IsSorted(names(t, out.body)) || !slices.Contains(names(t, out.body), "gmail_send") || !strings.Contains(out.body, `"cacheScope":"private"`) {
+		t.Errorf("list: %v", names(t, out.body))
 	}
 	call := `"name":"account_status","arguments":{},`
 	if out := send("tools/call", call, "Mcp-Name", "account_status", "Last-Event-ID", "7"); out.status != http.StatusOK || decode(t, out.body).IsError {
@@ -128,7 +131,7 @@ func TestForeignClient(t *testing.T) {
 			t.Errorf("%s: negotiated %s", name, init.ProtocolVersion)
 		}
 		tools, err := c.ListTools(t.Context(), mcp.ListToolsRequest{})
-		if err != nil || len(tools.Tools) != len(toolNames) {
+		if err != nil || len(tools.Tools) < len(coreGmail) {
 			t.Errorf("%s: %v", name, err)
 		}
 		out, err := c.CallTool(t.Context(), mcp.CallToolRequest{Params: mcp.CallToolParams{Name: "gmail_search_threads", Arguments: map[string]any{"query": "subject:budget"}}})
@@ -160,8 +163,14 @@ func TestDescriptions(t *testing.T) {
 	}
 	good := map[string]map[string]any{
 		"account_status": {}, "calendar_list_events": {}, "drive_search": {}, "gmail_search_threads": {},
-		"gmail_get_thread": {"thread_id": r.thread("subject:autumn")},
+		"gmail_get_thread": {"thread_id": r.thread("subject:autumn")}, "gmail_get_message": {"message_id": r.message("subject:minutes")},
+		"gmail_get_attachment": {"message_id": r.message("subject:minutes"), "attachment_id": "1"}, "gmail_list_labels": {},
+		"gmail_modify": {"message_ids": []string{r.message("subject:minutes")}, "actions": []string{"star"}}, "gmail_create_draft": {"to": []string{"bob@example.com"}, "text": "t"},
+		"gmail_send": {"draft_id": r.draft("bob@example.com", "s", "t")}, "gmail_manage_draft": {"action": "list"}, "gmail_list_filters": {}, "gmail_get_vacation": {},
 	}
+	// What always waits for the person has no result without a round with them:
+	// TestConfirmed checks those.
+	waiting := map[string]bool{"gmail_create_filter": true, "gmail_delete_filter": true, "gmail_set_vacation": true}
 	for _, tool := range m.Result.Tools {
 		for _, hint := range []string{"readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint"} {
 			if _, ok := tool.Annotations[hint].(bool); !ok {
@@ -183,9 +192,14 @@ func TestDescriptions(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", tool.Name, err)
 		}
-		ok := r.call(r.as.mint(all), tool.Name, good[tool.Name])
-		bad := r.call(r.as.mint(all), tool.Name, map[string]any{"no_such_argument": 1})
-		for what, res := range map[string]result{"result": ok, "error": bad} {
+		bad := r.call(r.as.mint(full), tool.Name, map[string]any{"no_such_argument": 1})
+		results := map[string]result{"error": bad}
+		if args, listed := good[tool.Name]; listed {
+			results["result"] = r.call(r.as.mint(full), tool.Name, args)
+		} else if !waiting[tool.Name] {
+			t.Errorf("%s is not tried", tool.Name)
+		}
+		for what, res := range results {
 			if res.IsError != (what == "error") || res.Content[0].Text == "" {
 				t.Errorf("%s: %s: %+v", tool.Name, what, res)
 			}
@@ -200,6 +214,18 @@ func TestDescriptions(t *testing.T) {
 			t.Errorf("%s: the schema admits anything", tool.Name)
 		}
 	}
+}
+
+// message returns the id of the newest message of the first thread a search finds.
+func (r *rig) message(query string) string {
+	r.t.Helper()
+	return field(r.ok("gmail_get_thread", map[string]any{"thread_id": r.thread(query)}), "messages", 0, "message_id").(string)
+}
+
+// draft writes a draft and returns its id.
+func (r *rig) draft(to, subject, text string) string {
+	r.t.Helper()
+	return r.ok("gmail_create_draft", map[string]any{"to": []string{to}, "subject": subject, "text": text})["draft_id"].(string)
 }
 
 // thread returns the id of the first thread a search finds.

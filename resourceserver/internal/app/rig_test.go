@@ -6,6 +6,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"encoding/base64"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -37,6 +38,7 @@ const (
 	tenant = "0198f000-0000-7000-8000-000000000001"
 	alice  = "alice@example.com"
 	all    = "accounts calendar.read drive.read gmail.read"
+	full   = all + " gmail.draft gmail.organize gmail.send gmail.settings"
 )
 
 // rig is a whole resource server over real HTTP, with a tiny authorization
@@ -98,7 +100,7 @@ func start(t *testing.T, change ...func(*config.Server)) *rig {
 	r.mcp = r.origin + "/mcp"
 	r.as = newAuthority(t, r.mcp, oauth2.Config{
 		ClientID: "id", ClientSecret: "sec", RedirectURL: redirect, Endpoint: oauth2.Endpoint{AuthURL: googleURL + "/o/oauth2/v2/auth", TokenURL: googleURL + "/token"},
-		Scopes: append([]string{"openid", "email"}, scope.GoogleFor(scope.Baseline()).Slice()...),
+		Scopes: append([]string{"openid", "email"}, scope.GoogleFor(oauth.NewScopes(strings.Fields(full)...)).Slice()...),
 	})
 	resource, err := oauth.ParseResource(r.mcp)
 	if err != nil {
@@ -145,7 +147,8 @@ type authority struct {
 	mu       sync.Mutex
 	down     bool
 	answer   func(form map[string]string) (status int, body any) // nil: a real Google token
-	tokens   map[string]*oauth2.Token                            // Google tokens by subject
+	people   map[string]string                                   // e-mail address by subject; others are alice
+	tokens   map[string]*oauth2.Token                            // Google tokens by e-mail address and scopes
 	asked    []map[string]string                                 // exchange requests
 	minted   []string
 	revoked  []string // grants
@@ -162,7 +165,7 @@ func newKey(t *testing.T, kid string) jose.JSONWebKey {
 }
 
 func newAuthority(t *testing.T, aud string, google oauth2.Config) *authority {
-	a := &authority{t: t, key: newKey(t, "k1"), aud: aud, google: google, tokens: map[string]*oauth2.Token{}}
+	a := &authority{t: t, key: newKey(t, "k1"), aud: aud, google: google, tokens: map[string]*oauth2.Token{}, people: map[string]string{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /jwks", func(w http.ResponseWriter, _ *http.Request) {
 		a.mu.Lock()
@@ -228,34 +231,60 @@ func (a *authority) exchange(w http.ResponseWriter, r *http.Request) {
 		status, body = answer(form)
 	}
 	if body == nil {
-		body = a.googleToken(form["force_refresh"] == "true")
+		a.mu.Lock()
+		email := a.people[subject(form["subject_token"])]
+		a.mu.Unlock()
+		if email == "" {
+			email = alice
+		}
+		body = a.tokenOf(email, form["scope"], form["force_refresh"] == "true")
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(body)
 }
 
-// googleToken signs alice in at the stand-in, once, and again when forced.
-func (a *authority) googleToken(force bool) exchange.Response {
+// subject reads the sub of a token that this authority signed.
+func subject(token string) string {
+	var c struct{ Sub string }
+	if parts := strings.Split(token, "."); len(parts) == 3 {
+		b, _ := base64.RawURLEncoding.DecodeString(parts[1])
+		_ = json.Unmarshal(b, &c)
+	}
+	return c.Sub
+}
+
+// googleToken is alice's token for everything.
+func (a *authority) googleToken(force bool) exchange.Response { return a.tokenOf(alice, "", force) }
+
+// tokenOf signs a person in at the stand-in, once for each set of scopes, and
+// again when forced. The token has the scopes that were asked for and no others,
+// so that every tool is held to what it says it needs.
+func (a *authority) tokenOf(email, scopes string, force bool) exchange.Response {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.tokens[alice] == nil || force {
+	google := a.google
+	if scopes != "" {
+		google.Scopes = append([]string{"openid", "email"}, strings.Fields(scopes)...)
+	}
+	key := email + " " + scopes
+	if a.tokens[key] == nil || force {
 		ctx, verifier := context.Background(), oauth2.GenerateVerifier()
-		back, err := fakegoogle.SignIn(ctx, a.google.AuthCodeURL("s", oauth2.S256ChallengeOption(verifier)), fakegoogle.Choice{Account: alice})
+		back, err := fakegoogle.SignIn(ctx, google.AuthCodeURL("s", oauth2.S256ChallengeOption(verifier)), fakegoogle.Choice{Account: email})
 		if err != nil {
 			a.t.Error(err)
 			return exchange.Response{}
 		}
-		token, err := a.google.Exchange(ctx, back.Query().Get("code"), oauth2.VerifierOption(verifier))
+		token, err := google.Exchange(ctx, back.Query().Get("code"), oauth2.VerifierOption(verifier))
 		if err != nil {
 			a.t.Error(err)
 			return exchange.Response{}
 		}
-		a.tokens[alice] = token
+		a.tokens[key] = token
 	}
 	return exchange.Response{
-		AccessToken: a.tokens[alice].AccessToken, TokenType: "Bearer", IssuedTokenType: oauth.TokenTypeAccessToken, ExpiresIn: 3600,
-		Scope: strings.Join(a.google.Scopes, " "), Account: "acc_1", AccountEmail: alice, CacheTTL: 300,
+		AccessToken: a.tokens[key].AccessToken, TokenType: "Bearer", IssuedTokenType: oauth.TokenTypeAccessToken, ExpiresIn: 3600,
+		Scope: strings.Join(a.google.Scopes, " "), Account: "acc_1", AccountEmail: email, CacheTTL: 300,
 	}
 }
 
@@ -369,7 +398,7 @@ func decode(t *testing.T, body string) result {
 // ok runs a tool and wants success.
 func (r *rig) ok(name string, args map[string]any) map[string]any {
 	r.t.Helper()
-	out := r.call(r.as.mint(all), name, args)
+	out := r.call(r.as.mint(full), name, args)
 	if out.IsError {
 		r.t.Fatalf("%s: %v", name, out.Data)
 	}

@@ -11,6 +11,7 @@ import (
 	"latchkey/pkg/accesstoken"
 	"latchkey/pkg/exchange"
 	"latchkey/pkg/httpx"
+	"latchkey/pkg/oauth"
 	"latchkey/resourceserver/internal/account"
 	"latchkey/resourceserver/internal/bearer"
 	"latchkey/resourceserver/internal/calendar"
@@ -100,11 +101,10 @@ func build(c *config.Server, log *slog.Logger) (*server, error) {
 	}
 	api := &googleapi.API{Transport: googleapi.NewTransport(), Credentials: credentials, BaseURL: c.GoogleAPIURL}
 	mail := &gmail.Gmail{API: api, Links: links}
-	tools, err := allTools(api, credentials, mail)
+	tools, err := allTools(c.ToolPreset, api, credentials, mail)
 	if err != nil {
 		return nil, err
 	}
-	tools = slices.DeleteFunc(tools, func(t *tool.Tool) bool { return !c.ToolPreset.Admits(t) })
 	all, err := endpointsOf(endpoint{
 		resource: c.Resource, issuer: c.Issuer, keys: s.keys, tools: tools, origins: c.AllowedOrigins, policy: c.Policy, name: resourceName,
 	})
@@ -167,9 +167,9 @@ func internalTLS(c *config.Server) (*tls.Config, error) {
 	return out, nil
 }
 
-// allTools are the tools of every product, sorted by name: MCP wants a
+// allTools are the preset's tools of every product, sorted by name: MCP wants a
 // deterministic order (2026-07-28, changelog).
-func allTools(api *googleapi.API, credentials *credential.Credentials, mail *gmail.Gmail) ([]*tool.Tool, error) {
+func allTools(preset tool.Preset, api *googleapi.API, credentials *credential.Credentials, mail *gmail.Gmail) ([]*tool.Tool, error) {
 	var all []*tool.Tool
 	for _, product := range []func() ([]*tool.Tool, error){
 		func() ([]*tool.Tool, error) { return calendar.Tools(api, nil) },
@@ -182,6 +182,7 @@ func allTools(api *googleapi.API, credentials *credential.Credentials, mail *gma
 		}
 		all = append(all, tools...)
 	}
+	all = slices.DeleteFunc(all, func(t *tool.Tool) bool { return !preset.Admits(t) })
 	offered := oauth.NewScopes("accounts")
 	for _, t := range all {
 		offered = offered.Union(t.Scopes)
