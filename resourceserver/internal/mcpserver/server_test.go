@@ -21,6 +21,7 @@ import (
 	"latchkey/resourceserver/internal/bearer"
 	"latchkey/resourceserver/internal/elicit"
 	"latchkey/resourceserver/internal/mcpserver"
+	"latchkey/resourceserver/internal/policy"
 	"latchkey/resourceserver/internal/seal"
 	"latchkey/resourceserver/internal/tool"
 )
@@ -50,40 +51,41 @@ func handler(_ context.Context, v in) (tool.Output[out], error) {
 	return tool.Output[out]{Value: out{N: 1}, Text: "one"}, nil
 }
 
-func asker(t *testing.T) *elicit.Elicitor {
+// bench is a server with its guard, on a clock that a test can move.
+type bench struct {
+	t     *testing.T
+	h     http.Handler
+	sign  jose.Signer
+	clock time.Time
+	log   strings.Builder
+}
+
+const resourceURL = "https://mcp.example.com/mcp"
+
+func sealKeys(t *testing.T) *seal.Keys {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	keys, err := seal.New(jose.JSONWebKey{Key: private})
+	k, err := seal.New(jose.JSONWebKey{Key: private})
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := elicit.New(keys, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return e
+	return k
 }
 
-// TestOutcomes: through guard and library, nothing that goes wrong inside shows
-// more than a code, a sentence and the request id.
-func TestOutcomes(t *testing.T) {
-	t.Parallel()
-	var log strings.Builder
-	logger := slog.New(slog.NewJSONHandler(&log, nil))
-	d := tool.Description{Name: "test_tool", Title: "T", Description: "t", Scopes: oauth.NewScopes("accounts"), Hints: tool.Read}
-	made, err := tool.New(d, handler)
+func newBench(t *testing.T, p policy.Policy, tools ...*tool.Tool) *bench {
+	t.Helper()
+	b := &bench{t: t, clock: time.Now()}
+	logger := slog.New(slog.NewJSONHandler(&b.log, nil))
+	asker, err := elicit.New(sealKeys(t), func() time.Time { return b.clock })
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := mcpserver.New(mcpserver.Config{Version: "1", Tools: []*tool.Tool{made}, Log: logger, Elicit: asker(t)})
+	s, err := mcpserver.New(mcpserver.Config{Version: "1", Tools: tools, Log: logger, Elicit: asker, Policy: p})
 	if err != nil {
 		t.Fatal(err)
-	}
-	if _, err := mcpserver.New(mcpserver.Config{Version: "1", Tools: []*tool.Tool{made, made}, Log: logger, Elicit: asker(t)}); err == nil {
-		t.Error("two tools of one name")
 	}
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -91,7 +93,7 @@ func TestOutcomes(t *testing.T) {
 	}
 	key := jose.JSONWebKey{Key: private, KeyID: "k", Algorithm: string(jose.ES256)}
 	issuer, _ := oauth.ParseIssuerURL("https://auth.example.com")
-	resource, _ := oauth.ParseResource("https://mcp.example.com/mcp")
+	resource, _ := oauth.ParseResource(resourceURL)
 	v, err := accesstoken.NewVerifier(accesstoken.VerifierConfig{Issuer: issuer, Audience: resource, Keys: keys{key}})
 	if err != nil {
 		t.Fatal(err)
@@ -100,27 +102,66 @@ func TestOutcomes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: key}, (&jose.SignerOptions{}).WithType("at+jwt"))
-	if err != nil {
+	if b.sign, err = jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: key}, (&jose.SignerOptions{}).WithType("at+jwt")); err != nil {
 		t.Fatal(err)
 	}
+	b.h = httpx.Observe(logger, g.MCP(s))
+	return b
+}
+
+func (b *bench) token(subject, grant string) string {
+	b.t.Helper()
 	now := time.Now().Unix()
-	payload, _ := json.Marshal(accesstoken.Claims{Issuer: issuer.String(), Subject: "s", Audience: resource.String(), ClientID: "c", Scope: "accounts", Expiry: now + 60, IssuedAt: now, ID: "j", Tenant: "t", Grant: "g"})
-	jws, err := signer.Sign(payload)
+	payload, _ := json.Marshal(accesstoken.Claims{Issuer: "https://auth.example.com", Subject: subject, Audience: resourceURL, ClientID: "c", Scope: "accounts", Expiry: now + 60, IssuedAt: now, ID: rand.Text(), Tenant: "t", Grant: grant})
+	jws, err := b.sign.Sign(payload)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	token, err := jws.CompactSerialize()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return token
+}
+
+// post sends one message; headers are name, value pairs.
+func (b *bench) post(token, body string, headers ...string) *httptest.ResponseRecorder {
+	b.t.Helper()
+	r := httptest.NewRequestWithContext(b.t.Context(), http.MethodPost, resourceURL, strings.NewReader(body))
+	r.Header.Set("Authorization", "Bearer "+token)
+	r.Header.Set("Content-Type", "application/json")
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	w := httptest.NewRecorder()
+	b.h.ServeHTTP(w, r)
+	return w
+}
+
+func description(name string) tool.Description {
+	return tool.Description{Name: name, Title: "T", Description: "t", Scopes: oauth.NewScopes("accounts"), Hints: tool.Read}
+}
+
+// TestOutcomes: through guard and library, nothing that goes wrong inside shows
+// more than a code, a sentence and the request id.
+func TestOutcomes(t *testing.T) {
+	t.Parallel()
+	made, err := tool.New(description("test_tool"), handler)
 	if err != nil {
 		t.Fatal(err)
 	}
-	token, _ := jws.CompactSerialize()
-	h := httpx.Observe(logger, g.MCP(s))
+	asker, err := elicit.New(sealKeys(t), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := mcpserver.New(mcpserver.Config{Version: "1", Tools: []*tool.Tool{made, made}, Log: slog.New(slog.DiscardHandler), Elicit: asker}); err == nil {
+		t.Error("two tools of one name")
+	}
+	b := newBench(t, policy.Policy{}, made)
 	for what, want := range map[string]string{
 		"panic": `"code":"internal"`, "error": `"code":"timeout"`, "bad result": `"code":"internal"`, "fine": `"structuredContent":{"n":1}`,
 	} {
-		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "https://mcp.example.com/mcp",
-			strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"test_tool","arguments":{"what":"`+what+`"}}}`))
-		r.Header.Set("Authorization", "Bearer "+token)
-		r.Header.Set("Content-Type", "application/json")
-		w := httptest.NewRecorder()
-		h.ServeHTTP(w, r)
+		w := b.post(b.token("s", "g"), `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"test_tool","arguments":{"what":"`+what+`"}}}`)
 		body := w.Body.String()
 		if w.Code != http.StatusOK || !strings.Contains(body, want) {
 			t.Errorf("%s: %d %s", what, w.Code, body)
@@ -131,7 +172,7 @@ func TestOutcomes(t *testing.T) {
 			}
 		}
 	}
-	if strings.Contains(log.String(), "canary") || !strings.Contains(log.String(), "goroutine") {
+	if strings.Contains(b.log.String(), "canary") || !strings.Contains(b.log.String(), "goroutine") {
 		t.Error("the log should have the panic's place, not its value")
 	}
 }
