@@ -28,14 +28,18 @@ func (u *User) next(prefix string) string {
 	return fmt.Sprintf("%s%s%04d", prefix, u.Sub[len(u.Sub)-2:], u.serial)
 }
 
-// seed makes two users of one domain and one outside, with mail, files, events,
+// seed makes two users of one domain, one outside and a crowd, with mail, files, events,
 // contacts and tasks around now.
-func seed(now time.Time) []*User {
+func seed(now time.Time, more int) []*User {
 	now = now.UTC().Truncate(time.Minute)
 	users := []*User{
 		{Sub: "100000000000000000011", Email: "alice@example.com", Name: "Alice Adams", HostedDomain: "example.com"},
 		{Sub: "100000000000000000022", Email: "bob@example.com", Name: "Bob Brown", HostedDomain: "example.com"},
 		{Sub: "100000000000000000033", Email: "carol@outsider.test", Name: "Carol Clark"},
+	}
+	for i := range more {
+		name := fmt.Sprintf("person%02d", i+1)
+		users = append(users, &User{Sub: fmt.Sprintf("1000000000000000001%02d", i+1), Email: name + "@crowd.test", Name: "P " + name, HostedDomain: "crowd.test"})
 	}
 	for i, u := range users {
 		other := users[(i+1)%len(users)]

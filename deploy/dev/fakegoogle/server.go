@@ -28,6 +28,7 @@ type Config struct {
 	Clients       []Client
 	TokenLifetime time.Duration    // of access tokens; default one hour
 	Now           func() time.Time // default time.Now
+	Crowd         int              // users besides alice, bob and carol: person01@crowd.test and so on
 }
 
 // Server is the stand-in. Safe for concurrent use.
@@ -70,7 +71,7 @@ func New(c Config) (*Server, error) {
 	for _, cl := range c.Clients {
 		s.clients[cl.ID] = cl
 	}
-	for _, u := range seed(s.now()) {
+	for _, u := range seed(s.now(), c.Crowd) {
 		s.users[u.Sub] = u
 	}
 	s.mux.HandleFunc("GET /o/oauth2/v2/auth", s.authorize)

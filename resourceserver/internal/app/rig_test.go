@@ -78,7 +78,7 @@ func start(t *testing.T, change ...func(*config.Server)) *rig {
 	g := httptest.NewUnstartedServer(nil)
 	googleURL := "http://" + g.Listener.Addr().String()
 	var err error
-	r.google, err = fakegoogle.New(fakegoogle.Config{Issuer: googleURL, Clients: []fakegoogle.Client{{ID: "id", Secret: "sec", RedirectURIs: []string{redirect}}}})
+	r.google, err = fakegoogle.New(fakegoogle.Config{Issuer: googleURL, Crowd: 16, Clients: []fakegoogle.Client{{ID: "id", Secret: "sec", RedirectURIs: []string{redirect}}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,11 +118,7 @@ func start(t *testing.T, change ...func(*config.Server)) *rig {
 	for _, c := range change {
 		c(r.settings)
 	}
-	h, err := app.New(t.Context(), r.settings, slog.New(slog.NewJSONHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug})))
-	if err != nil {
-		t.Fatal(err)
-	}
-	rs.Config.Handler = h
+	rs.Config.Handler = r.handler()
 	rs.Start()
 	t.Cleanup(func() {
 		rs.Close()
@@ -133,6 +129,25 @@ func start(t *testing.T, change ...func(*config.Server)) *rig {
 		}
 	})
 	return r
+}
+
+// handler builds a resource server of the rig's settings.
+func (r *rig) handler() http.Handler {
+	r.t.Helper()
+	h, err := app.New(r.t.Context(), r.settings, slog.New(slog.NewJSONHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return h
+}
+
+// replica is another process with the same settings and key.
+func (r *rig) replica() *rig {
+	s := httptest.NewServer(r.handler())
+	r.t.Cleanup(s.Close)
+	other := *r
+	other.origin, other.mcp = s.URL, s.URL+"/mcp"
+	return &other
 }
 
 // authority is the in-test authorization server: keys, and an exchange whose
