@@ -27,9 +27,8 @@ func Tools(c *credential.Credentials, offered oauth.Scopes) ([]*tool.Tool, error
 	}
 	status, err := tool.New(tool.Description{
 		Name: "account_status", Title: "Google connection status",
-		Description: "Show which Google account is connected, whether the connection works, which access the app has, and what the person can do if something is " +
-			"missing. Use it when another tool says that the connection has ended.",
-		Scopes: oauth.NewScopes("accounts"), Hints: tool.Read,
+		Description: "Show which Google account is connected, whether it works, which access the app has, and what the person can do about what is missing.",
+		Scopes:      oauth.NewScopes("accounts"), Hints: tool.Read,
 	}, s.status)
 	if err != nil {
 		return nil, err
@@ -44,25 +43,25 @@ type product struct {
 
 type statusInput struct {
 	Check   bool   `json:"check,omitempty" jsonschema:"ask Google now instead of trusting the last answer"`
-	Account string `json:"account,omitempty" jsonschema:"account handle, only if several Google accounts are connected" limit:"maxlen=64"`
+	Account string `json:"account,omitempty" jsonschema:"handle or alias of a linked account" limit:"maxlen=64"`
 }
 
 type statusOutput struct {
-	Account    *googleapi.Account `json:"account,omitempty" jsonschema:"the connected account; absent if there is none or it cannot be read"`
-	Connected  bool               `json:"connected" jsonschema:"a Google account is connected"`
-	Works      bool               `json:"works" jsonschema:"the connection can be used right now"`
-	Problem    string             `json:"problem,omitempty" jsonschema:"what is wrong, as a code"`
-	Access     []access           `json:"access" jsonschema:"what this server offers, and whether the app may use it"`
-	Warning    string             `json:"warning,omitempty" jsonschema:"what will end the connection soon, although it works"`
-	Advice     string             `json:"advice,omitempty" jsonschema:"what to do about it"`
-	ConnectURL string             `json:"connect_url,omitempty" jsonschema:"a page for the person to open"`
+	Account    *googleapi.Account `json:"account,omitempty"` // absent if there is none or it cannot be read
+	Connected  bool               `json:"connected"`
+	Works      bool               `json:"works"`
+	Problem    string             `json:"problem,omitempty"` // as a code
+	Access     []access           `json:"access"`
+	Warning    string             `json:"warning,omitempty"` // what will end the connection soon, although it works
+	Advice     string             `json:"advice,omitempty"`
+	ConnectURL string             `json:"connect_url,omitempty"` // a page for the person to open
 }
 
 type access struct {
 	Scope   string   `json:"scope"`
-	Text    string   `json:"text" jsonschema:"what it allows"`
-	Allowed bool     `json:"allowed" jsonschema:"the person allowed it to this app"`
-	Works   bool     `json:"works" jsonschema:"Google granted what it needs"`
+	Text    string   `json:"text"`
+	Allowed bool     `json:"allowed"` // by the person, to this app
+	Works   bool     `json:"works"`   // Google granted what it needs
 	Missing []string `json:"missing_google_scopes,omitempty"`
 }
 

@@ -34,9 +34,8 @@ func Tools(api *googleapi.API, now func() time.Time) ([]*tool.Tool, error) {
 	c := &product{api: api, now: now}
 	list, err := tool.New(tool.Description{
 		Name: "calendar_list_events", Title: "List calendar events",
-		Description: "List the events of a Google calendar in a span of time, earliest first, recurring ones as single events. Default: the next seven days of " +
-			"the primary calendar. Times have their offset and IANA zone; all-day events have dates.",
-		Scopes: oauth.NewScopes("calendar.read"), Google: oauth.NewScopes(readonly), Hints: tool.Read,
+		Description: "List events, earliest first, recurring ones as single events. Default: the next seven days.",
+		Scopes:      oauth.NewScopes("calendar.read"), Google: oauth.NewScopes(readonly), Hints: tool.Read,
 	}, c.list)
 	if err != nil {
 		return nil, err
@@ -50,25 +49,25 @@ type product struct {
 }
 
 type listInput struct {
-	CalendarID string `json:"calendar_id,omitempty" jsonschema:"calendar, default primary" limit:"maxlen=300"`
-	TimeMin    string `json:"time_min,omitempty" jsonschema:"start of the span: RFC 3339 time with offset, or a date; default now" limit:"maxlen=40"`
-	TimeMax    string `json:"time_max,omitempty" jsonschema:"end of the span: RFC 3339 time with offset, or a date; default seven days after the start" limit:"maxlen=40"`
-	TimeZone   string `json:"time_zone,omitempty" jsonschema:"IANA zone for dates and for the times in the answer; default the calendar's" limit:"maxlen=60"`
-	Query      string `json:"query,omitempty" jsonschema:"words in title, description, place or attendees" limit:"maxlen=300"`
-	PageSize   int    `json:"page_size,omitempty" jsonschema:"events per page, 1 to 100, default 50" limit:"min=1,max=100"`
-	PageToken  string `json:"page_token,omitempty" jsonschema:"next_page_token of the page before; the other arguments must stay the same" limit:"maxlen=2000"`
-	Account    string `json:"account,omitempty" jsonschema:"account handle, only if several Google accounts are connected" limit:"maxlen=64"`
+	CalendarID string `json:"calendar_id,omitempty" jsonschema:"default: primary" limit:"maxlen=300"`
+	TimeMin    string `json:"time_min,omitempty" jsonschema:"RFC 3339 time or date; default now" limit:"maxlen=40"`
+	TimeMax    string `json:"time_max,omitempty" jsonschema:"default: 7 days on" limit:"maxlen=40"`
+	TimeZone   string `json:"time_zone,omitempty" jsonschema:"IANA zone" limit:"maxlen=60"`
+	Query      string `json:"query,omitempty" limit:"maxlen=300"`
+	PageSize   int    `json:"page_size,omitempty" jsonschema:"default 50" limit:"min=1,max=100"`
+	PageToken  string `json:"page_token,omitempty" jsonschema:"next_page_token" limit:"maxlen=2000"`
+	Account    string `json:"account,omitempty" jsonschema:"handle or alias of a linked account" limit:"maxlen=64"`
 }
 
 type listOutput struct {
 	Account       googleapi.Account `json:"account"`
-	Notice        string            `json:"notice" jsonschema:"how to treat the texts"`
+	Notice        string            `json:"notice"`
 	CalendarID    string            `json:"calendar_id"`
-	TimeZone      string            `json:"time_zone" jsonschema:"IANA zone of the times below"`
+	TimeZone      string            `json:"time_zone"`
 	TimeMin       string            `json:"time_min"`
 	TimeMax       string            `json:"time_max"`
-	Events        []event           `json:"events" jsonschema:"earliest first"`
-	NextPageToken string            `json:"next_page_token,omitempty" jsonschema:"pass it as page_token for more; absent on the last page"`
+	Events        []event           `json:"events"`
+	NextPageToken string            `json:"next_page_token,omitempty"`
 }
 
 type event struct {

@@ -27,9 +27,8 @@ func Tools(api *googleapi.API) ([]*tool.Tool, error) {
 	d := &product{api: api}
 	search, err := tool.New(tool.Description{
 		Name: "drive_search", Title: "Search Drive",
-		Description: "Find files in the person's Google Drive and shared drives by words in them, by name, type, folder or time. Without words the newest come " +
-			"first; with words the best matches. Returns names, types, times, owners and links.",
-		Scopes: oauth.NewScopes("drive.read"), Google: oauth.NewScopes(readonly), Hints: tool.Read,
+		Description: "Find files in Drive and shared drives. With a query the best matches first, else the newest.",
+		Scopes:      oauth.NewScopes("drive.read"), Google: oauth.NewScopes(readonly), Hints: tool.Read,
 	}, d.search)
 	if err != nil {
 		return nil, err
@@ -40,22 +39,22 @@ func Tools(api *googleapi.API) ([]*tool.Tool, error) {
 type product struct{ api *googleapi.API }
 
 type searchInput struct {
-	Query         string `json:"query,omitempty" jsonschema:"words in the file's name or text" limit:"maxlen=500"`
-	Name          string `json:"name,omitempty" jsonschema:"words in the file's name only" limit:"maxlen=300"`
-	Type          string `json:"type,omitempty" jsonschema:"document, spreadsheet, presentation, form, folder, pdf, or a MIME type" limit:"maxlen=120"`
-	FolderID      string `json:"folder_id,omitempty" jsonschema:"only files directly in this folder" limit:"maxlen=120"`
-	ModifiedAfter string `json:"modified_after,omitempty" jsonschema:"RFC 3339 time or a date such as 2026-01-31" limit:"maxlen=40"`
-	PageSize      int    `json:"page_size,omitempty" jsonschema:"files per page, 1 to 100, default 20" limit:"min=1,max=100"`
-	PageToken     string `json:"page_token,omitempty" jsonschema:"next_page_token of the page before; the other arguments must stay the same" limit:"maxlen=2000"`
-	Account       string `json:"account,omitempty" jsonschema:"account handle, only if several Google accounts are connected" limit:"maxlen=64"`
+	Query         string `json:"query,omitempty" jsonschema:"words in name or text" limit:"maxlen=500"`
+	Name          string `json:"name,omitempty" limit:"maxlen=300"`
+	Type          string `json:"type,omitempty" jsonschema:"document, spreadsheet, presentation, form, folder, pdf or a MIME type" limit:"maxlen=120"`
+	FolderID      string `json:"folder_id,omitempty" jsonschema:"only directly in this folder" limit:"maxlen=120"`
+	ModifiedAfter string `json:"modified_after,omitempty" jsonschema:"RFC 3339 time or date" limit:"maxlen=40"`
+	PageSize      int    `json:"page_size,omitempty" jsonschema:"default 20" limit:"min=1,max=100"`
+	PageToken     string `json:"page_token,omitempty" jsonschema:"next_page_token; the rest must stay the same" limit:"maxlen=2000"`
+	Account       string `json:"account,omitempty" jsonschema:"handle or alias of a linked account" limit:"maxlen=64"`
 }
 
 type searchOutput struct {
 	Account       googleapi.Account `json:"account"`
-	Notice        string            `json:"notice" jsonschema:"how to treat the texts"`
+	Notice        string            `json:"notice"`
 	Files         []file            `json:"files"`
-	Incomplete    bool              `json:"incomplete" jsonschema:"Google could not search everywhere; narrow the search"`
-	NextPageToken string            `json:"next_page_token,omitempty" jsonschema:"pass it as page_token for more; absent on the last page"`
+	Incomplete    bool              `json:"incomplete"`
+	NextPageToken string            `json:"next_page_token,omitempty"`
 }
 
 type file struct {

@@ -20,10 +20,10 @@ import (
 const maxForwarded = 5 << 20
 
 type createInput struct {
-	To       []string `json:"to,omitempty" jsonschema:"addresses; of a reply the sender's if left out" limit:"maxitems=100"`
+	To       []string `json:"to,omitempty" jsonschema:"addresses; default of a reply: its sender" limit:"maxitems=100"`
 	Cc       []string `json:"cc,omitempty" limit:"maxitems=100"`
 	Bcc      []string `json:"bcc,omitempty" limit:"maxitems=100"`
-	Subject  string   `json:"subject,omitempty" jsonschema:"of a reply or forward the original's if left out" limit:"maxlen=300"`
+	Subject  string   `json:"subject,omitempty" jsonschema:"default: the original's" limit:"maxlen=300"`
 	Text     string   `json:"text" jsonschema:"plain text" limit:"maxlen=100000"`
 	ReplyTo  string   `json:"reply_to_message_id,omitempty" limit:"maxlen=100"`
 	ReplyAll bool     `json:"reply_all,omitempty"`

@@ -81,7 +81,7 @@ func (g *Gmail) Tools() ([]*tool.Tool, error) {
 	}, g.modify)
 	tool.Add(&s, tool.Description{
 		Name: "gmail_create_draft", Title: "Write a draft",
-		Description: "Write a draft: a new mail, or a reply to or a forward of a message. Nothing is sent: see gmail_send.",
+		Description: "Write a draft: a new mail, a reply or a forward. Nothing is sent: see gmail_send.",
 		Scopes:      mcpWrite, Google: oauth.NewScopes(compose, readonly), Hints: tool.Create,
 	}, g.create)
 	tool.Add(&s, tool.Description{

@@ -27,6 +27,7 @@ type manageInput struct {
 
 type manageOutput struct {
 	Account       googleapi.Account `json:"account"`
+	Notice        string            `json:"notice"`
 	Drafts        []draftEntry      `json:"drafts"`
 	NextPageToken string            `json:"next_page_token,omitempty"`
 }
@@ -51,7 +52,7 @@ func (g *Gmail) manage(ctx context.Context, in manageInput) (tool.Output[manageO
 	if err != nil {
 		return out, err
 	}
-	v := manageOutput{Account: account, Drafts: []draftEntry{}}
+	v := manageOutput{Account: account, Notice: content.Notice, Drafts: []draftEntry{}}
 	switch in.Action {
 	case "list":
 		err = v.list(ctx, users, in)

@@ -14,7 +14,7 @@ import (
 type messageInput struct {
 	MessageID string `json:"message_id" limit:"minlen=1,maxlen=100"`
 	MaxChars  int    `json:"max_chars,omitempty" jsonschema:"most characters of text, default 20000" limit:"min=500,max=30000"`
-	PageToken string `json:"page_token,omitempty" jsonschema:"next_page_token, to read on" limit:"maxlen=200"`
+	PageToken string `json:"page_token,omitempty" jsonschema:"next_page_token" limit:"maxlen=200"`
 	Account   string `json:"account,omitempty" jsonschema:"handle or alias of a linked account" limit:"maxlen=64"`
 }
 

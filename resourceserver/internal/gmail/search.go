@@ -32,7 +32,7 @@ const (
 type searchInput struct {
 	Query     string `json:"query,omitempty" jsonschema:"empty: the newest threads" limit:"maxlen=1000"`
 	PageSize  int    `json:"page_size,omitempty" jsonschema:"default 20" limit:"min=1,max=100"`
-	PageToken string `json:"page_token,omitempty" jsonschema:"next_page_token of the page before" limit:"maxlen=500"`
+	PageToken string `json:"page_token,omitempty" jsonschema:"next_page_token" limit:"maxlen=500"`
 	Account   string `json:"account,omitempty" jsonschema:"handle or alias of a linked account" limit:"maxlen=64"`
 }
 

@@ -9,7 +9,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
@@ -67,7 +66,7 @@ func New(c Config) (*Server, error) {
 	hooks.AddAfterCallTool(typed)
 	m := server.NewMCPServer("latchkey", c.Version,
 		server.WithTitle("Latchkey: Google Workspace"), server.WithInstructions(instructions), server.WithToolCapabilities(false),
-		server.WithInputSchemaValidation(), server.WithOutputSchemaValidation(), server.WithHooks(hooks),
+		server.WithOutputSchemaValidation(), server.WithHooks(hooks),
 		// private: what a list holds may come to depend on the person.
 		server.WithCacheHints(listTTL.Milliseconds(), mcp.CacheScopePrivate))
 	s := &Server{scopes: map[string]oauth.Scopes{}, elicit: c.Elicit, policy: c.Policy}
@@ -146,23 +145,15 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.handler.ServeHTTP(w, r)
 }
 
-// typed gives the library's own validation errors, which are text only, the
-// typed form of every other tool error.
+// typed gives the library's own error results, which are text only, the typed
+// form of every other tool error. They say that a result of ours does not fit its
+// schema: our own mistake, in words that may quote content.
 func typed(ctx context.Context, _ any, r *mcp.CallToolRequest, result any) {
 	out, ok := result.(*mcp.CallToolResult)
 	if !ok || !out.IsError || out.StructuredContent != nil {
 		return
 	}
-	message := "The arguments do not fit the tool's input schema."
-	for _, c := range out.Content {
-		if text, ok := c.(mcp.TextContent); ok {
-			message = text.Text
-		}
-	}
-	e := tool.Invalid("%s", message)
-	if strings.HasPrefix(message, "output schema") { // our own mistake; its text may quote content
-		e = &tool.Error{Code: tool.CodeInternal, Message: "Something went wrong in the server (request " + httpx.RequestID(ctx) + ")."}
-	}
+	e := &tool.Error{Code: tool.CodeInternal, Message: "Something went wrong in the server (request " + httpx.RequestID(ctx) + ")."}
 	httpx.Annotate(ctx, slog.String("tool", r.Params.Name), slog.String("outcome", string(e.Code)))
 	*out = *tool.ErrorResult(e)
 }

@@ -146,7 +146,7 @@ func (t *Tool) Enter(ctx context.Context) (context.Context, error) {
 
 // MCP is the tool as the protocol library knows it.
 func (t *Tool) MCP() mcp.Tool {
-	m := mcp.NewToolWithRawSchema(t.Name, t.Description.Description, t.input)
+	m := mcp.NewToolWithRawSchema(t.Name, t.Description.Description, t.input.published)
 	m.Title, m.RawOutputSchema = t.Title, t.output
 	m.Annotations = mcp.ToolAnnotation{
 		ReadOnlyHint: &t.Hints.ReadOnly, DestructiveHint: &t.Hints.Destructive,

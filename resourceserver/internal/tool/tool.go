@@ -50,7 +50,7 @@ type Description struct {
 // Tool is a checked description with its handler.
 type Tool struct {
 	Description
-	input  json.RawMessage
+	input  *input
 	output json.RawMessage
 	run    func(ctx context.Context, arguments json.RawMessage) (any, string, error)
 }
@@ -123,7 +123,7 @@ func New[In, Out any](d Description, handler func(ctx context.Context, in In) (O
 		return nil, fmt.Errorf("tool %s: output schema: %w", d.Name, err)
 	}
 	t := &Tool{Description: d}
-	if t.input, err = json.Marshal(input); err != nil {
+	if t.input, err = newInput(input); err != nil {
 		return nil, fmt.Errorf("tool %s: input schema: %w", d.Name, err)
 	}
 	if t.output, err = json.Marshal(output); err != nil {
@@ -131,6 +131,9 @@ func New[In, Out any](d Description, handler func(ctx context.Context, in In) (O
 	}
 	t.run = func(ctx context.Context, arguments json.RawMessage) (any, string, error) {
 		var in In
+		if err := t.input.check(arguments); err != nil {
+			return nil, "", err
+		}
 		if len(arguments) > 0 {
 			d := json.NewDecoder(bytes.NewReader(arguments))
 			d.DisallowUnknownFields()
@@ -150,15 +153,16 @@ func New[In, Out any](d Description, handler func(ctx context.Context, in In) (O
 	return t, nil
 }
 
-// compact leaves of an output schema what a model reads: names, types,
-// descriptions, and that a result is either whole or a typed error. The latter,
-// because the TypeScript SDK (1.32) validates error results too, which MCP
-// excuses, and would throw the error away. The members of errors stand in the
-// server's instructions: in every tool they would be half of the catalogue. A
-// result must not give them another meaning.
+// compact leaves of an output schema what a model needs before it has a result:
+// the members and their types, not what is inside of them, and that a result has
+// either the first member or the code of a typed error. The latter, because the
+// TypeScript SDK (1.32) validates error results too, which MCP excuses, and would
+// throw the error away. The members of errors stand in the server's instructions:
+// in every tool they would be half of the catalogue. A result must not give them
+// another meaning.
 func compact(s *jsonschema.Schema) error {
-	if s.Type != "object" {
-		return errors.New("the result must be an object")
+	if s.Type != "object" || len(s.Required) == 0 {
+		return errors.New("the result must be an object with a member that is always there")
 	}
 	e, err := schemaOf[Body]()
 	if err != nil {
@@ -169,19 +173,10 @@ func compact(s *jsonschema.Schema) error {
 			return fmt.Errorf("the property %q is taken by errors", name)
 		}
 	}
-	whole := s.Required
-	loosen(s)
-	s.AnyOf = []*jsonschema.Schema{{Required: whole}, {Required: []string{"code"}}}
-	return nil
-}
-
-func loosen(s *jsonschema.Schema) {
-	if s == nil {
-		return
-	}
+	s.AnyOf = []*jsonschema.Schema{{Required: s.Required[:1]}, {Required: []string{"code"}}}
 	s.Required, s.AdditionalProperties = nil, nil
-	loosen(s.Items)
 	for _, p := range s.Properties {
-		loosen(p)
+		p.Items, p.Properties, p.PropertyOrder, p.Required, p.AdditionalProperties = nil, nil, nil, nil, nil
 	}
+	return nil
 }

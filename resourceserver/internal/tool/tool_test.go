@@ -55,10 +55,10 @@ func TestNew(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := made.MCP()
-	if s := string(m.RawInputSchema); !strings.Contains(s, `"maxLength":5`) || !strings.Contains(s, `"maximum":10`) || !strings.Contains(s, `"description":"a name"`) {
+	if s := string(m.RawInputSchema); strings.Contains(s, `"maxLength"`) || !strings.Contains(s, `"additionalProperties":false`) || !strings.Contains(s, `"maximum":10`) || !strings.Contains(s, `"description":"a name"`) {
 		t.Errorf("input schema: %s", s)
 	}
-	if s := string(m.RawOutputSchema); !strings.Contains(s, `"list":{"type":"array"`) || !strings.Contains(s, `"anyOf":[{"required":["list"]},{"required":["code"]}]`) || strings.Contains(s, "additionalProperties") {
+	if s := string(m.RawOutputSchema); !strings.Contains(s, `"list":{"type":"array"}`) || !strings.Contains(s, `"anyOf":[{"required":["list"]},{"required":["code"]}]`) || strings.Contains(s, "additionalProperties") {
 		t.Errorf("output schema: %s", s)
 	}
 }

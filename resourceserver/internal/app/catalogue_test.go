@@ -1,0 +1,105 @@
+package app_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"latchkey/resourceserver/internal/config"
+	"latchkey/resourceserver/internal/tool"
+)
+
+const (
+	coreBudget = 6_000 // tokens (bytes/4) of the core's tools/list
+	toolBudget = 1_200 // bytes of one tool
+)
+
+// TestCatalogueBudget: what a model pays before it has done anything.
+func TestCatalogueBudget(t *testing.T) {
+	t.Parallel()
+	for _, preset := range tool.Presets {
+		r := start(t, func(c *config.Server) { c.ToolPreset = preset })
+		var m struct {
+			Result struct{ Tools []json.RawMessage }
+		}
+		body := r.send(http.MethodPost, r.mcp, r.as.mint(all), list).body
+		if err := json.Unmarshal([]byte(body), &m); err != nil {
+			t.Fatal(err)
+		}
+		total := 0
+		for _, raw := range m.Result.Tools {
+			var d struct {
+				Name        string
+				Annotations map[string]any
+				Output      json.RawMessage `json:"outputSchema"`
+			}
+			if err := json.Unmarshal(raw, &d); err != nil {
+				t.Fatal(err)
+			}
+			if total += len(raw); len(raw) > toolBudget {
+				t.Errorf("%s has %d bytes, more than %d", d.Name, len(raw), toolBudget)
+			}
+			if len(d.Annotations) != 4 || len(d.Output) == 0 {
+				t.Errorf("%s lacks annotations or an output schema", d.Name)
+			}
+			if preset == tool.PresetReadOnly && d.Annotations["readOnlyHint"] != true {
+				t.Errorf("%s in read-only", d.Name)
+			}
+		}
+		t.Logf("%s: %d tools, %d bytes, %d tokens", preset, len(m.Result.Tools), total, total/4)
+		if preset == tool.PresetCore && len(body)/4 > coreBudget {
+			t.Errorf("the core has %d tokens, more than %d", len(body)/4, coreBudget)
+		}
+	}
+}
+
+// TestProductResources: each product is a resource of its own, with its own
+// metadata, audience and tools: a Gmail token opens no Drive.
+func TestProductResources(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	token := func(resource string) string {
+		c := r.as.claims(full)
+		c["aud"] = resource
+		return r.as.sign(c, r.as.key, "at+jwt")
+	}
+	for path, service := range map[string]string{"/gmail": "gmail", "/drive": "drive", "/calendar": "calendar"} {
+		resource := r.mcp + path
+		out := r.send(http.MethodGet, r.origin+"/.well-known/oauth-protected-resource/mcp"+path, "", "")
+		var document struct {
+			Resource string
+			Scopes   []string `json:"scopes_supported"`
+		}
+		if err := json.Unmarshal([]byte(out.body), &document); err != nil || document.Resource != resource || !slices.Equal(document.Scopes, []string{"accounts", service + ".read"}) {
+			t.Errorf("%s: metadata %s", path, out.body)
+		}
+		out = r.send(http.MethodPost, resource, token(resource), list)
+		for _, name := range names(t, out.body) {
+			if name != "account_status" && name[:len(service)+1] != service+"_" {
+				t.Errorf("%s has %s", path, name)
+			}
+		}
+		for _, other := range []string{r.mcp, r.mcp + "/gmail", r.mcp + "/drive", r.mcp + "/calendar"} {
+			out := r.send(http.MethodPost, other, token(resource), list)
+			if (out.status == http.StatusOK) != (other == resource) || out.status != http.StatusOK && out.status != http.StatusUnauthorized {
+				t.Errorf("a token for %s at %s: %d", resource, other, out.status)
+			}
+			want := `resource_metadata="` + r.origin + "/.well-known/oauth-protected-resource" + other[len(r.origin):] + `"`
+			if refused := r.send(http.MethodPost, other, "", list).header.Get("WWW-Authenticate"); !strings.Contains(refused, want) {
+				t.Errorf("%s challenges with %s", other, refused)
+			}
+		}
+		foreign := "drive_search"
+		if service == "drive" {
+			foreign = "gmail_search_threads"
+		}
+		if out := r.send(http.MethodPost, resource, token(resource), callBody(foreign, map[string]any{})); !strings.Contains(out.body, "-32602") {
+			t.Errorf("%s at %s: %d %s", foreign, path, out.status, out.body)
+		}
+	}
+	if len(r.as.requests()) != 0 {
+		t.Error("the exchange was asked")
+	}
+}

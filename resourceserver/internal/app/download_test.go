@@ -1,0 +1,147 @@
+package app_test
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"latchkey/deploy/dev/fakegoogle"
+	"latchkey/pkg/exchange"
+	"latchkey/pkg/oauth"
+	"latchkey/resourceserver/internal/config"
+)
+
+// link asks for a download link with a token.
+func (r *rig) link(token string) string {
+	r.t.Helper()
+	out := r.call(token, "gmail_get_attachment", map[string]any{"message_id": r.message("subject:minutes"), "attachment_id": "1"})
+	link, _ := out.Data["download_url"].(string)
+	if link == "" {
+		r.t.Fatalf("no link: %v", out.Data)
+	}
+	return link
+}
+
+// TestDownload: the bytes of the attachment, for saving and nothing else.
+func TestDownload(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	token := r.as.mint(all)
+	link := r.link(token)
+	out := r.send(http.MethodGet, link, "", "")
+	if out.status != http.StatusOK || out.body != "Minutes\r\nWe agreed on nothing.\n" {
+		t.Errorf("download: %d %q", out.status, out.body)
+	}
+	for name, want := range map[string]string{
+		"Content-Disposition": "attachment; filename=minutes.txt", "Content-Type": "application/octet-stream", "X-Content-Type-Options": "nosniff",
+		"Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "Content-Security-Policy": "default-src 'none'; sandbox",
+	} {
+		if got := out.header.Get(name); got != want {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+	for _, secret := range r.as.secrets() { // neither token, in any form
+		if strings.Contains(link, secret) {
+			t.Error("a secret shows in the link")
+		}
+	}
+	if out := r.send(http.MethodGet, strings.Replace(link, r.origin, r.replica().origin, 1), "", ""); out.status != http.StatusOK {
+		t.Errorf("at another replica: %d", out.status)
+	}
+	if out := r.send(http.MethodPost, link, "", ""); out.status != http.StatusMethodNotAllowed {
+		t.Errorf("POST: %d", out.status)
+	}
+	if strings.Contains(r.log.String(), link[strings.Index(link, "link=")+5:]) {
+		t.Error("the link is in the log")
+	}
+}
+
+// TestDownloadEnds: a link gives nothing that its token would not, and ends with
+// it; no refusal tells why.
+func TestDownloadEnds(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	good := r.link(r.as.mint(all))
+	sealed := good[strings.Index(good, "link=")+5:]
+	with := func(name string, value any) string {
+		c := r.as.claims(all)
+		c[name] = value
+		return r.as.sign(c, r.as.key, "at+jwt")
+	}
+	get := func(link string) reply { return r.send(http.MethodGet, link, "", "") }
+	ends := with("exp", time.Now().Add(2*time.Second).Unix())
+	short := r.link(ends)
+	revoked := r.link(with("gid", "0198f000-0000-7000-8000-0000000000ff"))
+	r.as.set(func() { r.as.revoked = []string{"0198f000-0000-7000-8000-0000000000ff"} })
+	state := func() string {
+		_, q := r.modern(r.as.mint(full), "gmail_send", map[string]any{"draft_id": r.draft(bob, "s", "t")}, "", "")
+		return q.state
+	}()
+	other := start(t)
+	for name, link := range map[string]string{
+		"no link":                      r.origin + "/download",
+		"made up":                      r.origin + "/download?link=AAAA",
+		"a character changed":          r.origin + "/download?link=B" + sealed[1:],
+		"cut":                          good[:len(good)-4],
+		"another server":               strings.Replace(good, r.origin, other.origin, 1),
+		"sealed for another purpose":   r.origin + "/download?link=" + url.QueryEscape(state),
+		"an access token in its place": r.origin + "/download?link=" + r.as.mint(all),
+	} {
+		if out := get(link); out.status != http.StatusGone || strings.Contains(out.body, "Minutes") {
+			t.Errorf("%s: %d %s", name, out.status, out.body)
+		}
+	}
+	eventually(t, "the revocation to arrive", func() bool { return get(revoked).status == http.StatusGone })
+	eventually(t, "the token to end", func() bool { return get(short).status == http.StatusGone })
+	if out := get(good); out.status != http.StatusOK {
+		t.Errorf("the good one: %d", out.status)
+	}
+	for name, c := range map[string]struct {
+		answer exchange.Error
+		status int
+		want   int
+	}{
+		"the exchange says revoked": {exchange.Error{Code: oauth.InvalidGrant}, 400, http.StatusGone},
+		"the exchange is down":      {exchange.Error{Code: oauth.TemporarilyUnavailable, RetryAfter: 3}, 503, http.StatusServiceUnavailable},
+		"reconnect":                 {exchange.Error{Code: oauth.InteractionRequired, Reason: exchange.ReauthRequired}, 400, http.StatusBadGateway},
+	} {
+		fresh := r.link(r.as.mint(all))
+		r.as.set(func() { r.as.answer = func(map[string]string) (int, any) { return c.status, c.answer } })
+		out := r.send(http.MethodGet, strings.Replace(fresh, r.origin, r.replica().origin, 1), "", "")
+		r.as.set(func() { r.as.answer = nil })
+		if out.status != c.want || strings.Contains(out.body, "Minutes") {
+			t.Errorf("%s: %d %s", name, out.status, out.body)
+		}
+	}
+	for status, want := range map[int]int{404: http.StatusNotFound, 403: http.StatusBadGateway, 401: http.StatusBadGateway} {
+		r.google.Inject(fakegoogle.Fault{Prefix: "/gmail/", Status: status, Code: "forbidden"})
+		if out := get(good); out.status != want {
+			t.Errorf("Google %d: %d %s", status, out.status, out.body)
+		}
+		r.google.Clear()
+	}
+}
+
+// TestDownloadOfToolNotOffered: a preset without the tool serves none of its links.
+func TestDownloadOfToolNotOffered(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	link := r.link(r.as.mint(all))
+	strict := start(t, func(c *config.Server) { *c = *r.settings; c.ToolPreset = "none" })
+	if out := r.send(http.MethodGet, strings.Replace(link, r.origin, strict.origin, 1), "", ""); out.status != http.StatusGone {
+		t.Errorf("%d %s", out.status, out.body)
+	}
+}
+
+// eventually waits for another process's work.
+func eventually(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		if done() {
+			return
+		}
+	}
+	t.Errorf("waited in vain for %s", what)
+}

@@ -1,0 +1,255 @@
+package app_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"latchkey/deploy/dev/fakegoogle"
+	"latchkey/pkg/oauth"
+	"latchkey/pkg/scope"
+	"latchkey/resourceserver/internal/app"
+)
+
+// samples are working arguments of every tool that calls Google. A product's
+// tools are added here, and every test of this file holds for them.
+func (r *rig) samples() map[string]map[string]any {
+	minutes := r.message("subject:minutes")
+	return map[string]map[string]any{
+		"account_status": {}, "calendar_list_events": {}, "drive_search": {}, "gmail_search_threads": {"page_size": 3},
+		"gmail_get_thread": {"thread_id": r.thread("subject:autumn")}, "gmail_get_message": {"message_id": minutes},
+		"gmail_get_attachment": {"message_id": minutes, "attachment_id": "1"}, "gmail_list_labels": {},
+		"gmail_modify": {"message_ids": []string{minutes}, "actions": []string{"star"}}, "gmail_create_draft": {"to": []string{bob}, "text": "t", "reply_to_message_id": minutes},
+		"gmail_send": {"draft_id": r.draft(bob, "s", "t")}, "gmail_manage_draft": {"action": "list"}, "gmail_list_filters": {}, "gmail_get_vacation": {},
+		"gmail_create_filter": {"from": "x@y.test", "label": "projects"}, "gmail_delete_filter": {"filter_id": "f"}, "gmail_set_vacation": {"enabled": false},
+	}
+}
+
+// call sends a tools/call and reads what came, refusals of the HTTP level too.
+func (r *rig) raw(token, name string, args map[string]any) reply {
+	r.t.Helper()
+	return r.send(http.MethodPost, r.mcp, token, callBody(name, args))
+}
+
+// TestScopeMatrix: generated from the registry: with each of its scopes missing a
+// tool is refused with 403, which names all that the operation needs and all that
+// the token has; with a scope that implies it, it runs; Google is not asked for
+// more than the tool names.
+func TestScopeMatrix(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	samples := r.samples()
+	tools, err := app.Tools(r.settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range tools {
+		args, ok := samples[d.Name]
+		if !ok {
+			t.Errorf("%s has no sample", d.Name)
+			continue
+		}
+		for _, missing := range d.Scopes.Slice() {
+			var held []string
+			for _, s := range strings.Fields(full) {
+				if s != missing && !scope.Satisfies(oauth.NewScopes(s), oauth.NewScopes(missing)) {
+					held = append(held, s)
+				}
+			}
+			have := oauth.NewScopes(held...)
+			before := len(r.as.requests())
+			out := r.raw(r.as.mint(have.String()), d.Name, args)
+			want := `Bearer error="insufficient_scope", scope="` + have.Union(d.Scopes).String() + `", resource_metadata="`
+			if out.status != http.StatusForbidden || !strings.HasPrefix(out.header.Get("WWW-Authenticate"), want) {
+				t.Errorf("%s without %s: %d %s", d.Name, missing, out.status, out.header.Get("WWW-Authenticate"))
+			}
+			if len(r.as.requests()) != before {
+				t.Errorf("%s without %s: the exchange was asked", d.Name, missing)
+			}
+			for _, broader := range scope.All() {
+				if broader.Name == missing || !scope.Satisfies(oauth.NewScopes(broader.Name), oauth.NewScopes(missing)) {
+					continue
+				}
+				if out := r.raw(r.as.mint(have.Union(oauth.NewScopes(broader.Name)).String()), d.Name, args); out.status != http.StatusOK {
+					t.Errorf("%s with %s for %s: %d", d.Name, broader.Name, missing, out.status)
+				}
+			}
+		}
+		before := len(r.as.requests())
+		out := r.raw(r.as.mint(d.Scopes.String()), d.Name, args)
+		if out.status != http.StatusOK {
+			t.Errorf("%s with exactly its scopes: %d %s", d.Name, out.status, out.body)
+		}
+		for _, asked := range r.as.requests()[before:] {
+			if given, _ := oauth.ParseScopes(asked["scope"]); !d.Google.ContainsAll(given) {
+				t.Errorf("%s asked for %s", d.Name, given)
+			}
+		}
+		if res := decode(t, out.body); res.IsError && res.Data["code"] != "confirmation_unavailable" && res.Data["code"] != "not_found" {
+			t.Errorf("%s with exactly its Google scopes: %v", d.Name, res.Data)
+		}
+	}
+}
+
+// TestGoogleErrorClasses: every tool, every class of Google's errors: a typed
+// error that says what to do, and nothing of Google's own words about the account.
+func TestGoogleErrorClasses(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	samples := r.samples()
+	tools, err := app.Tools(r.settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range tools {
+		if d.Google.Empty() {
+			continue
+		}
+		for name, c := range map[string]struct {
+			fault     fakegoogle.Fault
+			code      string
+			retryable bool
+		}{
+			"forbidden":         {fakegoogle.Fault{Status: 403, Code: "forbidden"}, "permission_denied", false},
+			"API not enabled":   {fakegoogle.Fault{Status: 403, Code: "accessNotConfigured"}, "server_misconfigured", false},
+			"scope not granted": {fakegoogle.Fault{Status: 403, Code: "insufficientPermissions"}, "missing_google_scopes", false},
+			"policy":            {fakegoogle.Fault{Status: 403, Code: "domainPolicy"}, "admin_policy_blocked", false},
+			"gone":              {fakegoogle.Fault{Status: 404, Code: "notFound"}, "not_found", false},
+			"bad request":       {fakegoogle.Fault{Status: 400, Code: "badRequest"}, "invalid_argument", false},
+			"daily quota":       {fakegoogle.Fault{Status: 403, Code: "dailyLimitExceeded"}, "rate_limited", true},
+			"refused":           {fakegoogle.Fault{Status: 401}, "reconnect_required", false},
+		} {
+			for _, prefix := range []string{"/gmail/", "/drive/", "/calendar/"} {
+				c.fault.Prefix = prefix
+				r.google.Inject(c.fault)
+			}
+			out := r.call(r.as.mint(full), d.Name, samples[d.Name])
+			r.google.Clear()
+			if d.Name == "gmail_set_vacation" { // asks before it calls Google
+				if out.Data["code"] != "confirmation_unavailable" {
+					t.Errorf("%s, %s: %v", d.Name, name, out.Data)
+				}
+				continue
+			}
+			if out.Data["code"] != c.code || out.Data["retryable"] != c.retryable || out.Data["next_action"] == nil && out.Data["code"] != "internal" {
+				t.Errorf("%s, %s: %v", d.Name, name, out.Data)
+			}
+		}
+	}
+}
+
+// TestHugeInput: arguments beyond every limit are refused, and nothing is asked
+// of Google.
+func TestHugeInput(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	tools, err := app.Tools(r.settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var m struct {
+		Result struct {
+			Tools []struct {
+				Name        string
+				InputSchema struct {
+					Properties map[string]struct{ Type string }
+					Required   []string
+				}
+			}
+		}
+	}
+	if err := json.Unmarshal([]byte(r.send(http.MethodPost, r.mcp, r.as.mint(full), list).body), &m); err != nil {
+		t.Fatal(err)
+	}
+	if len(m.Result.Tools) != len(tools) {
+		t.Fatalf("%d tools listed of %d", len(m.Result.Tools), len(tools))
+	}
+	before := len(r.as.requests())
+	for _, d := range m.Result.Tools {
+		for property, p := range d.InputSchema.Properties {
+			var huge any
+			switch p.Type {
+			case "string":
+				huge = strings.Repeat("a", 3_000)
+				if property == "text" { // what a person writes
+					huge = strings.Repeat("a", 100_001)
+				}
+			case "integer":
+				huge = 1 << 40
+			case "array":
+				list := make([]string, 600)
+				for i := range list {
+					list[i] = fmt.Sprint(i)
+				}
+				huge = list
+			default:
+				huge = "true"
+			}
+			args := map[string]any{property: huge}
+			for _, required := range d.InputSchema.Required {
+				if required != property {
+					args[required] = "x"
+				}
+			}
+			if out := r.call(r.as.mint(full), d.Name, args); out.Data["code"] != "invalid_argument" {
+				t.Errorf("%s %s: %v", d.Name, property, out.Data)
+			} else if text, _ := out.Data["message"].(string); len(text) > 2_000 {
+				t.Errorf("%s %s: %d bytes of message", d.Name, property, len(text))
+			}
+		}
+	}
+	if len(r.as.requests()) != before {
+		t.Error("the exchange was asked for arguments that do not fit")
+	}
+}
+
+// TestCursorWalk: every list to its end, each entry once.
+func TestCursorWalk(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	for i := range 5 {
+		r.draft(bob, fmt.Sprint("walk ", i), "x")
+	}
+	for name, c := range map[string]struct {
+		args     map[string]any
+		list, id string
+		least    int
+	}{
+		"gmail_search_threads": {map[string]any{"page_size": 7}, "threads", "thread_id", 30},
+		"gmail_manage_draft":   {map[string]any{"action": "list", "page_size": 2}, "drafts", "draft_id", 5},
+		"drive_search":         {map[string]any{"page_size": 1}, "files", "file_id", 3},
+		"calendar_list_events": {map[string]any{"page_size": 1, "time_min": "2020-01-01", "time_max": "2040-01-01"}, "events", "event_id", 4},
+	} {
+		seen := map[any]bool{}
+		args := map[string]any{}
+		for k, v := range c.args {
+			args[k] = v
+		}
+		for pages := 0; ; pages++ {
+			out := r.ok(name, args)
+			for _, e := range out[c.list].([]any) {
+				if id := field(e, c.id); seen[id] {
+					t.Errorf("%s: %v twice", name, id)
+				} else {
+					seen[id] = true
+				}
+			}
+			next, more := out["next_page_token"].(string)
+			if !more {
+				break
+			}
+			if args["page_token"] = next; pages > 100 {
+				t.Fatalf("%s does not end", name)
+			}
+		}
+		if len(seen) < c.least {
+			t.Errorf("%s: %d entries", name, len(seen))
+		}
+		args["page_token"] = "forged"
+		if bad := r.call(r.as.mint(full), name, args); bad.Data["code"] != "invalid_argument" {
+			t.Errorf("%s with a forged cursor: %v", name, bad.Data)
+		}
+	}
+}
