@@ -83,7 +83,7 @@ func TestDownloadEnds(t *testing.T) {
 	for name, link := range map[string]string{
 		"no link":                      r.origin + "/download",
 		"made up":                      r.origin + "/download?link=AAAA",
-		"a character changed":          r.origin + "/download?link=B" + sealed[1:],
+		"a character changed":          r.origin + "/download?link=" + flip(sealed[0]) + sealed[1:],
 		"cut":                          good[:len(good)-4],
 		"another server":               strings.Replace(good, r.origin, other.origin, 1),
 		"sealed for another purpose":   r.origin + "/download?link=" + url.QueryEscape(state),

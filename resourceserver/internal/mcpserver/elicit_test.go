@@ -68,6 +68,13 @@ func (a answer) code() string {
 	return code
 }
 
+func flip(c byte) string {
+	if c == 'A' {
+		return "B"
+	}
+	return "A"
+}
+
 // round is a call of MCP 2026-07-28 with answers of the person.
 type round struct {
 	name, arguments string
@@ -144,7 +151,7 @@ func TestConfirm(t *testing.T) {
 		"no state":                        {mine, func(r *round) { r.state = "" }, "confirmation_invalid"},
 		"made up":                         {mine, func(r *round) { r.state = "e30" }, "confirmation_invalid"},
 		"of another server's key":         {mine, func(r *round) { r.state = theirs }, "confirmation_invalid"},
-		"a character changed":             {mine, func(r *round) { r.state = "A" + state[1:] }, "confirmation_invalid"},
+		"a character changed":             {mine, func(r *round) { r.state = flip(state[0]) + state[1:] }, "confirmation_invalid"},
 		"another person":                  {b.token("bob", "g1"), nil, "confirmation_invalid"},
 		"another grant of the person":     {b.token("alice", "g2"), nil, "confirmation_invalid"},
 		"another tool":                    {mine, func(r *round) { r.name = "test_other" }, "confirmation_invalid"},
