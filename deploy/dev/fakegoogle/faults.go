@@ -86,6 +86,7 @@ func (s *Server) inject(w http.ResponseWriter, r *http.Request) bool {
 	switch {
 	case f.Hang:
 		<-r.Context().Done()
+		s.count("given up")
 		return true
 	case f.Reset:
 		panic(http.ErrAbortHandler)

@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"slices"
@@ -11,6 +12,8 @@ import (
 	"github.com/mark3labs/mcp-go/client/transport"
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"latchkey/deploy/dev/fakegoogle"
 )
 
 // coreGmail are the Gmail tools of the core, in the order of tools/list.
@@ -236,4 +239,40 @@ func (r *rig) thread(query string) string {
 		r.t.Fatalf("no thread for %s", query)
 	}
 	return threads[0].(map[string]any)["thread_id"].(string)
+}
+
+// TestCancellation: when the client of 2026-07-28 goes away, the request to
+// Google ends with it (Streamable HTTP, "Cancellation").
+func TestCancellation(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	r.ok("gmail_list_labels", nil) // the credential is there
+	r.google.Inject(fakegoogle.Fault{Prefix: "/gmail/", Hang: true})
+	ctx, leave := context.WithCancel(t.Context())
+	body := `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"gmail_list_labels","arguments":{},` + modernMeta + `}}`
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.mcp, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, value := range map[string]string{
+		"Authorization": "Bearer " + r.as.mint(full), "Content-Type": "application/json", "Accept": "application/json, text/event-stream",
+		"MCP-Protocol-Version": "2026-07-28", "Mcp-Method": "tools/call", "Mcp-Name": "gmail_list_labels",
+	} {
+		req.Header.Set(name, value)
+	}
+	before := r.google.Count("GET /gmail/v1/users/me/labels")
+	done := make(chan error, 1)
+	go func() {
+		resp, err := http.DefaultClient.Do(req)
+		if err == nil {
+			_ = resp.Body.Close()
+		}
+		done <- err
+	}()
+	eventually(t, "the request to reach Google", func() bool { return r.google.Count("GET /gmail/v1/users/me/labels") > before })
+	leave()
+	if err := <-done; err == nil {
+		t.Error("the call was answered")
+	}
+	eventually(t, "the request at Google to end", func() bool { return r.google.Count("given up") == 1 })
 }

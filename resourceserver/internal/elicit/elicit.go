@@ -151,6 +151,9 @@ func Confirm(ctx context.Context, a Act) error {
 	if r == nil || !ok {
 		return errors.New("confirming outside a tool call")
 	}
+	if !tool.Current(ctx).Asks {
+		return errors.New("a tool confirms whose description does not say so")
+	}
 	answer, answered := r.answer(keyConfirm)
 	if !answered {
 		if !r.client.Rounds || !r.client.Form {
@@ -177,8 +180,14 @@ func Confirm(ctx context.Context, a Act) error {
 	if !r.elicitor.used.first(given.ID, until, r.elicitor.now()) {
 		return invalid("The confirmation was used already; nothing more was done.")
 	}
+	tool.Confirmed(ctx)
 	return nil
 }
+
+// Waive says that this call of a tool that asks needs no confirmation: it reaches
+// nobody and can be undone, as an event without guests. It is for a product that
+// can tell by the arguments; never because the client cannot ask.
+func Waive(ctx context.Context) { tool.Confirmed(ctx) }
 
 func invalid(message string) *tool.Error {
 	return &tool.Error{Code: tool.CodeConfirmationInvalid, Message: message, NextAction: "If it is still wanted, call again and let the person confirm anew."}

@@ -28,7 +28,8 @@ var (
 	mcpWrite    = oauth.NewScopes("gmail.draft", "gmail.read")
 	mcpSend     = oauth.NewScopes("gmail.draft", "gmail.send")
 	mcpOrganize = oauth.NewScopes("gmail.organize")
-	mcpSettings = oauth.NewScopes("gmail.read", "gmail.settings")
+	mcpSettings = oauth.NewScopes("gmail.settings")
+	mcpFilter   = oauth.NewScopes("gmail.read", "gmail.settings") // labels by name
 )
 
 // Links makes links to files that a person opens; *download.Links is one.
@@ -87,7 +88,7 @@ func (g *Gmail) Tools() ([]*tool.Tool, error) {
 	tool.Add(&s, tool.Description{
 		Name: "gmail_send", Title: "Send a draft",
 		Description: "Send a draft made by gmail_create_draft. The person is shown it and confirms; if the app cannot ask, it stays a draft for them to send in Gmail.",
-		Scopes:      mcpSend, Google: oauth.NewScopes(compose), Hints: tool.Send,
+		Scopes:      mcpSend, Google: oauth.NewScopes(compose), Hints: tool.Send, Asks: true,
 	}, g.send)
 	tool.Add(&s, tool.Description{
 		Name: "gmail_manage_draft", Title: "List, read or change drafts",
@@ -102,12 +103,12 @@ func (g *Gmail) Tools() ([]*tool.Tool, error) {
 	tool.Add(&s, tool.Description{
 		Name: "gmail_create_filter", Title: "Create a filter",
 		Description: "Create a filter for incoming mail; the person confirms. Filters that forward or delete are not offered.",
-		Scopes:      mcpSettings, Google: oauth.NewScopes(settings, readonly), Hints: tool.Create, Tier: tool.Extended,
+		Scopes:      mcpFilter, Google: oauth.NewScopes(settings, readonly), Hints: tool.Create, Tier: tool.Extended, Asks: true,
 	}, g.createFilter)
 	tool.Add(&s, tool.Description{
 		Name: "gmail_delete_filter", Title: "Delete a filter",
 		Description: "Delete a filter; the person confirms. Mail stays as it is.",
-		Scopes:      mcpSettings, Google: oauth.NewScopes(settings, readonly), Hints: tool.Destroy, Tier: tool.Extended,
+		Scopes:      mcpSettings, Google: oauth.NewScopes(settings), Hints: tool.Destroy, Tier: tool.Extended, Asks: true,
 	}, g.deleteFilter)
 	tool.Add(&s, tool.Description{
 		Name: "gmail_get_vacation", Title: "Read the vacation reply",
@@ -117,7 +118,7 @@ func (g *Gmail) Tools() ([]*tool.Tool, error) {
 	tool.Add(&s, tool.Description{
 		Name: "gmail_set_vacation", Title: "Set the vacation reply",
 		Description: "Switch the automatic vacation reply on or off; the person confirms.",
-		Scopes:      mcpSettings, Google: oauth.NewScopes(settings), Hints: tool.Hints{Idempotent: true, OpenWorld: true}, Tier: tool.Extended,
+		Scopes:      mcpSettings, Google: oauth.NewScopes(settings), Hints: tool.Hints{Idempotent: true, OpenWorld: true}, Tier: tool.Extended, Asks: true,
 	}, g.setVacation)
 	return s.Tools()
 }

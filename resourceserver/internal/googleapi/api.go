@@ -146,6 +146,8 @@ func quotaUser(p *bearer.Principal) string {
 	return hex.EncodeToString(sum[:16])
 }
 
+var errUnconfirmed = &tool.Error{Code: tool.CodeInternal, Message: "Something went wrong in the server: nothing was done.", Cause: errors.New("acting before the person confirmed")}
+
 // authorizer adds the credential and the quota user. A 401 renews the credential
 // once per session and repeats the request once: Google refused it unread.
 type authorizer struct {
@@ -160,6 +162,10 @@ type authorizer struct {
 }
 
 func (a *authorizer) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Method != http.MethodGet && !tool.MayAct(r.Context()) {
+		// Whatever a product forgets: what asks the person does nothing before.
+		return nil, errUnconfirmed
+	}
 	a.mu.Lock()
 	used := a.current
 	a.mu.Unlock()

@@ -91,3 +91,27 @@ func TestRenewOnce(t *testing.T) {
 		}
 	}
 }
+
+// TestUnconfirmed: what changes something at Google does not leave this server
+// before the person was asked, whatever the product forgot.
+func TestUnconfirmed(t *testing.T) {
+	t.Parallel()
+	need := credential.Need{Principal: &bearer.Principal{Principal: accesstoken.Principal{Tenant: "t", Subject: "s", Grant: "g"}, Token: secret.NewText("ours")}, Scopes: oauth.NewScopes("x")}
+	g := &google{accepted: map[string]bool{"old": true}}
+	credentials := credential.New(&exchanger{}, nil)
+	first, err := credentials.Get(t.Context(), need)
+	if err != nil {
+		t.Fatal(err)
+	}
+	session := googleapi.Authorizer(g, credentials, need, first)
+	for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
+		resp, err := session.RoundTrip(request(t.Context(), t, method)) // no call, so nobody was asked
+		if err == nil {
+			_ = resp.Body.Close()
+			t.Errorf("%s went out", method)
+		}
+	}
+	if len(g.seen) != 0 {
+		t.Errorf("Google saw %d requests", len(g.seen))
+	}
+}

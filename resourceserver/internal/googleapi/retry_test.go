@@ -10,6 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	api "google.golang.org/api/googleapi"
+
 	"latchkey/resourceserver/internal/googleapi"
 	"latchkey/resourceserver/internal/tool"
 )
@@ -101,6 +103,56 @@ func TestRetry(t *testing.T) {
 			t.Error("it waited although the deadline comes first", err)
 		}
 	})
+}
+
+// TestIdempotentPost: a POST that was marked is repeated with its whole body.
+func TestIdempotentPost(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var bodies []string
+		answers := []int{503, 429, 200}
+		next := roundTrip(func(r *http.Request) (*http.Response, error) {
+			b, err := io.ReadAll(r.Body)
+			if err != nil {
+				t.Error(err)
+			}
+			status := answers[len(bodies)]
+			bodies = append(bodies, string(b))
+			return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(""))}, nil
+		})
+		r, err := http.NewRequestWithContext(googleapi.Idempotent(t.Context()), http.MethodPost, "https://gmail.googleapis.com/x", strings.NewReader("whole"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := googleapi.Retrier(next).RoundTrip(r)
+		if err != nil || resp.StatusCode != 200 || strings.Join(bodies, ",") != "whole,whole,whole" {
+			t.Error(resp, err, bodies)
+		}
+	})
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// TestActivationLink: the page that enables an API comes from Google's error, and
+// no other address does.
+func TestActivationLink(t *testing.T) {
+	t.Parallel()
+	const page = "https://console.developers.google.com/apis/api/gmail.googleapis.com/overview?project=123"
+	for name, c := range map[string]struct{ body, want string }{
+		"details":       {`{"error":{"details":[{"reason":"SERVICE_DISABLED","metadata":{"activationUrl":"` + page + `"}}]}}`, page},
+		"sentence":      {`{"error":{"message":"Gmail API has not been used. Enable it by visiting ` + page + ` then retry.","errors":[{"reason":"accessNotConfigured"}]}}`, page},
+		"extended help": {`{"error":{"errors":[{"reason":"accessNotConfigured","extendedHelp":"https://console.developers.google.com/apis/x"}]}}`, "https://console.developers.google.com/apis/x"},
+		"another host":  {`{"error":{"message":"see https://evil.test/apis/ now","errors":[{"reason":"accessNotConfigured"}]}}`, ""},
+		"looks like it": {`{"error":{"details":[{"reason":"SERVICE_DISABLED","metadata":{"activationUrl":"https://console.developers.google.com.evil.test/apis/"}}]}}`, ""},
+		"no link":       {`{"error":{"errors":[{"reason":"accessNotConfigured"}]}}`, ""},
+	} {
+		var e *tool.Error
+		if !errors.As(googleapi.Error("x", &api.Error{Code: 403, Body: c.body}), &e) || e.Code != tool.CodeMisconfigured || e.Link != c.want || e.Person() {
+			t.Errorf("%s: %+v", name, e)
+		}
+	}
 }
 
 // TestLimit: an answer that is too large is an error, never a cut result.

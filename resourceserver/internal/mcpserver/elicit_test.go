@@ -28,9 +28,17 @@ type actOutput struct {
 // like when it runs.
 func act(t *testing.T, name string, done *atomic.Int64, binding *string) *tool.Tool {
 	t.Helper()
-	made, err := tool.New(description(name), func(ctx context.Context, in actInput) (tool.Output[actOutput], error) {
+	d := description(name)
+	d.Hints, d.Asks = tool.Destroy, true
+	made, err := tool.New(d, func(ctx context.Context, in actInput) (tool.Output[actOutput], error) {
+		if tool.MayAct(ctx) {
+			t.Error("Google would take it before anybody was asked")
+		}
 		if err := elicit.Confirm(ctx, elicit.Act{Question: "Do " + in.What + "?", Binding: *binding}); err != nil {
 			return tool.Output[actOutput]{}, err
+		}
+		if !tool.MayAct(ctx) {
+			t.Error("it may not act although the person confirmed")
 		}
 		done.Add(1)
 		return tool.Output[actOutput]{Value: actOutput{Done: true}, Text: "done"}, nil

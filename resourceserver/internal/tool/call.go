@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
@@ -28,6 +29,23 @@ type currentKey struct{}
 type running struct {
 	tool *Tool
 	in   any // the arguments as the handler gets them; nil until they are read
+
+	confirmed atomic.Bool
+}
+
+// Confirmed notes that the running call may act: the person has confirmed it, or
+// it needs no confirmation. Only package elicit does this.
+func Confirmed(ctx context.Context) {
+	if r, _ := ctx.Value(currentKey{}).(*running); r != nil {
+		r.confirmed.Store(true)
+	}
+}
+
+// MayAct reports whether the running call may change something at Google: a tool
+// that asks has to have been answered.
+func MayAct(ctx context.Context) bool {
+	r, _ := ctx.Value(currentKey{}).(*running)
+	return r != nil && (!r.tool.Asks || r.confirmed.Load())
 }
 
 // Current returns the tool that is running, nil outside a call. The credential

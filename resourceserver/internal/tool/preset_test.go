@@ -18,7 +18,7 @@ func TestPresets(t *testing.T) {
 		{tool.Extended, tool.Send, map[tool.Preset]bool{tool.PresetExtended: true, tool.PresetComplete: true}},
 		{tool.Complete, tool.Change, map[tool.Preset]bool{tool.PresetComplete: true}},
 	} {
-		made, err := tool.New(description(func(d *tool.Description) { d.Tier, d.Hints = c.tier, c.hints }), run)
+		made, err := tool.New(description(func(d *tool.Description) { d.Tier, d.Hints, d.Asks = c.tier, c.hints, c.hints.Destructive }), run)
 		if err != nil {
 			t.Fatal(err)
 		}

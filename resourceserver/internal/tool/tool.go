@@ -45,6 +45,9 @@ type Description struct {
 	Google      oauth.Scopes // least Google scopes; the MCP scopes must entitle to each
 	Hints       Hints
 	Tier        Tier
+	// Asks says that the tool does nothing before the person has confirmed
+	// (elicit.Confirm). What destroys or reaches other people must.
+	Asks bool
 }
 
 // Tool is a checked description with its handler.
@@ -96,6 +99,9 @@ func (s *Set) Tools() ([]*Tool, error) {
 func New[In, Out any](d Description, handler func(ctx context.Context, in In) (Output[Out], error)) (*Tool, error) {
 	if d.Name == "" || d.Title == "" || d.Description == "" || d.Scopes.Empty() || handler == nil {
 		return nil, fmt.Errorf("tool %q needs a name, a title, a description, scopes and a handler", d.Name)
+	}
+	if (d.Hints.Destructive || d.Hints.OpenWorld) && !d.Asks {
+		return nil, fmt.Errorf("tool %s destroys or reaches other people and does not ask the person", d.Name)
 	}
 	for _, s := range d.Scopes.Slice() {
 		if _, ok := scope.Lookup(s); !ok {

@@ -38,9 +38,11 @@ func run(context.Context, in) (tool.Output[out], error) { return tool.Output[out
 func TestNew(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*tool.Description){
-		"no name":       func(d *tool.Description) { d.Name = "" },
-		"no scopes":     func(d *tool.Description) { d.Scopes = oauth.Scopes{} },
-		"unknown scope": func(d *tool.Description) { d.Scopes = oauth.NewScopes("gmail.raed") },
+		"no name":                       func(d *tool.Description) { d.Name = "" },
+		"no scopes":                     func(d *tool.Description) { d.Scopes = oauth.Scopes{} },
+		"destroys without asking":       func(d *tool.Description) { d.Hints = tool.Destroy },
+		"reaches others without asking": func(d *tool.Description) { d.Hints = tool.Hints{OpenWorld: true} },
+		"unknown scope":                 func(d *tool.Description) { d.Scopes = oauth.NewScopes("gmail.raed") },
 		"Google scope that the scopes do not entitle to": func(d *tool.Description) { d.Google = oauth.NewScopes("https://mail.google.com/") },
 	} {
 		if _, err := tool.New(description(change), run); err == nil {
