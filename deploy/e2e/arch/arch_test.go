@@ -79,7 +79,7 @@ var only = []struct {
 	{"github.com/jackc/pgx", []string{as + "postgres", as + "pgtest", "latchkey/migrations", "latchkey/deploy/dev/pgcluster"}, true, "all SQL in one place"},
 	{"golang.org/x/oauth2", []string{as + "google", rs + "credential", rs + "googleapi", as + "authtest", "latchkey/deploy"}, true, "tokens of Google move in few places"},
 	{"google.golang.org/api", []string{rs + "gmail", rs + "drive", rs + "docs", rs + "sheets", rs + "slides", rs + "calendar", rs + "contacts", rs + "tasks", rs + "chat", rs + "forms", rs + "meet", rs + "googleapi", "latchkey/deploy"}, true, "product packages own their API"},
-	{"github.com/mark3labs/mcp-go", []string{rs + "mcpserver", rs + "tool", rs + "gmail", rs + "drive", rs + "calendar", rs + "account", "latchkey/deploy"}, true, "the SDK can be swapped"},
+	{"github.com/mark3labs/mcp-go", []string{rs + "mcpserver", rs + "tool", rs + "elicit", rs + "gmail", rs + "drive", rs + "calendar", rs + "account", "latchkey/deploy"}, true, "the SDK can be swapped"},
 	{"latchkey/deploy", []string{as + "pgtest", as + "authtest", "latchkey/deploy"}, true, "stand-ins are never linked into a server"},
 	{as + "pgtest", []string{as + "authtest"}, true, "test support"},
 	{as + "authtest", nil, true, "test support"},

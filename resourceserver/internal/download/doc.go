@@ -7,5 +7,5 @@
 //
 // A link must never hold a Google credential, never outlive the token, and its
 // bytes never run in this origin: they are always an attachment of no particular
-// type. See authserver/docs/decisions/0013-download-links.md.
+// type. See authserver/docs/decisions/0013-confirmation-and-download-links.md.
 package download
