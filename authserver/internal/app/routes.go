@@ -18,16 +18,20 @@ func (s *Server) Public(log *slog.Logger) http.Handler {
 	// Tenant-relative: the router has cut /t/<slug> off and put the tenant into
 	// the context.
 	per := http.NewServeMux()
-	per.Handle("/token", web.CORS("POST", web.OAuthJSON(web.Methods(s.provider.Token, http.MethodPost))))
-	per.Handle("/revoke", web.CORS("POST", web.OAuthJSON(web.Methods(s.provider.Revoke, http.MethodPost))))
-	per.Handle("/introspect", web.CORS("POST", web.OAuthJSON(web.Methods(s.provider.Introspect, http.MethodPost))))
-	per.Handle("/par", web.CORS("POST", web.OAuthJSON(web.Methods(s.flow.Push, http.MethodPost))))
-	per.Handle("/register", web.CORS("POST", web.OAuthJSON(web.Methods(s.registration.Register, http.MethodPost))))
-	per.Handle("/register/{id}", web.CORS("GET, PUT, DELETE", web.OAuthJSON(web.Methods(s.registration.Manage, http.MethodGet, http.MethodPut, http.MethodDelete))))
+	machine := func(path, allow string, h httpx.HandlerFunc, methods ...string) {
+		per.Handle(path, web.CORS(allow, web.OAuthJSON(web.Methods(serving(h), methods...))))
+	}
+	machine("/token", "POST", s.provider.Token, http.MethodPost)
+	machine("/revoke", "POST", s.provider.Revoke, http.MethodPost)
+	machine("/introspect", "POST", s.provider.Introspect, http.MethodPost)
+	machine("/par", "POST", s.flow.Push, http.MethodPost)
+	machine("/register", "POST", s.registration.Register, http.MethodPost)
+	machine("/register/{id}", "GET, PUT, DELETE", s.registration.Manage, http.MethodGet, http.MethodPut, http.MethodDelete)
+	per.Handle("GET /authorize", web.Authorize(serving(s.flow.Authorize)))
+	per.Handle("POST /authorize/consent", sameOrigin(web.Authorize(serving(s.flow.Consent))))
+	// Keys and metadata say nothing about whether a tenant is suspended.
 	per.Handle("/jwks", web.CORS("GET", web.OAuthJSON(web.Methods(s.discovery.JWKS, http.MethodGet))))
-	per.Handle("GET /authorize", web.Authorize(s.flow.Authorize))
-	per.Handle("POST /authorize/consent", sameOrigin(web.Authorize(s.flow.Consent)))
-	per.Handle("GET /account", web.Page(s.account.Page))
+	per.Handle("GET /account", web.Page(serving(s.account.Page)))
 	for path, serve := range map[string]httpx.HandlerFunc{
 		"/account/sign-in": s.account.BeginSignIn, "/account/sign-out": s.account.SignOut, "/account/sign-out-everywhere": s.account.SignOutEverywhere,
 		"/account/add": s.account.Add, "/account/default": s.account.SetDefault, "/account/rename": s.account.Rename,
@@ -35,10 +39,12 @@ func (s *Server) Public(log *slog.Logger) http.Handler {
 		"/account/apps/revoke": s.account.RevokeApp, "/account/sessions/end": s.account.EndSession,
 		"/connect/{secret}": s.account.UseConnect,
 	} {
-		per.Handle("POST "+path, sameOrigin(web.Page(serve)))
+		per.Handle("POST "+path, sameOrigin(web.Page(serving(serve))))
 	}
-	per.Handle("GET /connect/{secret}", web.Page(s.account.Connect))
-	per.Handle("/.well-known/openid-configuration", web.CORS("GET", http.HandlerFunc(s.discovery.Appended)))
+	per.Handle("GET /connect/{secret}", web.Page(serving(s.account.Connect)))
+	for _, name := range documents {
+		per.Handle("/.well-known/"+name, web.CORS("GET", http.HandlerFunc(s.discovery.Appended)))
+	}
 	per.Handle("/", web.Page(notFound))
 
 	all := http.NewServeMux()
@@ -46,13 +52,25 @@ func (s *Server) Public(log *slog.Logger) http.Handler {
 	if s.signals != nil {
 		all.Handle(signalsPath, s.signals) // has an error form of its own (RFC 8935 §2.3)
 	}
-	for _, name := range []string{"oauth-authorization-server", "openid-configuration"} {
+	for _, name := range documents {
 		document := web.CORS("GET", s.discovery.Inserted(name))
 		all.Handle("/.well-known/"+name, document)
 		all.Handle("/.well-known/"+name+"/", document)
 	}
 	all.Handle("/", s.route(per))
 	return httpx.Observe(log, all)
+}
+
+var documents = []string{"oauth-authorization-server", "openid-configuration"}
+
+// serving lets a request on when its tenant takes part.
+func serving(h httpx.HandlerFunc) httpx.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		if err := tenant.FromContext(r.Context()).Serves(); err != nil {
+			return err
+		}
+		return h(w, r)
+	}
 }
 
 // Internal is the route table of the internal listener.
@@ -79,10 +97,10 @@ func (s *Server) Admin(log *slog.Logger) http.Handler {
 	return httpx.Observe(log, mux)
 }
 
-// route finds the tenant of a request by its path.
+// route finds the tenant of a request by its host and path.
 func (s *Server) route(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		t, rest, ok := s.tenants.ByPath(r.URL.Path)
+		t, rest, ok := s.tenants.Directory().Resolve(r.Host, r.URL.Path)
 		if !ok {
 			web.Page(notFound).ServeHTTP(w, r)
 			return

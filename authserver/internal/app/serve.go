@@ -27,17 +27,18 @@ import (
 	"latchkey/authserver/internal/session"
 	"latchkey/authserver/internal/signals"
 	"latchkey/authserver/internal/signin"
+	"latchkey/authserver/internal/tenancy"
 	"latchkey/authserver/internal/tenant"
+	"latchkey/authserver/internal/upstream"
 	"latchkey/authserver/internal/vault"
 	"latchkey/migrations"
 	"latchkey/pkg/accesstoken"
 	"latchkey/pkg/httpx"
-	"latchkey/pkg/scope"
 	"latchkey/pkg/secret"
 )
 
 const (
-	callbackPath = "/google/callback"
+	callbackPath = tenancy.CallbackPath
 	signalsPath  = "/google/signals"
 	sweepEvery   = time.Minute
 	schemaWait   = 30 * time.Second
@@ -45,7 +46,7 @@ const (
 
 // Server is everything that serves: the parts, connected.
 type Server struct {
-	tenants      *tenant.Directory
+	tenants      *tenancy.Follower
 	discovery    *discovery.Handler
 	registration *registration.Handler
 	signin       *signin.Handler
@@ -93,7 +94,11 @@ func serve(ctx context.Context, c *config.Server, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	// Doubt about the database is not asked about here: readiness tells.
+	// Doubt about the database is not asked about here: readiness tells, and until
+	// the tenants were read every request is answered with doubt.
+	if err := s.tenants.Reload(ctx); err != nil {
+		log.Warn("the tenants cannot be read yet", "error", err)
+	}
 	if _, err := s.keys.For(ctx, tenant.DefaultID); errors.Is(err, vault.ErrWrongKEK) {
 		return err
 	}
@@ -101,6 +106,7 @@ func serve(ctx context.Context, c *config.Server, log *slog.Logger) error {
 	go s.sweep(ctx, log)
 	go s.keys.Run(ctx)
 	go s.revoker.Run(ctx)
+	go s.tenants.Run(ctx)
 	return httpx.Serve(ctx, log, public, internal, admin)
 }
 
@@ -139,20 +145,24 @@ func checkSchema(ctx context.Context, dsn secret.Text, log *slog.Logger) error {
 	}
 }
 
-// New connects the parts. It starts nothing.
-func New(c *config.Server, db *postgres.DB, kek *vault.KEK, callers *exchange.Clients, log *slog.Logger) (*Server, error) {
+// deployment is what the settings say of the default tenant, and for every other.
+func deployment(c *config.Server) tenancy.Deployment {
 	lifetimes := tenant.DefaultLifetimes()
 	lifetimes.AccessToken, lifetimes.RefreshGrace = c.AccessTokenTTL, c.RefreshGrace
 	lifetimes.SessionIdle, lifetimes.SessionAbsolute = c.SessionIdle, c.SessionAbsolute
-	directory, err := tenant.NewDirectory(&tenant.Tenant{
-		ID: tenant.DefaultID, Slug: "default", Issuer: c.Issuer, Lifetimes: lifetimes, DefaultScopes: scope.Baseline().Intersect(c.Profile.Allowed()), Profile: c.Profile,
-		Documents: c.Documents, AccessTokenAlg: c.AccessTokenAlg,
-		Resources: []tenant.Resource{{Canonical: c.Resource, Aliases: tenant.DefaultAliases(c.Resource, true)}},
-	})
+	return tenancy.Deployment{
+		Issuer: c.Issuer, Resource: c.Resource, Lifetimes: lifetimes, Documents: c.Documents, AccessTokenAlg: c.AccessTokenAlg, GoogleClientID: c.Google.ClientID, Profile: c.Profile,
+	}
+}
+
+// New connects the parts. It starts nothing, and knows no tenant before Reload
+// has read them.
+func New(c *config.Server, db *postgres.DB, kek *vault.KEK, callers *exchange.Clients, log *slog.Logger) (*Server, error) {
+	directory, err := tenancy.NewFollower(tenancy.Config{Source: db, Deployment: deployment(c), Log: log})
 	if err != nil {
 		return nil, err
 	}
-	tenants := func() *tenant.Directory { return directory }
+	tenants := directory.Directory
 	v, err := vault.New(vault.Config{KEK: kek, Store: db})
 	if err != nil {
 		return nil, err
@@ -167,10 +177,10 @@ func New(c *config.Server, db *postgres.DB, kek *vault.KEK, callers *exchange.Cl
 	if err != nil {
 		return nil, fmt.Errorf("GOOGLE_AUTH_URL: %w", err)
 	}
-	upstream := google.New(google.Config{
+	upstreams := upstream.New(upstream.Config{Store: db, Vault: v, Tenants: tenants, CallbackPath: callbackPath, Google: google.Config{
 		ClientID: c.Google.ClientID, ClientSecret: c.Google.ClientSecret, Issuer: c.Google.Issuer, AuthURL: c.Google.AuthURL,
-		TokenURL: c.Google.TokenURL, JWKSURL: c.Google.JWKSURL, RevokeURL: c.Google.RevokeURL, RedirectURL: c.Issuer.Origin() + callbackPath,
-	})
+		TokenURL: c.Google.TokenURL, JWKSURL: c.Google.JWKSURL, RevokeURL: c.Google.RevokeURL,
+	}})
 	if len(c.TestHosts) > 0 || c.TestRoots != nil {
 		log.Warn("TEST ONLY: client metadata documents are admitted from loopback (CIMD_TEST_ALLOW_HOSTS, CIMD_TEST_CA_FILE); never set these where people sign in", "hosts", c.TestHosts)
 	}
@@ -184,7 +194,7 @@ func New(c *config.Server, db *postgres.DB, kek *vault.KEK, callers *exchange.Cl
 	sessions := &session.Sessions{Store: db}
 	trips := &signin.Handler{
 		Store: db, Vault: v, Tenants: tenants,
-		Google: func(context.Context, tenant.ID) (signin.Google, error) { return upstream, nil },
+		Google: func(ctx context.Context, t tenant.ID) (signin.Google, error) { return upstreams.For(ctx, t) },
 	}
 	authorization := &flow.Handler{
 		Clients: clients, Auth: auth, Store: db, Vault: v, SignIn: trips, Sessions: sessions, Now: time.Now, Proxies: c.Proxies,
@@ -210,7 +220,7 @@ func New(c *config.Server, db *postgres.DB, kek *vault.KEK, callers *exchange.Cl
 		signin:       trips, flow: authorization, account: person,
 		revoker: &connection.Revoker{
 			Queue: db, Vault: v, Log: log,
-			Google: func(context.Context, tenant.ID) (connection.Revokes, error) { return upstream, nil },
+			Google: func(ctx context.Context, t tenant.ID) (connection.Revokes, error) { return upstreams.For(ctx, t) },
 		},
 		provider: provider.New(provider.Config{Auth: auth, Clients: clients, Store: db, Keys: keys.For}),
 		exchange: &exchange.Handler{
@@ -218,26 +228,37 @@ func New(c *config.Server, db *postgres.DB, kek *vault.KEK, callers *exchange.Cl
 			Links: &connection.Invitations{Store: db, Tenants: tenants},
 			Credentials: &connection.Credentials{
 				Store: db, Vault: v, Endings: db, Log: log,
-				Google: func(context.Context, tenant.ID) (connection.Google, error) { return upstream, nil },
+				Google: func(ctx context.Context, t tenant.ID) (connection.Google, error) { return upstreams.For(ctx, t) },
 			},
 			Keys: func(ctx context.Context, t tenant.ID) (accesstoken.KeySource, error) {
 				return keys.For(ctx, t)
 			},
 		},
-		signals:     receiver(c.Google, db),
+		signals:     receiver(c.Google, upstreams, db),
 		revocations: &exchange.RevocationHandler{Clients: callers, Store: db, Now: time.Now},
 		db:          db, keys: keys,
 	}, nil
 }
 
+// Operator makes and changes tenants of a deployment with these settings.
+func Operator(c *config.Server, db *postgres.DB, v upstream.Sealer) *tenancy.Operator {
+	return &tenancy.Operator{Store: db, Deployment: deployment(c), Vault: v}
+}
+
+// Reload reads the tenants anew.
+func (s *Server) Reload(ctx context.Context) error { return s.tenants.Reload(ctx) }
+
+// Follow follows the changes of tenants until ctx ends.
+func (s *Server) Follow(ctx context.Context) { s.tenants.Run(ctx) }
+
 // receiver takes Google's security events, if the operator wants them.
-func receiver(c config.Google, db *postgres.DB) *signals.Handler {
+func receiver(c config.Google, upstreams *upstream.Clients, db *postgres.DB) *signals.Handler {
 	if !c.Signals {
 		return nil
 	}
 	return &signals.Handler{
 		Keys: &signals.Keys{Issuer: c.SignalsIssuer, JWKSURL: c.SignalsJWKSURL}, Issuer: c.SignalsIssuer,
-		Clients: func() []string { return []string{c.ClientID} }, Store: db, Now: time.Now,
+		Clients: upstreams.IDs, Store: db, Now: time.Now,
 	}
 }
 

@@ -61,6 +61,9 @@ type Server struct {
 	Logs     *Logs
 	Host     *DocumentHost // serves client ID metadata documents
 
+	Resource string // canonical identifier of the tenant's resource
+	Tenant   tenant.ID
+
 	settings config.Server
 	kek      *vault.KEK
 	app      *app.Server
@@ -97,7 +100,7 @@ func (l *Logs) String() string {
 func Start(t testing.TB, options ...func(*config.Server)) *Server {
 	t.Helper()
 	public, internal := listen(t), listen(t)
-	s := &Server{URL: "http://" + public.Addr().String(), Internal: "http://" + internal.Addr().String(), DSN: pgtest.Clone(t), Logs: &Logs{}}
+	s := &Server{URL: "http://" + public.Addr().String(), Internal: "http://" + internal.Addr().String(), DSN: pgtest.Clone(t), Logs: &Logs{}, Resource: Resource, Tenant: tenant.DefaultID}
 	s.Host = NewDocumentHost(t)
 	s.Google = fakegoogle.Start(t, fakegoogle.Config{Clients: []fakegoogle.Client{{ID: "google-id", Secret: "google-secret", RedirectURIs: []string{s.URL + "/google/callback"}}}})
 	dir := t.TempDir()
@@ -150,7 +153,8 @@ func (s *Server) Replica(t testing.TB) *Server {
 	public, internal := listen(t), listen(t)
 	r := *s
 	r.URL, r.Internal = "http://"+public.Addr().String(), "http://"+internal.Addr().String()
-	a, log := s.build(t, r.Internal), slog.New(slog.DiscardHandler)
+	r.app = s.build(t, r.Internal)
+	a, log := r.app, slog.New(slog.DiscardHandler)
 	serve(t, public, a.Public(log))
 	serve(t, internal, a.Internal(log))
 	return &r
@@ -176,6 +180,9 @@ func (s *Server) build(t testing.TB, internal string) *app.Server {
 	}
 	a, err := app.New(&s.settings, db, s.kek, callers, slog.New(slog.DiscardHandler))
 	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Reload(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	return a
@@ -274,7 +281,7 @@ func (s *Server) VisitAs(t testing.TB, clientID string) *Visit {
 	t.Helper()
 	v := &Visit{Client: clientID, Verifier: oauth2.GenerateVerifier()}
 	v.Query = url.Values{
-		"response_type": {"code"}, "client_id": {v.Client}, "redirect_uri": {Redirect}, "state": {"st-1"}, "resource": {Resource},
+		"response_type": {"code"}, "client_id": {v.Client}, "redirect_uri": {Redirect}, "state": {"st-1"}, "resource": {s.Resource},
 		"scope": {"gmail.read drive.read calendar.read accounts"}, "code_challenge": {oauth2.S256ChallengeFromVerifier(v.Verifier)}, "code_challenge_method": {"S256"},
 	}
 	return v

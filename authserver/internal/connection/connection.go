@@ -37,6 +37,7 @@ const MaxAlias = 40
 type Record struct {
 	Ref
 	GoogleSubject  string
+	HostedDomain   string // Google's hd claim at the last sign-in
 	SealedEmail    []byte
 	Alias          string // the person's name for the account; unique per person
 	IsDefault      bool
@@ -85,6 +86,7 @@ type Link struct {
 	GoogleScopes   oauth.Scopes
 	RefreshExpires time.Time // of SealedRefresh; zero: Google named no end
 	SealedEmail    []byte
+	HostedDomain   string // Google's hd claim
 }
 
 // Refreshed is the outcome of a refresh, published only if the version is

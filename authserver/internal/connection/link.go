@@ -10,19 +10,19 @@ import (
 )
 
 // NewLink seals what a completed sign-in at Google gave for the connection.
-func NewLink(ctx context.Context, v Sealer, ref Ref, upstream string, tokens *google.Tokens, email string) (*Link, error) {
+func NewLink(ctx context.Context, v Sealer, ref Ref, upstream string, tokens *google.Tokens, who *google.Identity) (*Link, error) {
 	var failed error
 	seal := func(p vault.Purpose, value string) []byte {
 		sealed, err := v.Seal(ctx, binding(ref, p), []byte(value))
 		failed = errors.Join(failed, err)
 		return sealed
 	}
-	l := &Link{Ref: ref, UpstreamClient: upstream, AccessExpires: tokens.Expires, GoogleScopes: tokens.Scopes}
+	l := &Link{Ref: ref, UpstreamClient: upstream, AccessExpires: tokens.Expires, GoogleScopes: tokens.Scopes, HostedDomain: who.HostedDomain}
 	if !tokens.Refresh.Empty() {
 		l.SealedRefresh, l.RefreshID = seal(vault.RefreshToken, tokens.Refresh.Reveal()), IdentifyRefresh(tokens.Refresh)
 		l.RefreshExpires = tokens.RefreshExpires
 	}
-	l.SealedAccess, l.SealedEmail = seal(vault.AccessToken, tokens.Access.Reveal()), seal(vault.Email, email)
+	l.SealedAccess, l.SealedEmail = seal(vault.AccessToken, tokens.Access.Reveal()), seal(vault.Email, who.Email)
 	if failed != nil {
 		return nil, fmt.Errorf("sealing credential: %w", failed)
 	}

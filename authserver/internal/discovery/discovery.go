@@ -67,7 +67,7 @@ func algorithms() []string {
 }
 
 // Inserted serves the path-inserted forms (RFC 8414 §3.1): the path after the
-// well-known name is the issuer's.
+// well-known name is the issuer's, which at a tenant's own host has none.
 func (h *Handler) Inserted(name string) http.HandlerFunc {
 	prefix := "/.well-known/" + name
 	return func(w http.ResponseWriter, r *http.Request) {
@@ -76,7 +76,7 @@ func (h *Handler) Inserted(name string) http.HandlerFunc {
 			http.NotFound(w, r)
 			return
 		}
-		t, rest, ok := h.Tenants().ByPath(path + "/")
+		t, rest, ok := h.Tenants().Resolve(r.Host, path+"/")
 		if !ok || rest != "/" || t.Issuer.Path() != path {
 			notFound(w)
 			return
@@ -85,8 +85,9 @@ func (h *Handler) Inserted(name string) http.HandlerFunc {
 	}
 }
 
-// Appended serves the OpenID form with the well-known name after the issuer's
-// path; the router has found the tenant.
+// Appended serves the forms with the well-known name after the issuer's path, as
+// OpenID has it and as some clients look for the other one; the router has found
+// the tenant.
 func (h *Handler) Appended(w http.ResponseWriter, r *http.Request) {
 	h.document(w, r, tenant.FromContext(r.Context()))
 }

@@ -143,6 +143,10 @@ func (h *Handler) exchange(w http.ResponseWriter, r *http.Request) (*exchange.Re
 	if err != nil {
 		return nil, err
 	}
+	allowed, err := admit(ctx, t, who, req.Scopes)
+	if err != nil {
+		return nil, err
+	}
 	// RFC 8693 §2.1, DESIGN §1.1: what the token does not carry is not handed out.
 	for _, s := range req.Scopes.Slice() {
 		if !scope.AllowsGoogle(who.Scopes, s) {
@@ -178,11 +182,39 @@ func (h *Handler) exchange(w http.ResponseWriter, r *http.Request) (*exchange.Re
 	}
 	httpx.Annotate(ctx, slog.String("tenant", t.ID.String()), slog.String("subject", who.Subject), slog.String("client", who.ClientID),
 		slog.String("tool", req.Tool), slog.String("connection", record.Connection.String()))
-	out, err := h.answer(ctx, req, who.Scopes, record)
+	if !t.AdmitsDomain(ctx, record.HostedDomain, who.ClientID) {
+		return nil, blocked("This Google account is not one of the organisation's.")
+	}
+	out, err := h.answer(ctx, req, allowed, record)
 	if err != nil {
 		return nil, h.withLink(ctx, err, connection.Invitation{Ref: record.Ref, ClientID: who.ClientID, Scopes: req.Scopes})
 	}
 	return out, nil
+}
+
+// admit asks the tenant, by the same rules as at a sign-in (PEERS A13): whether
+// it takes part at all, and which of the token's scopes it still allows.
+func admit(ctx context.Context, t *tenant.Tenant, who *accesstoken.Principal, google oauth.Scopes) (oauth.Scopes, error) {
+	if t.Status == tenant.Suspended {
+		return oauth.Scopes{}, blocked("Access here is suspended. Nothing has been deleted.")
+	}
+	if err := t.Serves(); err != nil {
+		return oauth.Scopes{}, unavailable(err)
+	}
+	allowed := t.Permitted(ctx, who.Scopes, who.ClientID)
+	for _, s := range google.Slice() {
+		if scope.AllowsGoogle(who.Scopes, s) && !scope.AllowsGoogle(allowed, s) {
+			return oauth.Scopes{}, blocked("The organisation does not allow this any more.")
+		}
+	}
+	return allowed, nil
+}
+
+// blocked is the organisation's no: signing in again does not help.
+func blocked(description string) *exchange.Error {
+	e := fail(oauth.InteractionRequired, description)
+	e.Reason = exchange.AdminPolicyBlocked
+	return e
 }
 
 // subject verifies the presented access token: of the tenant it names, for one

@@ -72,7 +72,7 @@ func (h *Handler) Push(w http.ResponseWriter, r *http.Request) error {
 	if len(a.State) > maxStateBytes {
 		return oauth.NewError(oauth.InvalidRequest, "state is longer than 2048 bytes.")
 	}
-	if err := a.fill(c, t, f); err != nil {
+	if err := a.fill(ctx, c, t, f); err != nil {
 		return err
 	}
 	plain, err := json.Marshal(a)

@@ -79,7 +79,7 @@ func parse(ctx context.Context, clients Clients, t *tenant.Tenant, q url.Values,
 		a.State = "" // not echoed: it is the fault
 		return nil, nil, a.early(t, c, oauth.NewError(oauth.InvalidRequest, "state must be given once and be at most 2048 bytes long."))
 	}
-	if err := a.fill(c, t, q); err != nil {
+	if err := a.fill(ctx, c, t, q); err != nil {
 		return nil, nil, a.early(t, c, err)
 	}
 	return a, c, nil
@@ -145,7 +145,7 @@ func redirectOf(c *client.Client, given []string) (string, bool) {
 }
 
 // fill checks everything that is answered by an error redirect.
-func (a *authorization) fill(c *client.Client, t *tenant.Tenant, q url.Values) *oauth.Error {
+func (a *authorization) fill(ctx context.Context, c *client.Client, t *tenant.Tenant, q url.Values) *oauth.Error {
 	for _, name := range singleValued {
 		if len(q[name]) > 1 { // OAuth 2.1 §3.1
 			return oauth.NewError(oauth.InvalidRequest, "A parameter is given more than once: "+name+".")
@@ -177,7 +177,7 @@ func (a *authorization) fill(c *client.Client, t *tenant.Tenant, q url.Values) *
 	if err := a.fillResource(t, q["resource"]); err != nil {
 		return err
 	}
-	if err := a.fillScopes(c, t, q.Get("scope")); err != nil {
+	if err := a.fillScopes(ctx, c, t, q.Get("scope")); err != nil {
 		return err
 	}
 	if hint := q.Get("login_hint"); len(hint) <= maxHintBytes && consent.Clean(hint, maxHintBytes) == hint {
@@ -244,8 +244,9 @@ func (a *authorization) fillResource(t *tenant.Tenant, requested []string) *oaut
 // fillScopes drops scopes that this server does not know or the tenant's consent
 // profile has not: clients ask for openid, claudeai and other servers' scopes
 // (PROTOCOL 3.6 no. 13). What is really granted is in the token response
-// (RFC 6749 §3.3).
-func (a *authorization) fillScopes(c *client.Client, t *tenant.Tenant, requested string) *oauth.Error {
+// (RFC 6749 §3.3). Those that the tenant does not allow are dropped as well;
+// where that leaves none, the client is told.
+func (a *authorization) fillScopes(ctx context.Context, c *client.Client, t *tenant.Tenant, requested string) *oauth.Error {
 	asked, err := oauth.ParseScopes(requested)
 	if err != nil {
 		return oauth.NewError(oauth.InvalidScope, "scope is malformed or too long.")
@@ -257,6 +258,9 @@ func (a *authorization) fillScopes(c *client.Client, t *tenant.Tenant, requested
 		if known = t.DefaultScopes; known.Empty() {
 			return oauth.NewError(oauth.InvalidScope, "None of the scopes is known here.")
 		}
+	}
+	if known = t.Permitted(ctx, known, c.ID); known.Empty() {
+		return oauth.NewError(oauth.InvalidScope, "The organisation allows none of these scopes.")
 	}
 	a.Scopes = known.Slice()
 	return nil

@@ -58,13 +58,7 @@ type Client struct {
 // (DESIGN §7).
 func New(c Config) *Client {
 	if c.HTTP == nil {
-		t := http.DefaultTransport.(*http.Transport).Clone()
-		t.MaxIdleConnsPerHost = 32
-		c.HTTP = &http.Client{
-			Timeout: Timeout, Transport: boundedBody{t},
-			// A machine endpoint that redirects is not the one that was configured.
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		}
+		c.HTTP = NewHTTP()
 	}
 	if c.Now == nil {
 		c.Now = time.Now
@@ -78,6 +72,18 @@ func New(c Config) *Client {
 			Endpoint: oauth2.Endpoint{AuthURL: c.AuthURL, TokenURL: c.TokenURL, AuthStyle: oauth2.AuthStyleInParams},
 		},
 		verifier: provider.VerifierContext(keys, &oidc.Config{ClientID: c.ClientID, SupportedSigningAlgs: []string{oidc.RS256}, Now: c.Now}),
+	}
+}
+
+// NewHTTP returns the HTTP client for Google's machine endpoints; several clients
+// may share one.
+func NewHTTP() *http.Client {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.MaxIdleConnsPerHost = 32
+	return &http.Client{
+		Timeout: Timeout, Transport: boundedBody{t},
+		// A machine endpoint that redirects is not the one that was configured.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
 

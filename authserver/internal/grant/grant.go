@@ -65,6 +65,8 @@ type Rotation struct {
 	ClientID    string
 	Resource    oauth.Resource // zero when the request has none
 	Scopes      oauth.Scopes   // asked for; must be granted ones (RFC 6749 §6)
+	Limited     bool           // whether the tenant's policy limits scopes,
+	Limit       oauth.Scopes   // and to which: one of the granted ones at least
 	Grace       time.Duration
 	Replays     int
 	RefreshIdle time.Duration
@@ -89,4 +91,5 @@ var (
 	ErrReused        = errors.New("refresh token reused")                          // invalid_grant; family revoked
 	ErrWrongResource = errors.New("resource was not granted")                      // invalid_target, nothing burnt
 	ErrWrongScope    = errors.New("scope was not granted")                         // invalid_scope, nothing burnt
+	ErrForbidden     = errors.New("no granted scope is allowed by the tenant")     // invalid_scope, nothing burnt
 )

@@ -148,9 +148,9 @@ func linkCredential(l connection.Link) []statement {
 				lease_owner = NULL, lease_until = NULL, refreshed_at = now(), updated_at = now(), linked_at = now()`,
 			t, l.Connection, l.UpstreamClient, l.SealedRefresh, l.SealedAccess, l.AccessExpires, l.GoogleScopes.Slice(),
 			l.RefreshID.Hash, l.RefreshID.Prefix, orNull(l.RefreshExpires)),
-		stmt(`UPDATE connections c SET email = $4, status = 'linked', is_default = c.is_default OR NOT EXISTS (
+		stmt(`UPDATE connections c SET email = $4, hosted_domain = $5, status = 'linked', is_default = c.is_default OR NOT EXISTS (
 				SELECT FROM connections d WHERE d.tenant_id = $1 AND d.subject_id = $2 AND d.is_default)
-			WHERE c.tenant_id = $1 AND c.subject_id = $2 AND c.id = $3`, t, l.Subject, l.Connection, l.SealedEmail),
+			WHERE c.tenant_id = $1 AND c.subject_id = $2 AND c.id = $3`, t, l.Subject, l.Connection, l.SealedEmail, l.HostedDomain),
 		stmt(`DELETE FROM google_revocations WHERE tenant_id = $1 AND connection_id = $2 AND upstream_client = $3`, t, l.Connection, l.UpstreamClient),
 	}
 }

@@ -132,10 +132,11 @@ func (db *DB) RotateRefresh(ctx context.Context, r grant.Rotation) (*grant.Grant
 		    replays = CASE WHEN generation = $3 THEN 0 ELSE replays + 1 END,
 		    idle_expires_at = now() + $8::interval
 		WHERE tenant_id = $1 AND id = $2 AND client_id = $4 AND ($5 = '' OR resource = $5) AND scopes @> $9
+		  AND (NOT $10 OR scopes && $11)
 		  AND (generation = $3 OR (generation = $3 + 1 AND rotated_at > now() - $6::interval AND replays < $7))
 		  AND offline AND revoked_at IS NULL AND idle_expires_at > now() AND expires_at > now()
 		RETURNING `+grantColumns,
-		r.Tenant.UUID(), r.ID, r.Generation, r.ClientID, r.Resource.String(), r.Grace, r.Replays, r.RefreshIdle, r.Scopes.Slice()))
+		r.Tenant.UUID(), r.ID, r.Generation, r.ClientID, r.Resource.String(), r.Grace, r.Replays, r.RefreshIdle, r.Scopes.Slice(), r.Limited, r.Limit.Slice()))
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, db.whyNotRotated(ctx, r)
 	}
@@ -148,11 +149,11 @@ func (db *DB) RotateRefresh(ctx context.Context, r grant.Rotation) (*grant.Grant
 func (db *DB) whyNotRotated(ctx context.Context, r grant.Rotation) error {
 	var client, resource string
 	var generation int32
-	var offline, revoked, expired, scopes bool
+	var offline, revoked, expired, scopes, allowed bool
 	err := db.row(ctx, r.Tenant, stmt(`SELECT client_id, resource, generation, offline, revoked_at IS NOT NULL,
-			idle_expires_at <= now() OR expires_at <= now(), scopes @> $3
-		FROM grants WHERE tenant_id = $1 AND id = $2`, r.Tenant.UUID(), r.ID, r.Scopes.Slice()),
-		&client, &resource, &generation, &offline, &revoked, &expired, &scopes)
+			idle_expires_at <= now() OR expires_at <= now(), scopes @> $3, NOT $4 OR scopes && $5
+		FROM grants WHERE tenant_id = $1 AND id = $2`, r.Tenant.UUID(), r.ID, r.Scopes.Slice(), r.Limited, r.Limit.Slice()),
+		&client, &resource, &generation, &offline, &revoked, &expired, &scopes, &allowed)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return grant.ErrNotFound
@@ -168,6 +169,8 @@ func (db *DB) whyNotRotated(ctx context.Context, r grant.Rotation) error {
 		return grant.ErrWrongResource
 	case !scopes:
 		return grant.ErrWrongScope
+	case !allowed:
+		return grant.ErrForbidden
 	case generation < r.Generation:
 		return grant.ErrNotFound // a generation not issued yet: the database was restored from an older state
 	}

@@ -31,6 +31,9 @@ func (w *work) admitMachine(ctx context.Context, proof *clientauth.Proof) error 
 	if w.request.unknown || !allowed.ContainsAll(w.scopes) || w.scopes.Empty() {
 		return oauth.NewError(oauth.InvalidScope, "This client is not registered for the requested scopes.")
 	}
+	if w.scopes = w.tenant.Permitted(ctx, w.scopes, c.ID); w.scopes.Empty() {
+		return oauth.NewError(oauth.InvalidScope, "The organisation allows none of these scopes.")
+	}
 	w.machine = &machine{resource: w.request.resource}
 	if w.machine.resource.IsZero() {
 		if w.machine.resource, err = w.tenant.Resource(""); err != nil {

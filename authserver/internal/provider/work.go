@@ -76,6 +76,10 @@ func (w *work) claim(ctx context.Context) (*fosite.Request, error) {
 	if !w.request.scopes.Empty() {
 		w.scopes = w.request.scopes
 	}
+	// What the tenant's policy has forbidden since is in no new token.
+	if w.scopes = w.tenant.Permitted(ctx, w.scopes, w.client.ID); w.scopes.Empty() {
+		return nil, refused(grant.ErrForbidden)
+	}
 	form := url.Values{"code_challenge": {challengeOf(w.request.verifier)}, "code_challenge_method": {oauth.MethodS256}}
 	if w.request.redirectURI != "" {
 		form.Set("redirect_uri", w.request.redirectURI)
@@ -107,8 +111,12 @@ func (w *work) ask(ctx context.Context) (*grant.Grant, error) {
 	if err != nil {
 		return nil, err
 	}
+	limit, limited := w.tenant.ScopeLimit()
+	if limited && !q.scopes.Empty() && q.scopes.Intersect(limit).Empty() {
+		return nil, grant.ErrForbidden
+	}
 	return w.store.RotateRefresh(ctx, grant.Rotation{
-		Tenant: w.tenant.ID, ID: id, Generation: generation, ClientID: w.client.ID, Resource: q.resource, Scopes: q.scopes,
+		Tenant: w.tenant.ID, ID: id, Generation: generation, ClientID: w.client.ID, Resource: q.resource, Scopes: q.scopes, Limited: limited, Limit: limit,
 		Grace: life.RefreshGrace, Replays: life.RefreshReplays, RefreshIdle: life.RefreshIdle,
 		Assertion: w.assertion,
 	})
@@ -131,6 +139,8 @@ func refused(err error) *oauth.Error {
 		return oauth.NewError(oauth.InvalidTarget, "This grant is for another resource.").WithCause(err)
 	case errors.Is(err, grant.ErrWrongScope):
 		return oauth.NewError(oauth.InvalidScope, "A refresh cannot widen the granted scopes.").WithCause(err)
+	case errors.Is(err, grant.ErrForbidden):
+		return oauth.NewError(oauth.InvalidScope, "The organisation allows none of the granted scopes any more.").WithCause(err)
 	case errors.Is(err, grant.ErrExpired), errors.Is(err, grant.ErrRevoked), errors.Is(err, grant.ErrReused), errors.Is(err, grant.ErrRedeemed),
 		errors.Is(err, grant.ErrNotFound), errors.Is(err, grant.ErrMismatch), errors.Is(err, grant.ErrForged):
 		return oauth.NewError(oauth.InvalidGrant, "The code or refresh token is invalid, expired, revoked or was issued to another client or redirect URI.").WithCause(err)

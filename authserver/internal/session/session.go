@@ -16,8 +16,8 @@ import (
 	"latchkey/pkg/secret"
 )
 
-// MaxPerSubject is how many sessions a person may have at once: beginning one
-// more ends the oldest.
+// MaxPerSubject is how many sessions a person may have at once, if the tenant
+// does not allow fewer: beginning one more ends the oldest.
 const MaxPerSubject = 20
 
 // ErrNone says that nobody is signed in in this browser.
@@ -97,6 +97,9 @@ func (s *Sessions) Current(r *http.Request, t *tenant.Tenant) (*Session, error) 
 func (s *Sessions) Begin(w http.ResponseWriter, r *http.Request, t *tenant.Tenant, subject uuid.UUID) error {
 	value := secret.Random()
 	n := New{SecretHash: sha256.Sum256([]byte(value)), ID: uuid.Must(uuid.NewV7()), Subject: subject, Browser: describe(r.UserAgent()), Most: MaxPerSubject}
+	if most := t.Policy.SessionsMax; most > 0 {
+		n.Most = min(most, MaxPerSubject)
+	}
 	if before := web.Cookie(r, t.Issuer, cookieName(t)); secret.IsRandom(before) {
 		n.Ends = sha256.Sum256([]byte(before))
 	}

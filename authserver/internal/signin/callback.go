@@ -34,8 +34,8 @@ func (o *Outcome) Decode(into any) error {
 	return nil
 }
 
-// Callback serves GET /google/callback, the one redirect URI at Google for all
-// tenants. State, cookie and flow row must agree, or Google's code is not
+// Callback serves GET /google/callback, one redirect URI at Google for all
+// tenants of a host. State, cookie and flow row must agree, or Google's code is not
 // exchanged: it may belong to another person's browser (PEERS A8).
 func (h *Handler) Callback(w http.ResponseWriter, r *http.Request) error {
 	if len(r.URL.RawQuery) > maxQueryBytes {
@@ -51,9 +51,13 @@ func (h *Handler) Callback(w http.ResponseWriter, r *http.Request) error {
 	if !ok {
 		return wrongBrowser(errors.New("state is malformed"))
 	}
-	t, ok := h.Tenants().ByID(id)
-	if !ok {
-		return wrongBrowser(errors.New("state names no tenant"))
+	directory := h.Tenants()
+	t, ok := directory.ByID(id)
+	if !ok || !directory.Here(t, r.Host) {
+		return wrongBrowser(errors.New("state names no tenant of this host"))
+	}
+	if err := t.Serves(); err != nil {
+		return err
 	}
 	r = r.WithContext(tenant.WithTenant(r.Context(), t))
 	browser := web.Cookie(r, t.Issuer, cookieOf(stateHash))
@@ -118,6 +122,9 @@ func (h *Handler) outcome(ctx context.Context, t *tenant.Tenant, q url.Values, b
 	who, err := upstream.Verify(ctx, tokens.ID, derive(browser, "nonce"))
 	if err != nil {
 		return &Outcome{Failure: failed(err)}, nil
+	}
+	if !t.AdmitsDomain(ctx, who.HostedDomain, "") {
+		return &Outcome{Failure: oauth.NewError(oauth.AccessDenied, "This Google account is not one of the organisation's. Sign in with the account of your work or school.")}, nil
 	}
 	return &Outcome{Upstream: upstream.ID(), Tokens: tokens, Who: who}, nil
 }

@@ -2,8 +2,6 @@ package tenant
 
 import (
 	"errors"
-	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -48,6 +46,7 @@ func (i ID) String() string { return i.id.String() }
 type Resource struct {
 	Canonical oauth.Resource
 	Aliases   []string // other spellings that clients send (PROTOCOL 3.6 no. 2); exact strings
+	Product   string   // the only product served there; "": all
 }
 
 // Lifetimes are a tenant's token lifetimes.
@@ -71,8 +70,8 @@ func DefaultLifetimes() Lifetimes {
 		Code: time.Minute, AccessToken: 10 * time.Minute,
 		RefreshIdle: 30 * 24 * time.Hour, RefreshAbsolute: 180 * 24 * time.Hour,
 		RefreshGrace: time.Minute, RefreshReplays: 16,
-		ClientUnused: 7 * 24 * time.Hour, ClientUsed: 90 * 24 * time.Hour,
 		SessionIdle: time.Hour, SessionAbsolute: 24 * time.Hour,
+		ClientUnused: 7 * 24 * time.Hour, ClientUsed: 90 * 24 * time.Hour,
 	}
 }
 
@@ -99,11 +98,34 @@ func (a Admission) Enabled() bool {
 	return a.Mode == AdmitListed || a.Mode == AdmitReportOnly || a.Mode == AdmitOpen
 }
 
+// Status of a tenant. The zero status is that of one whose settings could not be
+// read: nobody knows what it allows, so everything is doubt.
+type Status string
+
+const (
+	Active    Status = "active"
+	Suspended Status = "suspended"
+)
+
+// Upstream says with which OAuth client people of a tenant sign in at Google: its
+// own or the deployment's, and never one in place of the other.
+type Upstream struct {
+	Own        bool
+	ClientID   string // "" when the tenant has said its own and has none yet
+	Generation int64  // of its own; grows with each new id or secret
+	Testing    bool   // the consent screen at Google is in testing: refresh tokens end after seven days
+}
+
 // Tenant is one customer of the deployment. It is immutable once in a
 // Directory.
 type Tenant struct {
 	ID            ID
 	Slug          string
+	Name          string // for people
+	Status        Status
+	Host          string // of its own; "": below the deployment's issuer
+	Upstream      Upstream
+	Policy        Policy
 	Issuer        oauth.IssuerURL
 	Resources     []Resource
 	DefaultScopes oauth.Scopes // granted when a client names none (RFC 6749 §3.3); within Profile
@@ -112,6 +134,19 @@ type Tenant struct {
 	Documents     Admission
 
 	AccessTokenAlg string // signs access tokens: ES256, EdDSA or RS256; default ES256
+}
+
+// Serves returns nil when the tenant takes part, else why not. A suspended one
+// refuses with words that make no client throw its tokens away: they work again
+// when the suspension ends.
+func (t *Tenant) Serves() error {
+	switch t.Status {
+	case Active:
+		return nil
+	case Suspended:
+		return oauth.NewError(oauth.AccessDenied, "Access here is suspended. Ask your administrator; nothing has been deleted.")
+	}
+	return oauth.Unavailable(errors.New("the tenant's settings could not be read"))
 }
 
 // ErrUnknownResource says that a resource parameter names nothing of this
@@ -163,57 +198,4 @@ func DefaultAliases(r oauth.Resource, onlyOnHost bool) []string {
 		aliases = append(aliases, r.Origin(), r.Origin()+"/")
 	}
 	return aliases
-}
-
-// Directory finds tenants. It is immutable; the owner replaces the whole.
-type Directory struct {
-	byID   map[ID]*Tenant
-	bySlug map[string]*Tenant
-}
-
-// NewDirectory checks that ids, slugs and issuers are unique, that default
-// scopes are within the consent profile and that there is a default tenant.
-func NewDirectory(tenants ...*Tenant) (*Directory, error) {
-	d := &Directory{byID: map[ID]*Tenant{}, bySlug: map[string]*Tenant{}}
-	issuers := map[string]bool{}
-	for _, t := range tenants {
-		if t.ID.IsZero() || t.Issuer.IsZero() || d.byID[t.ID] != nil || d.bySlug[t.Slug] != nil || issuers[t.Issuer.String()] {
-			return nil, fmt.Errorf("tenant %q: id, slug and issuer must be set and unique", t.Slug)
-		}
-		if !t.Profile.Allowed().ContainsAll(t.DefaultScopes) {
-			return nil, fmt.Errorf("tenant %q: its consent profile has not all of its default scopes", t.Slug)
-		}
-		d.byID[t.ID], d.bySlug[t.Slug], issuers[t.Issuer.String()] = t, t, true
-	}
-	if d.byID[DefaultID] == nil {
-		return nil, errors.New("the directory has no default tenant")
-	}
-	return d, nil
-}
-
-// ByID returns the tenant with an id.
-func (d *Directory) ByID(id ID) (*Tenant, bool) {
-	t, ok := d.byID[id]
-	return t, ok
-}
-
-// All returns every tenant, in no order; the slice is the caller's.
-func (d *Directory) All() []*Tenant { return slices.Collect(maps.Values(d.byID)) }
-
-// Default returns the default tenant.
-func (d *Directory) Default() *Tenant { return d.byID[DefaultID] }
-
-// ByPath resolves a request path (DESIGN §3): /t/<slug>/rest is that tenant's
-// /rest, anything else the default tenant's.
-func (d *Directory) ByPath(path string) (t *Tenant, rest string, ok bool) {
-	after, scoped := strings.CutPrefix(path, "/t/")
-	if !scoped {
-		return d.Default(), path, true
-	}
-	slug, rest, _ := strings.Cut(after, "/")
-	t, ok = d.bySlug[slug]
-	if !ok || t.ID == DefaultID {
-		return nil, "", false
-	}
-	return t, "/" + rest, true
 }

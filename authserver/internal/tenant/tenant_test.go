@@ -32,8 +32,8 @@ func make2(t *testing.T) (*tenant.Directory, *tenant.Tenant) {
 	return d, first
 }
 
-// TestByPath: DESIGN §3: a path belongs to exactly one tenant; the default one is not reachable under a slug.
-func TestByPath(t *testing.T) {
+// TestResolve: DESIGN §3: a path belongs to exactly one tenant; the default one is not reachable under a slug.
+func TestResolve(t *testing.T) {
 	t.Parallel()
 	d, _ := make2(t)
 	for path, want := range map[string][2]string{
@@ -41,7 +41,7 @@ func TestByPath(t *testing.T) {
 		"/t/acme/": {"acme", "/"}, "/tx/acme": {"default", "/tx/acme"}, "/t/acme/t/acme/token": {"acme", "/t/acme/token"},
 		"/t/nobody/token": {}, "/t/default/token": {}, "/t//token": {}, "/t/ACME/token": {}, "/t/acme%2f/token": {},
 	} {
-		found, rest, ok := d.ByPath(path)
+		found, rest, ok := d.Resolve("auth.example.com", path)
 		if !ok {
 			if want[0] != "" {
 				t.Errorf("%s: nobody's", path)

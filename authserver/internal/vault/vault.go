@@ -26,6 +26,7 @@ const (
 	Email                Purpose = "email"
 	SigningKey           Purpose = "signing_key"
 	AuthorizationRequest Purpose = "authorization_request"
+	UpstreamSecret       Purpose = "upstream_client_secret"
 )
 
 // Binding is the place of a sealed value. What was sealed for one place opens

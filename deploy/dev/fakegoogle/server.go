@@ -91,6 +91,13 @@ func New(c Config) (*Server, error) {
 	return s, nil
 }
 
+// AddClient registers another OAuth client, or another form of one.
+func (s *Server) AddClient(c Client) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.clients[c.ID] = c
+}
+
 const maxBody = 8 << 20
 
 // ServeHTTP counts the request, applies a fault if one is switched on for its
