@@ -56,7 +56,8 @@ GRANT INSERT, DELETE, UPDATE (name, status, policy, upstream, generation, update
 GRANT SELECT, INSERT, UPDATE, DELETE ON tenant_hosts, resources TO latchkey_jobs;
 GRANT SELECT (tenant_id, generation, client_id, publishing, state, created_at, retired_at), INSERT,
   UPDATE (secret, state, retired_at), DELETE ON upstream_clients TO latchkey_jobs;
--- Erasure of a tenant: which rows are whose, and their end.
+-- Erasure of a tenant: which rows are whose, and their end. What only an erasure
+-- deletes is deleted of a suspended tenant and of no other: the database sees to it.
 GRANT SELECT (tenant_id) ON subjects, connections, credentials, consents, data_keys, signing_keys TO latchkey_jobs;
 GRANT DELETE ON subjects, connections, credentials, consents, data_keys, signing_keys TO latchkey_jobs;
 
@@ -75,6 +76,19 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 
+-- +goose StatementBegin
+DO $$
+DECLARE t text;
+BEGIN
+  FOREACH t IN ARRAY ARRAY['subjects', 'connections', 'credentials', 'consents', 'data_keys', 'signing_keys'] LOOP
+    EXECUTE format($p$CREATE POLICY erase ON %1$I AS RESTRICTIVE FOR DELETE TO latchkey_jobs
+      USING (EXISTS (SELECT FROM tenants s WHERE s.id = %1$I.tenant_id AND s.status = 'suspended'))$p$, t);
+  END LOOP;
+END $$;
+-- +goose StatementEnd
+CREATE POLICY erase ON tenants AS RESTRICTIVE FOR DELETE TO latchkey_jobs
+  USING (status = 'suspended' AND id <> '00000000-0000-7000-8000-000000000001');
+
 -- Servers keep the tenants in memory; whoever changes one, by whatever means, tells them.
 -- +goose StatementBegin
 CREATE FUNCTION tell_tenants_changed() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -89,6 +103,13 @@ CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE ON resources FOR EACH ST
 CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE ON upstream_clients FOR EACH STATEMENT EXECUTE FUNCTION tell_tenants_changed();
 
 -- +goose Down
+DROP POLICY erase ON tenants;
+DROP POLICY erase ON subjects;
+DROP POLICY erase ON connections;
+DROP POLICY erase ON credentials;
+DROP POLICY erase ON consents;
+DROP POLICY erase ON data_keys;
+DROP POLICY erase ON signing_keys;
 REVOKE DELETE ON subjects, connections, credentials, consents, data_keys, signing_keys FROM latchkey_jobs;
 REVOKE SELECT (tenant_id) ON consents, data_keys, signing_keys FROM latchkey_jobs;
 REVOKE INSERT, DELETE, UPDATE (name, status, policy, upstream, generation, updated_at) ON tenants FROM latchkey_jobs;

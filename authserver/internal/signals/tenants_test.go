@@ -201,10 +201,16 @@ func TestJobsRole(t *testing.T) {
 	for _, sql := range []string{
 		`SELECT refresh_token FROM credentials`, `SELECT access_token FROM credentials`, `SELECT email FROM connections`, `UPDATE credentials SET upstream_client = 'x'`,
 		`UPDATE credentials SET connection_id = gen_random_uuid()`, `UPDATE credentials SET google_scopes = '{}'`, `UPDATE connections SET google_sub = 'x'`, `UPDATE subjects SET google_sub = 'x'`,
-		`DELETE FROM credentials`, `INSERT INTO grants DEFAULT VALUES`, `UPDATE credentials SET access_token = refresh_token`,
+		`INSERT INTO grants DEFAULT VALUES`, `UPDATE credentials SET access_token = refresh_token`,
 	} {
 		if _, err := conn.Exec(t.Context(), sql); err == nil || !strings.Contains(err.Error(), "permission denied") {
 			t.Errorf("%s: %v", sql, err)
+		}
+	}
+	person(t, r.DB(t), tenant.DefaultID, aliceSub, "google-id", secret.Text{})
+	for _, table := range []string{"credentials", "connections", "subjects", "data_keys", "signing_keys", "tenants"} { // an erasure's work, of a suspended tenant only
+		if tag, err := conn.Exec(t.Context(), `DELETE FROM `+table); err != nil || tag.RowsAffected() != 0 {
+			t.Errorf("%s of a tenant that is not suspended: %d rows deleted, %v", table, tag.RowsAffected(), err)
 		}
 	}
 	if _, err := r.as(t, "latchkey_runtime", tenant.DefaultID).Exec(t.Context(), `SELECT FROM google_signals`); err == nil {
