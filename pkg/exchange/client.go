@@ -115,6 +115,30 @@ func (c *Client) Exchange(ctx context.Context, r Request) (*Response, error) {
 	return nil, e
 }
 
+// get asks another endpoint of the internal listener, with an assertion for it as
+// bearer token. etag is that of the answer known, "" for none.
+func (c *Client) get(ctx context.Context, path, query, etag string) (*http.Response, error) {
+	endpoint, ok := strings.CutSuffix(c.endpoint, Path)
+	if !ok {
+		return nil, errors.New("the exchange's URL does not end in " + Path)
+	}
+	endpoint += path
+	assertion, err := c.assertion(endpoint)
+	if err != nil {
+		return nil, fmt.Errorf("signing client assertion: %w", err)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, endpoint+query, nil)
+	if err != nil {
+		return nil, fmt.Errorf("building request: %w", err)
+	}
+	req.Header.Set("Authorization", "Bearer "+assertion)
+	req.Header.Set("Accept", "application/json")
+	if etag != "" {
+		req.Header.Set("If-None-Match", etag)
+	}
+	return c.http.Do(req)
+}
+
 func unavailable(cause error) *Error {
 	var urlErr *url.Error
 	if errors.As(cause, &urlErr) { // keep the log line short: without the URL

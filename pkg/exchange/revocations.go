@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -34,23 +33,8 @@ type Revocations struct {
 // Revocations asks for the grants revoked since a time. Every error is doubt:
 // the feed says nothing then.
 func (c *Client) Revocations(ctx context.Context, since time.Time) (*Revocations, error) {
-	endpoint, ok := strings.CutSuffix(c.endpoint, Path)
-	if !ok {
-		return nil, errors.New("the exchange's URL does not end in " + Path)
-	}
-	endpoint += RevocationsPath
-	assertion, err := c.assertion(endpoint)
-	if err != nil {
-		return nil, fmt.Errorf("signing client assertion: %w", err)
-	}
 	query := url.Values{"since": {strconv.FormatInt(since.UnixMilli(), 10)}}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, endpoint+"?"+query.Encode(), nil)
-	if err != nil {
-		return nil, fmt.Errorf("building request: %w", err)
-	}
-	req.Header.Set("Authorization", "Bearer "+assertion)
-	req.Header.Set("Accept", "application/json")
-	resp, err := c.http.Do(req)
+	resp, err := c.get(ctx, RevocationsPath, "?"+query.Encode(), "")
 	if err != nil {
 		return nil, fmt.Errorf("asking for revocations: %w", err)
 	}

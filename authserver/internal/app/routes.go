@@ -10,6 +10,7 @@ import (
 	"latchkey/authserver/internal/web"
 	wire "latchkey/pkg/exchange"
 	"latchkey/pkg/httpx"
+	"latchkey/pkg/oauth"
 )
 
 // Public is the route table of the public listener. Machine endpoints have
@@ -78,7 +79,19 @@ func (s *Server) Internal(log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle(wire.Path, s.exchange)
 	mux.Handle(wire.RevocationsPath, s.revocations)
+	mux.Handle(wire.ResourcesPath, s.resources)
+	mux.Handle(wire.KeysPath+"{tenant}", web.OAuthJSON(web.Methods(s.keysOf, http.MethodGet)))
 	return httpx.Observe(log, mux)
+}
+
+// keysOf serves the public keys of the tenant that the path names.
+func (s *Server) keysOf(w http.ResponseWriter, r *http.Request) error {
+	id, err := tenant.ParseID(r.PathValue("tenant"))
+	t, ok := s.tenants.Directory().ByID(id)
+	if err != nil || !ok {
+		return &oauth.Error{Code: oauth.InvalidRequest, Status: http.StatusNotFound, Description: "There is no such tenant."}
+	}
+	return s.discovery.JWKS(w, r.WithContext(tenant.WithTenant(r.Context(), t)))
 }
 
 // Admin is the route table of the admin listener.

@@ -56,6 +56,7 @@ type Server struct {
 	provider     *provider.Provider
 	exchange     *exchange.Handler
 	revocations  *exchange.RevocationHandler
+	resources    *exchange.ResourceHandler
 	signals      *signals.Handler // nil: off
 	db           *postgres.DB
 	keys         *keyset.Keyset
@@ -236,6 +237,7 @@ func New(c *config.Server, db *postgres.DB, kek *vault.KEK, callers *exchange.Cl
 		},
 		signals:     receiver(c.Google, upstreams, db),
 		revocations: &exchange.RevocationHandler{Clients: callers, Store: db, Now: time.Now},
+		resources:   &exchange.ResourceHandler{Clients: callers, Store: db, Tenants: tenants, Now: time.Now},
 		db:          db, keys: keys,
 	}, nil
 }

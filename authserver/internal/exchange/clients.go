@@ -23,8 +23,9 @@ const maxJWKSFile = 64 << 10
 type Clients struct {
 	id        string
 	keys      jose.JSONWebKeySet
-	audiences []string // of an assertion at the exchange
-	feed      []string // and at the feed of revocations
+	base      string          // of the internal listener
+	issuer    oauth.IssuerURL // of the deployment
+	audiences []string        // of an assertion at the exchange
 }
 
 // LoadClients reads the resource server's public keys. base is the internal
@@ -42,7 +43,7 @@ func LoadClients(clientID, jwksFile, base string, issuer oauth.IssuerURL) (*Clie
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the resource server's keys (RS_JWKS_FILE): %w", err)
 	}
-	c := &Clients{id: clientID, audiences: []string{base + wire.Path, issuer.String()}, feed: []string{base + wire.RevocationsPath, issuer.String()}}
+	c := &Clients{id: clientID, base: base, issuer: issuer, audiences: []string{base + wire.Path, issuer.String()}}
 	if err := json.Unmarshal(b, &c.keys); err != nil || len(c.keys.Keys) == 0 {
 		return nil, fmt.Errorf("RS_JWKS_FILE %s holds no key set: make one with: resourceserver keys init", jwksFile)
 	}
@@ -68,14 +69,14 @@ func (c *Clients) Authenticate(form url.Values, now time.Time) (*client.Assertio
 	return nil, notAuthenticated(err)
 }
 
-// AuthenticateFeed checks an assertion that a GET carries as bearer token, in
-// the same way.
-func (c *Clients) AuthenticateFeed(authorization string, now time.Time) (*client.AssertionID, error) {
+// AuthenticateFeed checks an assertion that a GET of a path carries as bearer
+// token, in the same way.
+func (c *Clients) AuthenticateFeed(path, authorization string, now time.Time) (*client.AssertionID, error) {
 	assertion, ok := strings.CutPrefix(authorization, "Bearer ")
 	if !ok {
 		return nil, notAuthenticated(errors.New("no assertion"))
 	}
-	id, err := clientauth.VerifyAssertion(assertion, c.id, c.keys, c.feed, now)
+	id, err := clientauth.VerifyAssertion(assertion, c.id, c.keys, []string{c.base + path, c.issuer.String()}, now)
 	if err != nil {
 		return nil, notAuthenticated(err)
 	}

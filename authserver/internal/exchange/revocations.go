@@ -3,13 +3,10 @@ package exchange
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"net/http"
 	"strconv"
 	"time"
 
-	"latchkey/authserver/internal/client"
-	"latchkey/authserver/internal/tenant"
 	wire "latchkey/pkg/exchange"
 	"latchkey/pkg/oauth"
 )
@@ -29,10 +26,9 @@ type Revocation struct {
 	At    time.Time
 }
 
-// RevocationStore reads revoked grants of all tenants. BurnAssertion returns
-// client.ErrAssertionUsed for a second presentation.
+// RevocationStore reads revoked grants of all tenants.
 type RevocationStore interface {
-	BurnAssertion(ctx context.Context, t tenant.ID, a *client.AssertionID) error
+	Burner
 	Revocations(ctx context.Context, since time.Time, limit int) (list []Revocation, now time.Time, err error)
 }
 
@@ -57,13 +53,7 @@ func (h *RevocationHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h *RevocationHandler) list(w http.ResponseWriter, r *http.Request) (*wire.Revocations, error) {
-	if r.Method != http.MethodGet {
-		w.Header().Set("Allow", http.MethodGet)
-		e := fail(oauth.InvalidRequest, "The feed takes GET only.")
-		e.Status = http.StatusMethodNotAllowed
-		return nil, e
-	}
-	caller, err := h.Clients.AuthenticateFeed(r.Header.Get("Authorization"), h.Now())
+	caller, err := h.Clients.reader(w, r, wire.RevocationsPath, h.Now())
 	if err != nil {
 		return nil, err
 	}
@@ -71,12 +61,8 @@ func (h *RevocationHandler) list(w http.ResponseWriter, r *http.Request) (*wire.
 	if err != nil || milliseconds < 0 || milliseconds > h.Now().Add(maxBack).UnixMilli() { // nobody's clock is a day ahead
 		return nil, fail(oauth.InvalidRequest, "since must be a Unix time in milliseconds.")
 	}
-	err = h.Store.BurnAssertion(r.Context(), tenant.DefaultID, caller) // a resource server belongs to the deployment, so its row does to the default tenant
-	if errors.Is(err, client.ErrAssertionUsed) {
-		return nil, fail(oauth.InvalidClient, "The client assertion was used before.")
-	}
-	if err != nil {
-		return nil, unavailable(err)
+	if err := burn(r.Context(), h.Store, caller); err != nil {
+		return nil, err
 	}
 	since := time.UnixMilli(milliseconds)
 	if earliest := h.Now().Add(-maxBack); since.Before(earliest) {

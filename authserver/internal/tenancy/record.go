@@ -110,6 +110,8 @@ func (d Deployment) Tenant(r Record) (*tenant.Tenant, error) {
 	t := &tenant.Tenant{ID: r.ID, Slug: r.Slug, Host: r.Host, Issuer: issuer, Lifetimes: d.Lifetimes, AccessTokenAlg: d.AccessTokenAlg}
 	if r.ID == tenant.DefaultID {
 		t = d.unread()
+	} else if err := places(t, r); err != nil {
+		return t, err
 	}
 	if err := d.fill(t, r); err != nil {
 		return t, err
@@ -148,9 +150,12 @@ func (d Deployment) fill(t *tenant.Tenant, r Record) (err error) {
 	default:
 		return fmt.Errorf("upstream %q is unknown", r.Upstream)
 	}
-	if r.ID == tenant.DefaultID {
-		return nil
-	}
+	return nil
+}
+
+// places reads the resources of a tenant. They come before all else that can be
+// wrong: resource servers are to answer doubt there, and not that there is nothing.
+func places(t *tenant.Tenant, r Record) error {
 	if len(r.Resources) == 0 {
 		return errors.New("the tenant has no resource")
 	}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 
+	"latchkey/pkg/exchange"
 	"latchkey/resourceserver/internal/credential"
 	"latchkey/resourceserver/internal/download"
 	"latchkey/resourceserver/internal/gmail"
@@ -33,8 +34,8 @@ func describe(w io.Writer, tools []*tool.Tool) error {
 	b.WriteString("# Tools\n\nGenerated: `go run ./resourceserver/cmd/resourceserver tools > resourceserver/docs/tools.md`. `TOOL_PRESET` chooses what a server offers: `core` " +
 		"(the default), `extended` (core and the tools marked so), `complete`, or `read-only`.\n\n" +
 		"Each resource has its own metadata and takes its own tokens only: `RESOURCE_URL` has every tool")
-	for _, p := range products {
-		fmt.Fprintf(&b, ", `%s` those of %s", p.path, strings.Join(p.services, ", "))
+	for _, name := range exchange.Products() {
+		fmt.Fprintf(&b, ", `/%s` those of %s", name, strings.Join(products[name].services, ", "))
 	}
 	b.WriteString(".\n\nEvery result names the account it came from. Errors have `code`, `message`, `retryable`, `retry_after` (seconds) and `next_action`. What is " +
 		"marked *asks* waits for the person's confirmation in their client (elicitation, MCP 2026-07-28); where the client cannot ask, mail stays a draft and the " +

@@ -15,7 +15,7 @@ func Tools(c *config.Server) ([]*tool.Tool, error) {
 		return nil, err
 	}
 	var out []*tool.Tool
-	for _, t := range s.endpoints[0].tools {
+	for _, t := range s.table.Load().all[0].tools {
 		out = append(out, t)
 	}
 	slices.SortFunc(out, func(a, b *tool.Tool) int {

@@ -11,7 +11,6 @@ import (
 	"latchkey/pkg/httpx"
 	"latchkey/pkg/oauth"
 	"latchkey/resourceserver/internal/download"
-	"latchkey/resourceserver/internal/metadata"
 )
 
 // routes is the route table: exact paths and nothing else. It is a map and no
@@ -19,33 +18,30 @@ import (
 // must not redirect (PROTOCOL 3.6 no. 17). A trailing slash is another resource
 // identifier and answered 404 (no. 4).
 func (s *server) routes(log *slog.Logger) http.Handler {
-	main := s.endpoints[0]
-	table := map[string]http.Handler{
-		// Clients that know nothing better find the resource of everything.
-		metadata.RootPath: main.guard.Host(main.metadata),
-		download.Path:     main.guard.Host(s.downloads),
-		"/livez":          http.HandlerFunc(livez),
-		"/readyz":         http.HandlerFunc(s.readyz),
-	}
-	for _, e := range s.endpoints {
-		table[metadata.Path(e.resource)] = e.guard.Host(e.metadata)
-		table[e.path()] = e.guard.MCP(e.mcp)
-	}
-	nothing := main.guard.Host(notFound(main.resource))
 	return httpx.Observe(log, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if h, ok := table[r.URL.Path]; ok {
-			h.ServeHTTP(w, r)
+		t := s.table.Load()
+		switch r.URL.Path {
+		case "/livez":
+			livez(w, r)
+			return
+		case "/readyz":
+			s.readyz(w, r)
+			return
+		case download.Path:
+			t.find(t.all, r.Host).guard.Host(s.downloads).ServeHTTP(w, r)
 			return
 		}
-		nothing.ServeHTTP(w, r)
+		if m := t.find(t.at[r.URL.Path], r.Host); m != nil {
+			m.guard.MCP(m.mcp).ServeHTTP(w, r)
+			return
+		}
+		if m := t.find(t.about[r.URL.Path], r.Host); m != nil {
+			m.guard.Host(m.metadata).ServeHTTP(w, r)
+			return
+		}
+		m := t.find(t.all, r.Host)
+		m.guard.Host(notFound(m.of.Canonical)).ServeHTTP(w, r)
 	}))
-}
-
-func (m *mounted) path() string {
-	if p := m.resource.Path(); p != "" {
-		return p
-	}
-	return "/"
 }
 
 func notFound(resource oauth.Resource) http.HandlerFunc {

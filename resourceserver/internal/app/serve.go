@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"sync/atomic"
 
 	"latchkey/pkg/accesstoken"
 	"latchkey/pkg/exchange"
@@ -22,6 +23,7 @@ import (
 	"latchkey/resourceserver/internal/elicit"
 	"latchkey/resourceserver/internal/gmail"
 	"latchkey/resourceserver/internal/googleapi"
+	"latchkey/resourceserver/internal/resource"
 	"latchkey/resourceserver/internal/revocation"
 	"latchkey/resourceserver/internal/seal"
 	"latchkey/resourceserver/internal/tool"
@@ -31,10 +33,15 @@ const resourceName = "Latchkey: Google Workspace"
 
 // server is everything that serves.
 type server struct {
-	endpoints []*mounted // the first is the resource of everything
+	shared
+	config    *config.Server
+	tools     []*tool.Tool
+	direct    *http.Client
 	downloads *download.Handler
-	keys      *accesstoken.RemoteKeys
+	keys      *accesstoken.RemoteKeys // of the issuer in the settings
 	revoked   *revocation.Follower
+	tenants   *resource.Follower
+	table     atomic.Pointer[table]
 }
 
 // Serve builds the server and runs it until ctx ends.
@@ -52,17 +59,19 @@ func Serve(ctx context.Context, c *config.Server, log *slog.Logger) error {
 	// not there yet, the first request or readiness check fetches them.
 	go func() { _ = s.keys.Ready(ctx) }()
 	go s.revoked.Run(ctx)
+	go s.tenants.Run(ctx)
 	return httpx.Serve(ctx, log, public)
 }
 
 // New builds the whole handler, for a listener of the caller's, and follows the
-// feed of revocations until ctx ends.
+// feeds of revocations and of tenants until ctx ends.
 func New(ctx context.Context, c *config.Server, log *slog.Logger) (http.Handler, error) {
 	s, err := build(c, log)
 	if err != nil {
 		return nil, err
 	}
 	go s.revoked.Run(ctx)
+	go s.tenants.Run(ctx)
 	return s.routes(log), nil
 }
 
@@ -78,9 +87,8 @@ func build(c *config.Server, log *slog.Logger) (*server, error) {
 	if direct.TLSClientConfig, err = internalTLS(c); err != nil {
 		return nil, err
 	}
-	client, err := exchange.NewClient(exchange.ClientConfig{
-		Endpoint: c.ASInternalURL + exchange.Path, ClientID: c.RSClientID, Key: key, HTTP: &http.Client{Transport: direct, Timeout: exchange.Timeout},
-	})
+	s := &server{config: c, keys: &accesstoken.RemoteKeys{URL: c.JWKSURL}, direct: &http.Client{Transport: direct, Timeout: exchange.Timeout}}
+	client, err := exchange.NewClient(exchange.ClientConfig{Endpoint: c.ASInternalURL + exchange.Path, ClientID: c.RSClientID, Key: key, HTTP: s.direct})
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +100,6 @@ func build(c *config.Server, log *slog.Logger) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &server{keys: &accesstoken.RemoteKeys{URL: c.JWKSURL}}
 	credentials := credential.New(client, nil)
 	s.revoked = revocation.New(revocation.Config{Feed: client, Revoked: credentials.Drop, Log: log})
 	links, err := download.NewLinks(sealKeys, nil)
@@ -101,23 +108,16 @@ func build(c *config.Server, log *slog.Logger) (*server, error) {
 	}
 	api := &googleapi.API{Transport: googleapi.NewTransport(), Credentials: credentials, BaseURL: c.GoogleAPIURL}
 	mail := &gmail.Gmail{API: api, Links: links}
-	tools, err := allTools(c.ToolPreset, api, credentials, mail)
+	if s.tools, err = allTools(c.ToolPreset, api, credentials, mail); err != nil {
+		return nil, err
+	}
+	s.shared = shared{elicit: elicitor, policy: c.Policy, revoked: s.revoked.Revoked, loopbackHosts: c.ListenLoopback, log: log}
+	s.tenants = resource.New(resource.Config{Feed: client, Base: c.ASInternalURL, Changed: s.follow, Log: log})
+	first, err := s.tableOf(nil, newTable())
 	if err != nil {
 		return nil, err
 	}
-	all, err := endpointsOf(endpoint{
-		resource: c.Resource, issuer: c.Issuer, keys: s.keys, tools: tools, origins: c.AllowedOrigins, policy: c.Policy, name: resourceName,
-	})
-	if err != nil {
-		return nil, err
-	}
-	for _, e := range all {
-		m, err := e.mount(shared{elicit: elicitor, revoked: s.revoked.Revoked, loopbackHosts: c.ListenLoopback, log: log})
-		if err != nil {
-			return nil, fmt.Errorf("mounting %s: %w", e.resource, err)
-		}
-		s.endpoints = append(s.endpoints, m)
-	}
+	s.table.Store(first)
 	s.downloads, err = s.download(links, map[string]download.Source{gmail.AttachmentTool: mail.Attachment})
 	return s, err
 }
@@ -125,22 +125,18 @@ func build(c *config.Server, log *slog.Logger) (*server, error) {
 // download serves the links of tools. Which tools a resource has, and who may
 // use them, is the endpoint's business, as it is for a call.
 func (s *server) download(links *download.Links, sources map[string]download.Source) (*download.Handler, error) {
-	byResource := map[string]*mounted{}
-	for _, e := range s.endpoints {
-		byResource[e.resource.String()] = e
-	}
 	return download.New(download.Handler{
 		Links: links,
 		Admit: func(ctx context.Context, p download.Presented) (context.Context, *bearer.Refusal, bool) {
-			e, ok := byResource[p.Resource()]
+			e, ok := s.table.Load().of[p.Resource()]
 			if !ok {
 				return nil, nil, false
 			}
 			admitted, refusal := p.Redeem(ctx, e.guard)
 			return admitted, refusal, true
 		},
-		Served: func(resource, name string) (download.Served, bool) {
-			e, ok := byResource[resource]
+		Served: func(at, name string) (download.Served, bool) {
+			e, ok := s.table.Load().of[at]
 			if !ok {
 				return download.Served{}, false
 			}

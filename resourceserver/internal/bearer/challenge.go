@@ -48,6 +48,17 @@ func Misconfigured() *Refusal {
 	return &Refusal{Status: http.StatusInternalServerError, Code: oauth.ServerError, Sentence: "The server is not set up correctly. Tell whoever runs it."}
 }
 
+// Suspended says that the operator has cut the organisation off. It is no 401:
+// signing in again does not help, and no client shall throw its tokens away.
+func Suspended() *Refusal {
+	return &Refusal{Status: http.StatusForbidden, Code: oauth.AccessDenied, Sentence: "Access here is suspended. Ask your administrator. Nothing has been deleted."}
+}
+
+// Unsettled is doubt about what the organisation allows.
+func Unsettled() *Refusal {
+	return &Refusal{Status: http.StatusServiceUnavailable, Code: oauth.TemporarilyUnavailable, RetryAfter: retryAfter, Sentence: "The server cannot answer right now. Try again shortly."}
+}
+
 // header renders the challenge (RFC 6750 §3, RFC 9728 §5.1). Clients parse it
 // with unanchored patterns and some split it at commas: one header, Bearer
 // first, in this order (PROTOCOL 3.6 no. 15).

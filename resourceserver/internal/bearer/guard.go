@@ -36,15 +36,32 @@ type Config struct {
 	// AllowedOrigins are the exact origins of browser clients, besides the
 	// resource's own.
 	AllowedOrigins []string
+	// Tenant is whose tokens they must be, beside the issuer; "" is not compared.
+	Tenant string
+	// Closed answers every request that came from no foreign page; nil lets them
+	// on.
+	Closed *Refusal
+	// Reports says what the tenant's policy would refuse were it enforced; nil:
+	// nothing.
+	Reports Reports
 	// LoopbackHosts admits localhost, 127.0.0.0/8 and [::1] as Host, with any
 	// port: for a server that listens on loopback only.
 	LoopbackHosts bool
 	MaxBody       int64 // bytes; 0 is DefaultMaxBody
 }
 
+// Reports are policies that refuse nothing and are logged.
+type Reports struct {
+	Origin func(origin string) bool
+	Tool   func(tool string) bool
+}
+
 // Guard protects the MCP endpoint.
 type Guard struct {
 	resource    oauth.Resource
+	tenant      string
+	closed      *Refusal
+	reports     Reports
 	verifier    *accesstoken.Verifier
 	metadataURL string
 	baseline    oauth.Scopes
@@ -61,7 +78,8 @@ func New(c Config) (*Guard, error) {
 		return nil, errors.New("bearer guard needs a resource, a verifier and the tools' scopes")
 	}
 	g := &Guard{
-		resource: c.Resource, verifier: c.Verifier, metadataURL: c.Resource.MetadataURL(), baseline: c.Baseline, required: c.Required, revoked: c.Revoked,
+		resource: c.Resource, tenant: c.Tenant, closed: c.Closed, reports: c.Reports,
+		verifier: c.Verifier, metadataURL: c.Resource.MetadataURL(), baseline: c.Baseline, required: c.Required, revoked: c.Revoked,
 		origins: map[string]bool{c.Resource.Origin(): true}, hosts: newHosts(c.Resource, c.LoopbackHosts), maxBody: c.MaxBody,
 	}
 	for _, o := range c.AllowedOrigins {
@@ -80,6 +98,11 @@ func New(c Config) (*Guard, error) {
 func (g *Guard) MCP(next http.Handler) http.Handler {
 	return g.Host(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !g.cors(w, r) {
+			return
+		}
+		if g.closed != nil {
+			httpx.Annotate(r.Context(), slog.String("refused", "closed"))
+			g.refuse(w, g.closed)
 			return
 		}
 		p, refusal := g.authenticate(r)
@@ -102,6 +125,9 @@ func (g *Guard) MCP(next http.Handler) http.Handler {
 		}
 		method, tool := calledTool(body)
 		httpx.Annotate(ctx, slog.String("mcp_method", known(method)))
+		if tool != "" && g.reports.Tool != nil && g.reports.Tool(tool) {
+			report(ctx, "allowed_tools", p.Tenant, p.ClientID)
+		}
 		if required, ok := g.required(tool); ok && !scope.Satisfies(p.Scopes, required) {
 			httpx.Annotate(ctx, slog.String("tool", tool), slog.String("outcome", string(oauth.InsufficientScope)))
 			refusal := InsufficientScope(required)
@@ -145,6 +171,9 @@ func (g *Guard) authenticate(r *http.Request) (*Principal, *Refusal) {
 // ends with the token's life, with its grant and with its keys. The caller opens
 // the seal, and answers a refusal in its own form.
 func (g *Guard) Redeem(ctx context.Context, token secret.Text) (context.Context, *Refusal) {
+	if g.closed != nil {
+		return nil, g.closed
+	}
 	p, refusal := g.verify(ctx, token.Reveal())
 	if refusal != nil {
 		return nil, refusal
@@ -156,6 +185,9 @@ func (g *Guard) Redeem(ctx context.Context, token secret.Text) (context.Context,
 func (g *Guard) verify(ctx context.Context, token string) (*Principal, *Refusal) {
 	p, err := g.verifier.Verify(ctx, token)
 	switch {
+	case err == nil && g.tenant != "" && p.Tenant != g.tenant:
+		httpx.Annotate(ctx, slog.String("refused", "tid"))
+		return nil, g.unauthorized(oauth.InvalidToken, "The access token is not valid here. Sign in again.")
 	case err == nil && g.revoked != nil && p.Grant != "" && g.revoked(p.Grant):
 		httpx.Annotate(ctx, slog.String("refused", "revoked"))
 		return nil, g.unauthorized(oauth.InvalidToken, "The access was revoked. Sign in again.")
@@ -170,6 +202,11 @@ func (g *Guard) verify(ctx context.Context, token string) (*Principal, *Refusal)
 		return nil, &Refusal{Status: http.StatusServiceUnavailable, Code: oauth.TemporarilyUnavailable, RetryAfter: retryAfter,
 			Sentence: "The server cannot check access tokens right now. Try again shortly."}
 	}
+}
+
+// report notes what a policy would have refused.
+func report(ctx context.Context, policy, tenant, client string) {
+	httpx.Annotate(ctx, slog.Group("would_refuse", slog.String("policy", policy), slog.String("tenant", tenant), slog.String("client", client)))
 }
 
 // reason is the rule a token broke, for the log. Decoding errors may quote the

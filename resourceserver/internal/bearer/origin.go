@@ -39,6 +39,12 @@ func isLoopback(authority string) bool {
 	return oauth.LoopbackHost(strings.ToLower(name))
 }
 
+// Owns reports whether a Host value is the resource's very own.
+func (g *Guard) Owns(host string) bool { return host != "" && g.hosts.normal(host) == g.hosts.own }
+
+// Admits reports whether the resource answers for a Host value.
+func (g *Guard) Admits(host string) bool { return g.hosts.admit(host) }
+
 // Host refuses requests for another host: a web page whose name was rebound to
 // this address sends its own name (MCP Streamable HTTP, "Security Warning").
 func (g *Guard) Host(next http.Handler) http.Handler {
@@ -75,6 +81,9 @@ func (g *Guard) cors(w http.ResponseWriter, r *http.Request) bool {
 		if len(origins) > 1 || !g.allowOrigin(origins[0], r) {
 			g.refuse(w, forbidden("Pages of this origin may not use this server. The operator can allow it with ALLOWED_ORIGINS."))
 			return false
+		}
+		if g.reports.Origin != nil && g.reports.Origin(origins[0]) {
+			report(r.Context(), "allowed_origins", g.tenant, "")
 		}
 		h.Set("Access-Control-Allow-Origin", origins[0])
 		h.Set("Access-Control-Expose-Headers", exposedHeaders)

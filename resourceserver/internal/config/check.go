@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"latchkey/pkg/oauth"
+	"latchkey/resourceserver/internal/resource"
 )
 
 const maxOrigins = 100
@@ -68,7 +69,7 @@ func (s Serve) Check() (*Server, error) {
 	if p.required("RESOURCE_URL", s.ResourceURL, "give the MCP URL as clients know it, e.g. https://mcp.example.com/mcp") {
 		if out.Resource, err = oauth.ParseResource(s.ResourceURL); err != nil {
 			p.addf("RESOURCE_URL: %v", err)
-		} else if taken(out.Resource.Path()) {
+		} else if resource.Reserved(out.Resource.Path()) {
 			p.addf("RESOURCE_URL %q has a path that this server needs for itself", s.ResourceURL)
 		}
 	}
@@ -126,10 +127,6 @@ func (s Serve) checkInternalTLS(p *problems, out *Server) {
 	if err != nil || !out.InternalCA.AppendCertsFromPEM(pem) {
 		p.addf("AS_INTERNAL_TLS_CA_FILE %s holds no certificate that can be read: %v", s.InternalCA, err)
 	}
-}
-
-func taken(path string) bool {
-	return path == "/livez" || path == "/download" || path == "/readyz" || strings.HasPrefix(path, "/.well-known")
 }
 
 // origins checks that each is exactly what a browser sends (RFC 6454 §6.2). "*"
