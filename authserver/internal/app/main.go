@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"os"
 	"runtime/debug"
 	"time"
 
@@ -23,6 +24,7 @@ type cli struct {
 	Migrate     migrateCmd     `cmd:"" help:"Change or show the database schema."`
 	Keys        keysCmd        `cmd:"" help:"Make, list and rotate keys."`
 	Clients     clientsCmd     `cmd:"" help:"Enter, list and delete clients."`
+	Tenants     tenantsCmd     `cmd:"" help:"Make, change, suspend and erase tenants."`
 	Healthcheck healthcheckCmd `cmd:"" help:"Exit 0 if the running server is ready."`
 	Version     versionCmd     `cmd:"" help:"Print the version."`
 }
@@ -30,6 +32,7 @@ type cli struct {
 // env is what a command needs from outside.
 type env struct {
 	ctx    context.Context
+	in     io.Reader
 	out    io.Writer
 	errOut io.Writer
 }
@@ -51,7 +54,7 @@ func Main(ctx context.Context, args []string, out, errOut io.Writer) int {
 	if err != nil {
 		return fail(errOut, err)
 	}
-	if err := parsed.Run(&env{ctx: ctx, out: out, errOut: errOut}); err != nil {
+	if err := parsed.Run(&env{ctx: ctx, in: os.Stdin, out: out, errOut: errOut}); err != nil {
 		return fail(errOut, err)
 	}
 	return 0

@@ -101,18 +101,7 @@ func (s Serve) Check() (*Server, error) {
 		AccessTokenAlg: s.AccessTokenAlg, SigningKeyPeriod: s.SigningKeyPeriod, // kong admits only the three algorithms
 	}
 	var err error
-	if s.Issuer == "" {
-		p.addf("ISSUER is not set: give the origin at which clients reach this server, e.g. https://auth.example.com")
-	} else if out.Issuer, err = oauth.ParseIssuerURL(s.Issuer); err != nil {
-		p.addf("ISSUER: %v", err)
-	} else if out.Issuer.Path() != "" {
-		p.addf("ISSUER %q must be a bare origin: tenants have their issuers below it (/t/<slug>)", s.Issuer)
-	}
-	if s.ResourceURL == "" {
-		p.addf("RESOURCE_URL is not set: give the MCP URL of the resource server, e.g. https://mcp.example.com/mcp")
-	} else if out.Resource, err = oauth.ParseResource(s.ResourceURL); err != nil {
-		p.addf("RESOURCE_URL: %v", err)
-	}
+	p.places(out, s.Issuer, s.ResourceURL)
 	for name, addr := range map[string]string{"AS_LISTEN": s.Listen, "AS_INTERNAL_LISTEN": s.InternalListen, "AS_ADMIN_LISTEN": s.AdminListen} {
 		if _, _, err := net.SplitHostPort(addr); err != nil {
 			p.addf("%s %q is not host:port", name, addr)
@@ -166,6 +155,34 @@ func (s Serve) Check() (*Server, error) {
 		p.addf("CONSENT_PROFILE: %v", err)
 	}
 	s.checkClients(&p, out)
+	if err := p.err(); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// places checks where the two servers are.
+func (p *problems) places(out *Server, issuer, resource string) {
+	var err error
+	if issuer == "" {
+		p.addf("ISSUER is not set: give the origin at which clients reach this server, e.g. https://auth.example.com")
+	} else if out.Issuer, err = oauth.ParseIssuerURL(issuer); err != nil {
+		p.addf("ISSUER: %v", err)
+	} else if out.Issuer.Path() != "" {
+		p.addf("ISSUER %q must be a bare origin: tenants have their issuers below it (/t/<slug>)", issuer)
+	}
+	if resource == "" {
+		p.addf("RESOURCE_URL is not set: give the MCP URL of the resource server, e.g. https://mcp.example.com/mcp")
+	} else if out.Resource, err = oauth.ParseResource(resource); err != nil {
+		p.addf("RESOURCE_URL: %v", err)
+	}
+}
+
+// Check returns the part of the server's configuration that tenants are made of.
+func (t Tenancy) Check() (*Server, error) {
+	var p problems
+	out := &Server{Google: Google{ClientID: t.GoogleClientID}}
+	p.places(out, t.Issuer, t.ResourceURL)
 	if err := p.err(); err != nil {
 		return nil, err
 	}

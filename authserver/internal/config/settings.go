@@ -20,6 +20,15 @@ type Database struct {
 	DatabaseMigrateURLFile string `name:"database-migrate-url-file" env:"DATABASE_MIGRATE_URL_FILE" help:"File that holds DATABASE_MIGRATE_URL." placeholder:"FILE"`
 }
 
+// Tenancy are the settings of commands about tenants: those of the server that
+// say what its tenants are made of.
+type Tenancy struct {
+	Database
+	Issuer         string `name:"issuer" env:"ISSUER" help:"Origin of the authorization server." placeholder:"URL"`
+	ResourceURL    string `name:"resource-url" env:"RESOURCE_URL" help:"MCP URL of the resource server." placeholder:"URL"`
+	GoogleClientID string `name:"google-client-id" env:"GOOGLE_CLIENT_ID" help:"OAuth client id of the deployment at Google." placeholder:"ID"`
+}
+
 // Log are the settings of the log.
 type Log struct {
 	LogLevel  string `name:"log-level" env:"LOG_LEVEL" default:"info" enum:"debug,info,warn,error" help:"Least level that is logged: debug, info, warn or error."`

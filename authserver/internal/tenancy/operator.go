@@ -100,7 +100,7 @@ func (o *Operator) Create(ctx context.Context, slug string, c Change) (*Record, 
 	if c.Resources == nil {
 		c.Resources = []Resource{{URL: o.Deployment.Resource.Origin() + "/t/" + slug + o.Deployment.Resource.Path()}}
 	}
-	if err := o.apply(ctx, &r, c); err != nil {
+	if err := o.apply(&r, c); err != nil {
 		return nil, err
 	}
 	if err := o.Store.CreateTenant(ctx, r); err != nil {
@@ -109,9 +109,30 @@ func (o *Operator) Create(ctx context.Context, slug string, c Change) (*Record, 
 	return o.Find(ctx, slug)
 }
 
-// Update changes a tenant.
+// Update changes a tenant as it stands.
 func (o *Operator) Update(ctx context.Context, slug string, c Change) (*Record, error) {
-	return o.change(ctx, slug, func(r *Record) error { return o.apply(ctx, r, c) })
+	r, err := o.Find(ctx, slug)
+	if err != nil {
+		return nil, err
+	}
+	return o.UpdateFrom(ctx, r, c)
+}
+
+// UpdateFrom changes a tenant that was found; ErrChanged when it is another by
+// now.
+func (o *Operator) UpdateFrom(ctx context.Context, r *Record, c Change) (*Record, error) {
+	changed := *r
+	if err := o.apply(&changed, c); err != nil {
+		return nil, err
+	}
+	return o.write(ctx, changed)
+}
+
+func (o *Operator) write(ctx context.Context, r Record) (*Record, error) {
+	if err := o.Store.UpdateTenant(ctx, r); err != nil {
+		return nil, err
+	}
+	return o.Find(ctx, r.Slug)
 }
 
 // Suspend ends all that a tenant's people do here, until Resume: no sign-in, no
@@ -126,25 +147,16 @@ func (o *Operator) Resume(ctx context.Context, slug string) (*Record, error) {
 }
 
 func (o *Operator) setStatus(ctx context.Context, slug string, s tenant.Status) (*Record, error) {
-	return o.change(ctx, slug, func(r *Record) error { r.Status = s; return nil })
-}
-
-func (o *Operator) change(ctx context.Context, slug string, f func(*Record) error) (*Record, error) {
 	r, err := o.Find(ctx, slug)
 	if err != nil {
 		return nil, err
 	}
-	if err := f(r); err != nil {
-		return nil, err
-	}
-	if err := o.Store.UpdateTenant(ctx, *r); err != nil {
-		return nil, err
-	}
-	return o.Find(ctx, slug)
+	r.Status = s
+	return o.write(ctx, *r)
 }
 
 // apply checks a change and that a server can read what comes of it.
-func (o *Operator) apply(ctx context.Context, r *Record, c Change) error {
+func (o *Operator) apply(r *Record, c Change) error {
 	isDefault := r.ID == tenant.DefaultID
 	if c.Name != nil {
 		if r.Name = *c.Name; len(r.Name) > maxName {
