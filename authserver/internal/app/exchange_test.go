@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"latchkey/authserver/internal/authtest"
+	"latchkey/authserver/internal/tenant"
 	"latchkey/deploy/dev/fakegoogle"
 	"latchkey/pkg/exchange"
 	"latchkey/pkg/oauth"
@@ -376,6 +377,22 @@ func exchangeGivesNoMoreThanTheTokenCarries(t *testing.T) {
 			if resp := get(t, s.Google.URL+path, "Authorization", "Bearer "+first); resp.StatusCode != want {
 				t.Errorf("%s: %s answers %d, not %d", name, path, resp.StatusCode, want)
 			}
+		}
+	}
+}
+
+// runAs changes rows of a tenant as the jobs role.
+func runAs(t *testing.T, dsn string, of tenant.ID, sql string) {
+	t.Helper()
+	ctx := context.Background()
+	conn, err := pgx.Connect(ctx, dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	for _, q := range []string{`SET ROLE latchkey_jobs`, sql + ` AND tenant_id = '` + of.String() + `'`} {
+		if _, err := conn.Exec(ctx, q); err != nil {
+			t.Fatalf("%s: %v", q, err)
 		}
 	}
 }

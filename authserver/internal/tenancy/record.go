@@ -93,6 +93,9 @@ func (d Deployment) IssuerOf(r Record) (oauth.IssuerURL, error) {
 // IssuerAt is the issuer at a host: https, and http on loopback, where alone it
 // is accepted (DESIGN §7).
 func IssuerAt(host string) (oauth.IssuerURL, error) {
+	if !tenant.ValidHost(host) {
+		return oauth.IssuerURL{}, fmt.Errorf("host %q is not a name in lower case", host)
+	}
 	if i, err := oauth.ParseIssuerURL("http://" + host); err == nil {
 		return i, nil
 	}

@@ -1,0 +1,160 @@
+package tenant_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"latchkey/authserver/internal/tenant"
+	"latchkey/pkg/oauth"
+	"latchkey/pkg/scope"
+)
+
+// TestParsePolicy: a policy is read strictly: what cannot be read restricts nobody in a way that nobody sees, so it is refused.
+func TestParsePolicy(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		`{}`: "",
+		`{"google_domains":["example.com"],"profile":"lite","allowed_scopes":["gmail.read"],"allowed_tools":["gmail_search_threads"],
+		  "allowed_origins":["https://app.example.com"],"lifetimes":{"access_token":"5m"},"sessions_max":3,
+		  "documents":{"mode":"allow-list","hosts":["client.example"]},"report_only":["google_domains","allowed_tools"]}`: "",
+		``:                                                           "EOF",
+		`[]`:                                                         "cannot unmarshal",
+		`{} {}`:                                                      "more than one",
+		`{"google_domain":["example.com"]}`:                          "unknown field", // a slip of the pen restricts nothing
+		`{"google_domains":["Example.com"]}`:                         "not a domain in lower case",
+		`{"google_domains":["*.example.com"]}`:                       "not a domain in lower case",
+		`{"google_domains":["example.com:443"]}`:                     "not a domain in lower case",
+		`{"google_domains":["a@example.com"]}`:                       "not a domain in lower case",
+		`{"google_domains":[""]}`:                                    "not a domain in lower case",
+		`{"profile":"everything"}`:                                   "no consent profile",
+		`{"allowed_scopes":["gmail.everything"]}`:                    "no scope gmail.everything",
+		`{"allowed_tools":["gmail_*"]}`:                              "not the name of a tool",
+		`{"allowed_origins":["*"]}`:                                  "not an origin",
+		`{"allowed_origins":["https://a.example/"]}`:                 "not an origin",
+		`{"allowed_origins":["https://*.example"]}`:                  "not an origin",
+		`{"lifetimes":{"access_token":"5 minutes"}}`:                 "not a duration",
+		`{"lifetimes":{"access_token":"1s"}}`:                        "not a duration from 1m0s",
+		`{"lifetimes":{"refresh_absolute":"99999h"}}`:                "not a duration",
+		`{"sessions_max":-1}`:                                        "outside",
+		`{"documents":{"mode":"everything"}}`:                        "mode",
+		`{"documents":{"mode":"open","hosts":["A."]}}`:               "not a host",
+		`{"report_only":["lifetimes"]}`:                              "not one of",
+		`{"report_only":["everything"]}`:                             "not one of",
+		`{"allowed_tools":["` + strings.Repeat(`a","`, 300) + `a"]}`: "more than",
+		`{"profile":"` + strings.Repeat("x", 70<<10) + `"}`:          "longer than",
+	} {
+		_, err := tenant.ParsePolicy([]byte(text))
+		if (err == nil) != (want == "") || (err != nil && !strings.Contains(err.Error(), want)) {
+			t.Errorf("%.80s: %v", text, err)
+		}
+	}
+}
+
+// TestLifetimesOver: the shorter life ends with the longer one, and a client outlives the refresh tokens that it holds.
+func TestLifetimesOver(t *testing.T) {
+	t.Parallel()
+	out, err := tenant.LifetimeTexts{RefreshAbsolute: "24h", SessionAbsolute: "30m"}.Over(tenant.DefaultLifetimes())
+	if err != nil || out.RefreshIdle != 24*time.Hour || out.SessionIdle != 30*time.Minute || out.AccessToken != 10*time.Minute {
+		t.Errorf("%+v %v", out, err)
+	}
+	out, err = tenant.LifetimeTexts{RefreshIdle: "4000h", RefreshAbsolute: "5000h"}.Over(tenant.DefaultLifetimes())
+	if err != nil || out.ClientUsed <= out.RefreshIdle {
+		t.Errorf("%+v %v", out, err)
+	}
+}
+
+// TestPermitted: what policies leave, each alone and together; a dry run leaves everything; what a broad scope implies is
+// allowed with it.
+func TestPermitted(t *testing.T) {
+	t.Parallel()
+	all := oauth.NewScopes("calendar.read", "drive.read", "gmail.read", "gmail.send")
+	for name, c := range map[string]struct {
+		profile scope.Profile
+		policy  tenant.Policy
+		want    string
+	}{
+		"no policy":                  {scope.Full, tenant.Policy{}, all.String()},
+		"the zero profile":           {"", tenant.Policy{}, ""},
+		"the deployment's profile":   {scope.Lite, tenant.Policy{}, "calendar.read gmail.send"},
+		"allowed scopes":             {scope.Full, tenant.Policy{AllowedScopes: []string{"gmail.read"}}, "gmail.read"},
+		"profile and allowed scopes": {scope.Full, tenant.Policy{Profile: scope.Lite, AllowedScopes: []string{"gmail.read", "gmail.send"}}, "gmail.send"},
+		"a dry run of both":          {scope.Full, tenant.Policy{Profile: scope.Lite, AllowedScopes: []string{"gmail.read"}, ReportOnly: []tenant.PolicyName{tenant.ByProfile, tenant.ByScopes}}, all.String()},
+		"a dry run of one":           {scope.Full, tenant.Policy{Profile: scope.Lite, AllowedScopes: []string{"gmail.read"}, ReportOnly: []tenant.PolicyName{tenant.ByProfile}}, "gmail.read"},
+		"a dry run beside a profile": {scope.Lite, tenant.Policy{AllowedScopes: []string{"gmail.read"}, ReportOnly: []tenant.PolicyName{tenant.ByScopes}}, "calendar.read gmail.send"},
+		"what a broad scope implies": {scope.Full, tenant.Policy{AllowedScopes: []string{"drive.write"}}, "drive.read"},
+	} {
+		tn := &tenant.Tenant{Profile: c.profile, Policy: c.policy}
+		if got := tn.Permitted(t.Context(), all, "c1"); got.String() != c.want {
+			t.Errorf("%s: %s", name, got)
+		}
+		limit, limited := tn.ScopeLimit()
+		if got := all.Intersect(limit); got.String() != c.want || limited == limit.ContainsAll(scope.Names()) {
+			t.Errorf("%s: the limit leaves %s, limited %v", name, got, limited)
+		}
+	}
+}
+
+// TestServes: only a tenant that is known to be active takes part; doubt is doubt.
+func TestServes(t *testing.T) {
+	t.Parallel()
+	for status, want := range map[tenant.Status]int{tenant.Active: 0, tenant.Suspended: 403, "": 503, "deleted": 503} {
+		err := (&tenant.Tenant{Status: status}).Serves()
+		got := 0
+		if e, ok := err.(*oauth.Error); ok {
+			got = e.HTTPStatus()
+		}
+		if got != want || (want == 0) != (err == nil) {
+			t.Errorf("%q: %v", status, err)
+		}
+	}
+}
+
+// TestAssemble: who claims what is another's is left out, and the others are served.
+func TestAssemble(t *testing.T) {
+	t.Parallel()
+	d, first := make2(t)
+	acme, _, ok := d.Resolve("auth.example.com", "/t/acme/token")
+	if !ok {
+		t.Fatal("no acme")
+	}
+	thief := *acme
+	thief.ID, thief.Slug, thief.Issuer = tenant.FromUUID([16]byte{1}), "thief", issuer(t, "https://auth.example.com/t/thief")
+	for name, claim := range map[string]func(*tenant.Tenant){
+		"slug":                   func(x *tenant.Tenant) { x.Slug = "acme" },
+		"issuer":                 func(x *tenant.Tenant) { x.Issuer = acme.Issuer },
+		"id":                     func(x *tenant.Tenant) { x.ID = acme.ID },
+		"the default's issuer":   func(x *tenant.Tenant) { x.Issuer = first.Issuer },
+		"the default's slug":     func(x *tenant.Tenant) { x.Slug = "default" },
+		"the default's resource": func(x *tenant.Tenant) { x.Resources = first.Resources },
+	} {
+		x := thief
+		claim(&x)
+		got, refused := tenant.Assemble(first, acme, &x)
+		if len(refused) != 1 || got == nil || !slices.Equal(ids(got), ids(d)) {
+			t.Errorf("%s: %v", name, refused)
+		}
+		if _, err := tenant.NewDirectory(first, acme, &x); err == nil {
+			t.Errorf("%s: a directory with both", name)
+		}
+	}
+}
+
+func ids(d *tenant.Directory) []string {
+	var out []string
+	for _, t := range d.All() {
+		out = append(out, t.ID.String())
+	}
+	slices.Sort(out)
+	return out
+}
+
+func issuer(t *testing.T, s string) oauth.IssuerURL {
+	t.Helper()
+	i, err := oauth.ParseIssuerURL(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return i
+}
