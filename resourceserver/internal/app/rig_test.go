@@ -8,12 +8,14 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
+	"hash/crc32"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -168,6 +170,8 @@ type authority struct {
 	minted   []string
 	revoked  []string // grants
 	forceNew bool
+	tenants  []exchange.Tenant          // nil: the list does not answer
+	keys     map[string]jose.JSONWebKey // of tenants, by id
 }
 
 func newKey(t *testing.T, kid string) jose.JSONWebKey {
@@ -197,6 +201,25 @@ func newAuthority(t *testing.T, aud string, google oauth2.Config) *authority {
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		_ = json.NewEncoder(w).Encode(exchange.Revocations{Grants: a.revoked, Next: time.Now().UnixMilli()})
+	})
+	mux.HandleFunc("GET "+exchange.ResourcesPath, func(w http.ResponseWriter, _ *http.Request) {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if a.tenants == nil {
+			http.Error(w, "down", http.StatusBadGateway)
+			return
+		}
+		version, err := json.Marshal(a.tenants)
+		if err != nil {
+			t.Error(err)
+		}
+		_ = json.NewEncoder(w).Encode(exchange.Resources{Version: strconv.Itoa(int(crc32.ChecksumIEEE(version))), Tenants: a.tenants})
+	})
+	mux.HandleFunc("GET "+exchange.KeysPath+"{tenant}", func(w http.ResponseWriter, r *http.Request) {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		key := a.keys[r.PathValue("tenant")]
+		_ = json.NewEncoder(w).Encode(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{key.Public()}})
 	})
 	s := httptest.NewServer(mux)
 	t.Cleanup(s.Close)
