@@ -24,8 +24,32 @@ type clientsCmd struct {
 	Delete clientsDeleteCmd `cmd:"" help:"Delete a client and end its grants."`
 }
 
-type clientsCreateCmd struct {
+// ofOneTenant are the settings of commands about the clients of one tenant.
+type ofOneTenant struct {
 	config.Database
+	Tenant string `name:"tenant" default:"default" help:"Slug of the tenant." placeholder:"SLUG"`
+}
+
+// in opens the database and calls f for the tenant.
+func (c *ofOneTenant) in(e *env, f func(db *postgres.DB, t tenant.ID) error) error {
+	db, err := openDB(e, c.Database)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	tenants, err := db.TenantIDs(e.ctx)
+	if err != nil {
+		return err
+	}
+	id, ok := tenants[c.Tenant]
+	if !ok {
+		return fmt.Errorf("there is no tenant %q", c.Tenant)
+	}
+	return f(db, id)
+}
+
+type clientsCreateCmd struct {
+	ofOneTenant
 	Name        string   `name:"name" required:"" help:"Name shown to people."`
 	RedirectURI []string `name:"redirect-uri" sep:"none" help:"Redirect URI, for authorization_code; repeat for several." placeholder:"URI"`
 	Grant       []string `name:"grant" required:"" help:"Grant types: authorization_code, refresh_token, client_credentials." placeholder:"TYPE"`
@@ -50,12 +74,7 @@ func (c *clientsCreateCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	db, err := openDB(e, c.Database)
-	if err != nil {
-		return err
-	}
-	defer db.Close()
-	if err := db.InsertClient(e.ctx, tenant.DefaultID, made); err != nil {
+	if err := c.in(e, func(db *postgres.DB, t tenant.ID) error { return db.InsertClient(e.ctx, t, made) }); err != nil {
 		return err
 	}
 	out := json.NewEncoder(e.out)
@@ -71,18 +90,16 @@ func (c *clientsCreateCmd) Run(e *env) error {
 }
 
 type clientsListCmd struct {
-	config.Database
+	ofOneTenant
 	Kind string `name:"kind" default:"static" enum:"static,dynamic" help:"static (entered by you) or dynamic (self-registered)."`
 }
 
 func (c *clientsListCmd) Run(e *env) error {
-	db, err := openDB(e, c.Database)
-	if err != nil {
+	var found []*client.Client
+	if err := c.in(e, func(db *postgres.DB, t tenant.ID) (err error) {
+		found, err = db.Clients(e.ctx, t, client.Kind(c.Kind), maxListed)
 		return err
-	}
-	defer db.Close()
-	found, err := db.Clients(e.ctx, tenant.DefaultID, client.Kind(c.Kind), maxListed)
-	if err != nil {
+	}); err != nil {
 		return err
 	}
 	w := tabwriter.NewWriter(e.out, 0, 0, 2, ' ', 0)
@@ -101,17 +118,12 @@ func day(t time.Time, zero string) string {
 }
 
 type clientsDeleteCmd struct {
-	config.Database
+	ofOneTenant
 	ID string `arg:"" help:"Client id."`
 }
 
 func (c *clientsDeleteCmd) Run(e *env) error {
-	db, err := openDB(e, c.Database)
-	if err != nil {
-		return err
-	}
-	defer db.Close()
-	err = db.DeleteClient(e.ctx, tenant.DefaultID, c.ID)
+	err := c.in(e, func(db *postgres.DB, t tenant.ID) error { return db.DeleteClient(e.ctx, t, c.ID) })
 	if errors.Is(err, client.ErrNotFound) {
 		return fmt.Errorf("there is no client %s", c.ID)
 	}

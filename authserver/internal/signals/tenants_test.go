@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"latchkey/authserver/internal/authtest"
 	"latchkey/authserver/internal/connection"
 	"latchkey/authserver/internal/flow"
 	"latchkey/authserver/internal/grant"
@@ -18,6 +19,7 @@ import (
 	"latchkey/authserver/internal/postgres"
 	"latchkey/authserver/internal/tenant"
 	"latchkey/deploy/dev/fakegoogle"
+	wire "latchkey/pkg/exchange"
 	"latchkey/pkg/oauth"
 	"latchkey/pkg/secret"
 )
@@ -238,5 +240,25 @@ func TestSweep(t *testing.T) {
 		if err := conn.QueryRow(t.Context(), `SELECT count(*) FROM google_signals`).Scan(&n); err != nil || n != left {
 			t.Errorf("%s: %d left, %v", age, n, err)
 		}
+	}
+}
+
+// TestTenantsOwnClient: an event for a tenant's own Google client is taken, and reaches what that client minted and nothing
+// else.
+func TestTenantsOwnClient(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	acme := r.AddTenant(t, "acme", authtest.TenantOptions{Google: fakegoogle.Client{ID: "acme-google", Secret: "s"}})
+	tokens := acme.SignIn(t, acme.NewVisit(t))
+	r.send(t, fakegoogle.Signal{Event: "tokens-revoked", Email: alice, Clients: []string{"acme-google"}})
+	if got := r.exchange(t, tokens); got != string(wire.ReauthRequired) {
+		t.Errorf("the tenant's credential: %q", got)
+	}
+	if got := r.exchange(t, r.tokens); got != "" {
+		t.Errorf("the deployment's credential: %q", got)
+	}
+	r.send(t, fakegoogle.Signal{Event: "tokens-revoked", Email: alice, Clients: []string{"google-id"}})
+	if got := r.exchange(t, r.tokens); got != string(wire.ReauthRequired) {
+		t.Errorf("the deployment's credential: %q", got)
 	}
 }

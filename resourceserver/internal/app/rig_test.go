@@ -170,6 +170,7 @@ type authority struct {
 	minted   []string
 	revoked  []string // grants
 	forceNew bool
+	listed   int                        // how often the list was asked for
 	tenants  []exchange.Tenant          // nil: the list does not answer
 	keys     map[string]jose.JSONWebKey // of tenants, by id
 }
@@ -205,6 +206,7 @@ func newAuthority(t *testing.T, aud string, google oauth2.Config) *authority {
 	mux.HandleFunc("GET "+exchange.ResourcesPath, func(w http.ResponseWriter, _ *http.Request) {
 		a.mu.Lock()
 		defer a.mu.Unlock()
+		a.listed++
 		if a.tenants == nil {
 			http.Error(w, "down", http.StatusBadGateway)
 			return

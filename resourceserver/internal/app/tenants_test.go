@@ -177,8 +177,14 @@ func TestLastGoodListServes(t *testing.T) {
 		t.Errorf("before the list answered: %d", out.status)
 	}
 	acme, _ := r.twoTenants(nil)
-	r.as.set(func() { r.as.tenants = nil })
-	time.Sleep(11 * time.Second) // one question at least, in real time
+	var before int
+	r.as.set(func() { r.as.tenants, before = nil, r.as.listed })
+	asked := func() (n int) { r.as.set(func() { n = r.as.listed - before }); return n }
+	for deadline := time.Now().Add(20 * time.Second); asked() < 2; time.Sleep(50 * time.Millisecond) { // the list is asked for in real time
+		if time.Now().After(deadline) {
+			t.Fatal("the list is not asked for any more")
+		}
+	}
 	if out := r.send(http.MethodPost, acme.url, acme.token(r.as, nil), list); out.status != http.StatusOK {
 		t.Errorf("%d %s", out.status, out.body)
 	}
