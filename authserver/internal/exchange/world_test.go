@@ -34,6 +34,7 @@ import (
 	"latchkey/pkg/accesstoken"
 	wire "latchkey/pkg/exchange"
 	"latchkey/pkg/oauth"
+	"latchkey/pkg/scope"
 	"latchkey/pkg/secret"
 )
 
@@ -124,7 +125,7 @@ func newWorld(t testing.TB, size int) *world {
 	must(err)
 	t.Cleanup(w.db.Close)
 	for i := range size {
-		tn := &tenant.Tenant{ID: tenant.DefaultID, Slug: "default", Lifetimes: tenant.DefaultLifetimes()}
+		tn := &tenant.Tenant{ID: tenant.DefaultID, Slug: "default", Status: tenant.Active, Profile: scope.Full, Lifetimes: tenant.DefaultLifetimes()}
 		path := ""
 		if i > 0 {
 			tn.ID, tn.Slug = pgtest.Tenant(t, w.dsn), fmt.Sprintf("t%d", i)
