@@ -114,9 +114,11 @@ func TestUpstreamClients(t *testing.T) {
 		"A5 another tenant":     func() ([]byte, error) { return f.db.UpstreamSecret(ctx, tenant.DefaultID, 2) },
 		"A5 a tenant of chance": func() ([]byte, error) { return f.db.UpstreamSecret(ctx, pgtest.Tenant(t, f.dsn), 2) },
 	} {
-		if sealed, err := call(); !errors.Is(err, upstream.ErrChanged) || sealed != nil {
-			t.Errorf("%s: %s %v", name, sealed, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			if sealed, err := call(); !errors.Is(err, upstream.ErrChanged) || sealed != nil {
+				t.Errorf("%s %v", sealed, err)
+			}
+		})
 	}
 	won := 0
 	for _, err := range parallel(6, func() error {

@@ -115,9 +115,11 @@ func TestTwoTenantsAreServed(t *testing.T) {
 		"A14 the deployment's own audience":  acme.token(r.as, func(c map[string]any) { c["aud"] = r.mcp }),
 		"an alias in place of the canonical": acme.token(r.as, func(c map[string]any) { c["aud"] = acme.url + "/" }),
 	} {
-		if out := r.send(http.MethodPost, acme.url, token, list); out.status != http.StatusUnauthorized {
-			t.Errorf("%s: %d", name, out.status)
-		}
+		t.Run(name, func(t *testing.T) {
+			if out := r.send(http.MethodPost, acme.url, token, list); out.status != http.StatusUnauthorized {
+				t.Errorf("%d %s", out.status, out.body)
+			}
+		})
 	}
 	// The host chooses which rules hold, and never fewer.
 	if out := r.send(http.MethodPost, r.mcp, own.token(r.as, nil), list, "Host", strings.TrimPrefix(strings.TrimSuffix(globex.url, "/mcp"), "http://")); out.status != http.StatusUnauthorized {
