@@ -59,7 +59,10 @@ func TestTenantCommands(t *testing.T) {
 	}
 	refused("belongs to another tenant", "create", "acme")
 	refused("belongs to another tenant", "create", "thief", "--resource", "http://127.0.0.1:9/t/acme/mcp")
-	refused("is the deployment's own", "create", "thief", "--resource", authtest.Resource)
+	refused("belongs to another tenant", "create", "thief", "--resource", authtest.Resource)
+	refused("belongs to another tenant", "create", "thief", "--resource", authtest.Resource+"/gmail")
+	refused("belongs to another tenant", "create", "thief", "--resource", "http://127.0.0.1:9/t/acme/mcp/drive")
+	refused("no product", "create", "x", "--resource", "mail=https://mcp.example.com/mail")
 	refused("is the deployment's own", "create", "thief", "--host", strings.TrimPrefix(s.URL, "http://"))
 	refused("slug", "create", "Acme")
 	refused("slug", "create", "../x")

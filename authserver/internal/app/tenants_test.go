@@ -440,3 +440,24 @@ func TestDirectoryFollows(t *testing.T) {
 	}
 	until("a suspension", http.StatusForbidden, s.URL+"/t/acme/authorize")
 }
+
+// TestProductResources: each resource of everything has one for each product below it, and a token for one is for no other;
+// who names none gets that of everything.
+func TestProductResources(t *testing.T) {
+	t.Parallel()
+	s, acme, _ := twoTenants(t)
+	for _, of := range []*authtest.Server{s, acme} {
+		for asked, want := range map[string]string{"": of.Resource, of.Resource: of.Resource, of.Resource + "/gmail": of.Resource + "/gmail", of.Resource + "/gmail/": of.Resource + "/gmail"} {
+			v := of.NewVisit(t)
+			v.Query = with(v.Query, "resource", asked)
+			if aud := claim(t, of.SignIn(t, v), "aud"); aud != want {
+				t.Errorf("asked for %q: a token for %s", asked, aud)
+			}
+		}
+		v := of.NewVisit(t)
+		v.Query.Set("resource", of.Resource+"/gmail")
+		out := of.SignIn(t, v)
+		status, body := of.Token(t, with(v.Refresh(out["refresh_token"].(string)), "resource", of.Resource))
+		mustFail(t, status, body, http.StatusBadRequest, oauth.InvalidTarget)
+	}
+}

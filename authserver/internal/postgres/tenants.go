@@ -221,6 +221,7 @@ var exported = []struct{ table, columns string }{
 	{"credentials", `connection_id, upstream_client, google_scopes, status, last_error, access_expires_at, refreshed_at, linked_at, created_at, updated_at`},
 	{"consents", `subject_id, client_id, resource, scopes, snapshot, granted_at`},
 	{"grants", `id, client_id, subject_id, connection_id, resource, scopes, offline, redirect_uri, redeemed_at, rotated_at, idle_expires_at, expires_at, revoked_at, revoked_reason, created_at`},
+	{"sessions", `id, subject_id, browser, created_at, last_used_at, ended_at`},
 	{"signing_keys", `kid, purpose, alg, state, created_at, activated_at, retired_at`},
 	{"upstream_clients", `generation, client_id, publishing, state, created_at, retired_at`},
 }
@@ -255,7 +256,7 @@ func (db *DB) ExportTenant(ctx context.Context, t tenant.ID, row func(table stri
 // what is left opens for nobody; then what refers before what is referred to. A
 // test compares the list with the catalogue.
 var erased = []string{
-	"data_keys", "upstream_clients", "signing_keys", "grants", "consents", "credentials", "flows", "pushed_requests", "assertion_ids",
+	"data_keys", "upstream_clients", "signing_keys", "google_revocations", "links", "sessions", "grants", "consents", "credentials", "flows", "pushed_requests", "assertion_ids",
 	"clients", "client_documents", "connections", "subjects", "resources", "tenant_hosts",
 }
 

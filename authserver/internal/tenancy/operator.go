@@ -100,7 +100,7 @@ func (o *Operator) Create(ctx context.Context, slug string, c Change) (*Record, 
 	if c.Resources == nil {
 		c.Resources = []Resource{{URL: o.Deployment.Resource.Origin() + "/t/" + slug + o.Deployment.Resource.Path()}}
 	}
-	if err := o.apply(&r, c); err != nil {
+	if err := o.apply(ctx, &r, c); err != nil {
 		return nil, err
 	}
 	if err := o.Store.CreateTenant(ctx, r); err != nil {
@@ -122,7 +122,7 @@ func (o *Operator) Update(ctx context.Context, slug string, c Change) (*Record, 
 // now.
 func (o *Operator) UpdateFrom(ctx context.Context, r *Record, c Change) (*Record, error) {
 	changed := *r
-	if err := o.apply(&changed, c); err != nil {
+	if err := o.apply(ctx, &changed, c); err != nil {
 		return nil, err
 	}
 	return o.write(ctx, changed)
@@ -156,7 +156,7 @@ func (o *Operator) setStatus(ctx context.Context, slug string, s tenant.Status) 
 }
 
 // apply checks a change and that a server can read what comes of it.
-func (o *Operator) apply(r *Record, c Change) error {
+func (o *Operator) apply(ctx context.Context, r *Record, c Change) error {
 	isDefault := r.ID == tenant.DefaultID
 	if c.Name != nil {
 		if r.Name = *c.Name; len(r.Name) > maxName {
@@ -194,13 +194,28 @@ func (o *Operator) apply(r *Record, c Change) error {
 	if isDefault {
 		return nil
 	}
-	for i, res := range t.Resources {
-		if res.Canonical == o.Deployment.Resource {
-			return fmt.Errorf("%w: %s is the deployment's own", ErrTaken, res.Canonical)
-		}
+	for i := range r.Resources { // those of products, which come after them, are not stored
 		if len(r.Resources[i].Aliases) == 0 {
-			r.Resources[i].Aliases = tenant.DefaultAliases(res.Canonical, false)
+			r.Resources[i].Aliases = tenant.DefaultAliases(t.Resources[i].Canonical, false)
 		}
+	}
+	return o.room(ctx, *r)
+}
+
+// room returns ErrTaken when a server would leave the tenant out because it claims
+// what is another's.
+func (o *Operator) room(ctx context.Context, r Record) error {
+	all, err := o.Store.Tenants(ctx)
+	if err != nil {
+		return err
+	}
+	all = append(slices.DeleteFunc(all, func(x Record) bool { return x.ID == r.ID }), r)
+	d, problems, err := o.Deployment.Directory(all)
+	if err != nil {
+		return err
+	}
+	if _, served := d.ByID(r.ID); !served {
+		return fmt.Errorf("%w: %w", ErrTaken, errors.Join(problems...))
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"latchkey/authserver/internal/tenant"
+	"latchkey/pkg/exchange"
 	"latchkey/pkg/oauth"
 	"latchkey/pkg/scope"
 )
@@ -73,10 +74,27 @@ type Deployment struct {
 
 // unread is the default tenant before its row was read: everything is doubt.
 func (d Deployment) unread() *tenant.Tenant {
-	return &tenant.Tenant{
-		ID: tenant.DefaultID, Slug: "default", Issuer: d.Issuer, Lifetimes: d.Lifetimes, AccessTokenAlg: d.AccessTokenAlg,
-		Resources: []tenant.Resource{{Canonical: d.Resource, Aliases: tenant.DefaultAliases(d.Resource, true)}},
+	t := &tenant.Tenant{ID: tenant.DefaultID, Slug: "default", Issuer: d.Issuer, Lifetimes: d.Lifetimes, AccessTokenAlg: d.AccessTokenAlg}
+	t.Resources = withProducts(tenant.Resource{Canonical: d.Resource, Aliases: tenant.DefaultAliases(d.Resource, true)})
+	return t
+}
+
+// withProducts adds the resource of each product below every resource of
+// everything.
+func withProducts(all ...tenant.Resource) []tenant.Resource {
+	named := map[string]bool{}
+	for _, r := range all {
+		named[r.Canonical.String()] = true
 	}
+	for _, r := range all {
+		for _, product := range exchange.Products() {
+			part, err := oauth.ParseResource(r.Canonical.String() + "/" + product)
+			if r.Product == "" && err == nil && !named[part.String()] { // the error is a URL that has become too long
+				all = append(all, tenant.Resource{Canonical: part, Aliases: tenant.DefaultAliases(part, false), Product: product})
+			}
+		}
+	}
+	return all
 }
 
 // IssuerOf is the issuer of a tenant: at its own host, or below the deployment's.
@@ -162,13 +180,18 @@ func places(t *tenant.Tenant, r Record) error {
 	if len(r.Resources) == 0 {
 		return errors.New("the tenant has no resource")
 	}
+	var all []tenant.Resource
 	for _, stored := range r.Resources {
 		canonical, err := oauth.ParseResource(stored.URL)
 		if err != nil {
 			return err
 		}
-		t.Resources = append(t.Resources, tenant.Resource{Canonical: canonical, Aliases: stored.Aliases, Product: stored.Product})
+		if stored.Product != "" && !slices.Contains(exchange.Products(), stored.Product) {
+			return fmt.Errorf("there is no product %q", stored.Product)
+		}
+		all = append(all, tenant.Resource{Canonical: canonical, Aliases: stored.Aliases, Product: stored.Product})
 	}
+	t.Resources = withProducts(all...)
 	return nil
 }
 

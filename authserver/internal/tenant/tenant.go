@@ -154,12 +154,18 @@ func (t *Tenant) Serves() error {
 var ErrUnknownResource = errors.New("unknown resource")
 
 // Resource maps a request's resource parameter to the canonical identifier.
-// An empty parameter means the tenant's only resource; with several it is
-// ErrUnknownResource.
+// An empty parameter means the tenant's only resource of everything; with
+// several it is ErrUnknownResource.
 func (t *Tenant) Resource(requested string) (oauth.Resource, error) {
 	if requested == "" {
-		if len(t.Resources) == 1 {
-			return t.Resources[0].Canonical, nil
+		var whole []oauth.Resource
+		for _, r := range t.Resources {
+			if r.Product == "" {
+				whole = append(whole, r.Canonical)
+			}
+		}
+		if len(whole) == 1 {
+			return whole[0], nil
 		}
 		return oauth.Resource{}, ErrUnknownResource
 	}

@@ -128,8 +128,11 @@ func TestTwoTenantsAreServed(t *testing.T) {
 	if out := r.send(http.MethodPost, acme.url, acme.token(r.as, nil), list, "Host", "evil.example"); out.status != http.StatusForbidden {
 		t.Errorf("a foreign host: %d", out.status)
 	}
-	if out := r.send(http.MethodGet, r.origin+"/.well-known/oauth-protected-resource", "", "", "Host", strings.TrimPrefix(r.origin, "http://")); out.status != http.StatusNotFound {
-		t.Errorf("the root document of a host with two resources: %d %s", out.status, out.body)
+	for at, resource := range map[string]string{r.mcp: r.mcp, globex.url: globex.url} { // the host's own, of everything
+		root := strings.TrimSuffix(at, "/mcp") + "/.well-known/oauth-protected-resource"
+		if out := r.send(http.MethodGet, root, "", ""); !strings.Contains(out.body, `"resource":"`+resource+`"`) {
+			t.Errorf("%s: %d %s", root, out.status, out.body)
+		}
 	}
 	for _, path := range []string{"/t/nobody/mcp", "/t/acme/mcp/", "/t/acme", "/t/ACME/mcp"} {
 		if out := r.send(http.MethodPost, r.origin+path, own.token(r.as, nil), list); out.status != http.StatusNotFound {
