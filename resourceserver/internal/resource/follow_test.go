@@ -47,29 +47,39 @@ func TestFollow(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := &feed{}
-		var got [][]resource.Resource
-		follower := resource.New(resource.Config{Feed: f, Base: "http://as:8081", Changed: func(list []resource.Resource) { got = append(got, list) }})
+		var mu sync.Mutex
+		var lists [][]resource.Resource
+		follower := resource.New(resource.Config{Feed: f, Base: "http://as:8081", Changed: func(list []resource.Resource) {
+			mu.Lock()
+			defer mu.Unlock()
+			lists = append(lists, list)
+		}})
+		seen := func() [][]resource.Resource {
+			mu.Lock()
+			defer mu.Unlock()
+			return lists
+		}
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() { defer close(done); follower.Run(ctx) }()
 		time.Sleep(time.Minute)
-		if len(got) != 0 || follower.Age() < time.Hour {
+		if got := seen(); len(got) != 0 || follower.Age() < time.Hour {
 			t.Fatalf("%v, age %v", got, follower.Age())
 		}
 		f.set(&exchange.Resources{Version: "1", Tenants: []exchange.Tenant{tenantAt("acme", "https://mcp.example.com/t/acme/mcp")}})
 		time.Sleep(2 * time.Second) // before the first answer it asks every second
-		if len(got) != 1 || len(got[0]) != 1 || got[0][0].KeysURL != "http://as:8081/internal/keys/acme" {
+		if got := seen(); len(got) != 1 || len(got[0]) != 1 || got[0][0].KeysURL != "http://as:8081/internal/keys/acme" {
 			t.Fatalf("%+v", got)
 		}
 		time.Sleep(time.Minute)
 		f.set(&exchange.Resources{Version: "2", Tenants: []exchange.Tenant{tenantAt("acme", "https://mcp.example.com/t/acme/mcp"), tenantAt("globex", "https://mcp.globex.example/mcp")}})
 		time.Sleep(10 * time.Second)
-		if len(got) != 2 || len(got[1]) != 2 || follower.Age() > 10*time.Second {
+		if got := seen(); len(got) != 2 || len(got[1]) != 2 || follower.Age() > 10*time.Second {
 			t.Fatalf("%+v", got)
 		}
 		f.set(nil)
 		time.Sleep(time.Hour)
-		if len(got) != 2 || follower.Age() < 50*time.Minute {
+		if got := seen(); len(got) != 2 || follower.Age() < 50*time.Minute {
 			t.Errorf("%+v, age %v", got, follower.Age())
 		}
 		stop()
