@@ -175,7 +175,7 @@ func (h *Handler) store(w http.ResponseWriter, r *http.Request, t *tenant.Tenant
 		}
 		return h.relinkTrip(w, r, t, trip, o.Who.Email, true)
 	}
-	link, err := connection.NewLink(ctx, h.Vault, record.Ref, o.Upstream, o.Tokens, o.Who)
+	link, err := connection.NewLink(ctx, h.Vault, record, o.Upstream, o.Tokens, o.Who)
 	if err != nil {
 		return oauth.Unavailable(err)
 	}

@@ -22,6 +22,13 @@ type keysCmd struct {
 	Init   keysInitCmd   `cmd:"" help:"Make the key-encryption key, once. Without it no stored credential can be read: back it up."`
 	List   keysListCmd   `cmd:"" help:"List signing keys: next ones, active ones, retired ones."`
 	Rotate keysRotateCmd `cmd:"" help:"Publish the next signing keys; the servers activate them when everybody can know them."`
+
+	AddKEK        keysAddKEKCmd     `cmd:"" name:"add-kek" help:"Add a key to a key-encryption key file; it unwraps and does not wrap yet."`
+	PromoteKEK    keysPromoteKEKCmd `cmd:"" name:"promote-kek" help:"Let the newest key of a key-encryption key file wrap, when every server has the file."`
+	Status        keysStatusCmd     `cmd:"" help:"Show data keys, what wraps them and how much is sealed under each."`
+	RotateData    keysRotateDataCmd `cmd:"" name:"rotate-data" help:"Make new active data keys."`
+	Rewrap        keysRewrapCmd     `cmd:"" help:"Move data keys to the current key-encryption key, and what is sealed to the active data keys, while servers run."`
+	VerifyReceipt verifyReceiptCmd  `cmd:"" name:"verify-receipt" help:"Check the receipt of an erasure."`
 }
 
 type keysInitCmd struct {
@@ -136,7 +143,7 @@ func left(seconds *int64) string { return (time.Duration(*seconds) * time.Second
 
 type keysRotateCmd struct {
 	ofTenants
-	KEKFile string `name:"kek-file" env:"KEK_FILE" required:"" help:"The key-encryption key." placeholder:"FILE"`
+	config.KEK
 	Purpose string `name:"purpose" enum:",access_token,grant" default:"" help:"access_token, or grant (codes and refresh tokens); default: both, except with --now."`
 	Now     bool   `name:"now" help:"A key has leaked: delete every key of the purpose at once and sign with a new one. Needs --purpose and --yes."`
 	Yes     bool   `name:"yes" help:"Do what --now says."`
@@ -153,10 +160,6 @@ func (c *keysRotateCmd) Run(e *env) error {
 	if c.Purpose != "" {
 		purposes = []keyset.Purpose{keyset.Purpose(c.Purpose)}
 	}
-	kek, err := vault.LoadKEK(c.KEKFile)
-	if err != nil {
-		return err
-	}
 	switch {
 	case c.Now && c.Purpose == "":
 		return errors.New("--now needs --purpose: say which kind of key has leaked")
@@ -167,8 +170,12 @@ func (c *keysRotateCmd) Run(e *env) error {
 		}
 		return fmt.Errorf("--now deletes the %s keys of %s, and %s: add --yes if that is meant", c.Purpose, of, consequences[purposes[0]])
 	}
+	key, err := openKEK(e, c.KEK)
+	if err != nil {
+		return err
+	}
 	return c.each(e, func(db *postgres.DB, slug string, t tenant.ID) error {
-		v, err := vault.New(vault.Config{KEK: kek, Store: db})
+		v, err := vault.New(vault.Config{KEK: key, Store: db})
 		if err != nil {
 			return err
 		}

@@ -19,6 +19,7 @@ import (
 	"latchkey/authserver/internal/flow"
 	"latchkey/authserver/internal/google"
 	"latchkey/authserver/internal/grant"
+	"latchkey/authserver/internal/kek"
 	"latchkey/authserver/internal/keyset"
 	"latchkey/authserver/internal/outbound"
 	"latchkey/authserver/internal/postgres"
@@ -64,7 +65,7 @@ type Server struct {
 
 // serve builds the server and runs it until ctx ends.
 func serve(ctx context.Context, c *config.Server, log *slog.Logger) error {
-	kek, err := vault.LoadKEK(c.KEKFile)
+	key, err := kek.OpenBoth(ctx, c.KEK, c.FromKEK)
 	if err != nil {
 		return err
 	}
@@ -91,7 +92,7 @@ func serve(ctx context.Context, c *config.Server, log *slog.Logger) error {
 		return err
 	}
 	defer db.Close()
-	s, err := New(c, db, kek, callers, log)
+	s, err := New(c, db, key, callers, log)
 	if err != nil {
 		return err
 	}
@@ -100,7 +101,7 @@ func serve(ctx context.Context, c *config.Server, log *slog.Logger) error {
 	if err := s.tenants.Reload(ctx); err != nil {
 		log.Warn("the tenants cannot be read yet", "error", err)
 	}
-	if _, err := s.keys.For(ctx, tenant.DefaultID); errors.Is(err, vault.ErrWrongKEK) {
+	if err := s.checkKEK(ctx, log); err != nil {
 		return err
 	}
 	public.Handler, internal.Handler, admin.Handler = s.Public(log), s.Internal(log), s.Admin(log)
@@ -146,6 +147,31 @@ func checkSchema(ctx context.Context, dsn secret.Text, log *slog.Logger) error {
 	}
 }
 
+// checkKEK refuses to serve without the key-encryption key (DESIGN §1.6). A key
+// management service that does not answer gets half a minute and is told from a
+// key that is wrong. Doubt about the database is not asked about here:
+// readiness tells.
+func (s *Server) checkKEK(ctx context.Context, log *slog.Logger) error {
+	deadline := time.Now().Add(schemaWait)
+	for {
+		_, err := s.keys.For(ctx, tenant.DefaultID)
+		switch {
+		case errors.Is(err, vault.ErrWrongKEK), errors.Is(err, vault.ErrKEKRefused):
+			return err
+		case !errors.Is(err, vault.ErrKEKAway):
+			return nil
+		case time.Now().After(deadline):
+			return fmt.Errorf("the service that holds the key-encryption key (KEK_URI) cannot be asked; nothing says that the key is wrong: %w", err)
+		}
+		log.Warn("waiting for the key management service", "error", err)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Second):
+		}
+	}
+}
+
 // deployment is what the settings say of the default tenant, and for every other.
 func deployment(c *config.Server) tenancy.Deployment {
 	lifetimes := tenant.DefaultLifetimes()
@@ -158,13 +184,13 @@ func deployment(c *config.Server) tenancy.Deployment {
 
 // New connects the parts. It starts nothing, and knows no tenant before Reload
 // has read them.
-func New(c *config.Server, db *postgres.DB, kek *vault.KEK, callers *exchange.Clients, log *slog.Logger) (*Server, error) {
+func New(c *config.Server, db *postgres.DB, key *vault.KEK, callers *exchange.Clients, log *slog.Logger) (*Server, error) {
 	directory, err := tenancy.NewFollower(tenancy.Config{Source: db, Deployment: deployment(c), Log: log})
 	if err != nil {
 		return nil, err
 	}
 	tenants := directory.Directory
-	v, err := vault.New(vault.Config{KEK: kek, Store: db})
+	v, err := vault.New(vault.Config{KEK: key, Store: db})
 	if err != nil {
 		return nil, err
 	}

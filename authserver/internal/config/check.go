@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"latchkey/authserver/internal/kek"
 	"latchkey/authserver/internal/tenant"
 	"latchkey/pkg/httpx"
 	"latchkey/pkg/oauth"
@@ -89,13 +90,46 @@ func (d Database) MigrateURL() (secret.Text, error) {
 	return owner, p.err()
 }
 
+// check returns the key-encryption key's source and, during a change of keys,
+// that of the other one.
+func (k KEK) check(p *problems) (current kek.Source, from *kek.Source) {
+	one := func(prefix, file, uri string) kek.Source {
+		if file != "" && uri != "" {
+			p.addf("%[1]sKEK_FILE and %[1]sKEK_URI are both set: keep one", prefix)
+		}
+		if uri != "" {
+			if err := kek.CheckURI(uri); err != nil {
+				p.addf("%sKEK_URI %v", prefix, err)
+			}
+		}
+		return kek.Source{File: file, URI: uri, VaultTokenFile: k.VaultTokenFile}
+	}
+	if k.KEKFile == "" && k.KEKURI == "" {
+		p.addf("neither KEK_FILE nor KEK_URI is set: make a key with: authserver keys init --kek-file FILE")
+	}
+	current = one("", k.KEKFile, k.KEKURI)
+	if k.FromKEKFile != "" || k.FromKEKURI != "" {
+		other := one("FROM_", k.FromKEKFile, k.FromKEKURI)
+		from = &other
+	}
+	return current, from
+}
+
+// Sources returns the sources of the key-encryption key and, during a change of
+// keys, of the other one, which is nil otherwise.
+func (k KEK) Sources() (current kek.Source, from *kek.Source, err error) {
+	var p problems
+	current, from = k.check(&p)
+	return current, from, p.err()
+}
+
 // Check validates every setting and returns the typed configuration, or one
 // error that lists every problem.
 func (s Serve) Check() (*Server, error) {
 	var p problems
 	out := &Server{
-		DatabaseURL: s.check(&p), Listen: s.Listen, InternalListen: s.InternalListen, AdminListen: s.AdminListen,
-		InternalURL: strings.TrimSuffix(s.InternalURL, "/"), KEKFile: s.KEKFile, RSClientID: s.RSClientID, RSJWKSFile: s.RSJWKSFile,
+		DatabaseURL: s.Database.check(&p), Listen: s.Listen, InternalListen: s.InternalListen, AdminListen: s.AdminListen,
+		InternalURL: strings.TrimSuffix(s.InternalURL, "/"), RSClientID: s.RSClientID, RSJWKSFile: s.RSJWKSFile,
 		AccessTokenTTL: s.AccessTokenTTL, RefreshGrace: s.RefreshGrace,
 		SessionIdle: s.SessionIdle, SessionAbsolute: s.SessionAbsolute,
 		AccessTokenAlg: s.AccessTokenAlg, SigningKeyPeriod: s.SigningKeyPeriod, // kong admits only the three algorithms
@@ -107,7 +141,7 @@ func (s Serve) Check() (*Server, error) {
 			p.addf("%s %q is not host:port", name, addr)
 		}
 	}
-	p.required("KEK_FILE", s.KEKFile, "make a key with: authserver keys init --kek-file FILE")
+	out.KEK, out.FromKEK = s.KEK.check(&p)
 	p.required("RS_CLIENT_ID", s.RSClientID, "name the resource server's client id")
 	p.required("RS_JWKS_FILE", s.RSJWKSFile, "make the resource server's keys with: resourceserver keys init")
 	p.required("GOOGLE_CLIENT_ID", s.GoogleClientID, "make an OAuth client (type web application) in the Google Cloud console")

@@ -16,7 +16,7 @@ func valid() config.Serve {
 		Database: config.Database{DatabaseURL: "postgres://u@/db?host=/run/pg"},
 		Issuer:   "https://auth.example.com", ResourceURL: "https://mcp.example.com/mcp",
 		Listen: "127.0.0.1:1", InternalListen: "127.0.0.1:2", AdminListen: "127.0.0.1:3",
-		KEKFile: "kek.json", RSClientID: "rs", RSJWKSFile: "rs.json", GoogleClientID: "id", GoogleSecret: "s",
+		KEK: config.KEK{KEKFile: "kek.json"}, RSClientID: "rs", RSJWKSFile: "rs.json", GoogleClientID: "id", GoogleSecret: "s",
 		GoogleIssuer: "https://accounts.google.com", GoogleAuthURL: "https://a.example/auth", GoogleTokenURL: "https://a.example/token",
 		GoogleJWKSURL: "https://a.example/certs", GoogleRevokeURL: "https://a.example/revoke",
 		AccessTokenTTL: 10 * time.Minute, RefreshGrace: time.Minute, SessionIdle: time.Hour, SessionAbsolute: 24 * time.Hour, ConsentProfile: "full",
@@ -48,13 +48,34 @@ func check(t *testing.T) {
 		change func(*config.Serve)
 		want   string // part of the error, "" for none
 	}{
-		"valid":                              {func(*config.Serve) {}, ""},
-		"http issuer beyond loopback":        {func(s *config.Serve) { s.Issuer = "http://auth.example.com" }, "ISSUER"},
-		"http issuer on loopback":            {func(s *config.Serve) { s.Issuer = "http://127.0.0.1:8080" }, ""},
-		"issuer with a path":                 {func(s *config.Serve) { s.Issuer = "https://auth.example.com/x" }, "bare origin"},
-		"issuer with a trailing slash":       {func(s *config.Serve) { s.Issuer += "/" }, "trailing slash"},
-		"secret twice":                       {func(s *config.Serve) { s.GoogleSecretFile = "x" }, "keep one"},
-		"secret file missing":                {func(s *config.Serve) { s.GoogleSecret, s.GoogleSecretFile = "", "no-such-file" }, "GOOGLE_CLIENT_SECRET_FILE"},
+		"valid":                        {func(*config.Serve) {}, ""},
+		"http issuer beyond loopback":  {func(s *config.Serve) { s.Issuer = "http://auth.example.com" }, "ISSUER"},
+		"http issuer on loopback":      {func(s *config.Serve) { s.Issuer = "http://127.0.0.1:8080" }, ""},
+		"issuer with a path":           {func(s *config.Serve) { s.Issuer = "https://auth.example.com/x" }, "bare origin"},
+		"issuer with a trailing slash": {func(s *config.Serve) { s.Issuer += "/" }, "trailing slash"},
+		"secret twice":                 {func(s *config.Serve) { s.GoogleSecretFile = "x" }, "keep one"},
+		"secret file missing":          {func(s *config.Serve) { s.GoogleSecret, s.GoogleSecretFile = "", "no-such-file" }, "GOOGLE_CLIENT_SECRET_FILE"},
+		"two keys":                     {func(s *config.Serve) { s.KEKURI = "hcvault://vault.example.com/transit/keys/latchkey" }, "KEK_FILE and KEK_URI are both set"},
+		"no key":                       {func(s *config.Serve) { s.KEKFile = "" }, "neither KEK_FILE nor KEK_URI"},
+		"key in Vault": {func(s *config.Serve) {
+			s.KEKFile, s.KEKURI = "", "hcvault://vault.example.com:8200/team/transit/keys/latchkey"
+		}, ""},
+		"key in Google Cloud KMS": {func(s *config.Serve) {
+			s.KEKFile, s.KEKURI = "", "gcp-kms://projects/p/locations/eu/keyRings/r/cryptoKeys/k"
+		}, ""},
+		"one version of a key": {func(s *config.Serve) {
+			s.KEKFile, s.KEKURI = "", "gcp-kms://projects/p/locations/eu/keyRings/r/cryptoKeys/k/cryptoKeyVersions/1"
+		}, "KEK_URI must be gcp-kms://"},
+		"key in AWS KMS": {func(s *config.Serve) {
+			s.KEKFile, s.KEKURI = "", "aws-kms://arn:aws:kms:eu-west-1:111122223333:key/1234abcd"
+		}, ""},
+		"an alias, which may move": {func(s *config.Serve) {
+			s.KEKFile, s.KEKURI = "", "aws-kms://arn:aws:kms:eu-west-1:111122223333:alias/latchkey"
+		}, "KEK_URI must be aws-kms://"},
+		"key of an unknown service":          {func(s *config.Serve) { s.KEKFile, s.KEKURI = "", "azure-kv://x" }, "KEK_URI must begin with"},
+		"Vault with a password in the URI":   {func(s *config.Serve) { s.KEKFile, s.KEKURI = "", "hcvault://u:p@vault.example.com/transit/keys/k" }, "KEK_URI must be hcvault://"},
+		"a change of keys":                   {func(s *config.Serve) { s.FromKEKURI = "hcvault://vault.example.com/transit/keys/k" }, ""},
+		"a change of keys, from two":         {func(s *config.Serve) { s.FromKEKFile, s.FromKEKURI = "x", "hcvault://vault.example.com/transit/keys/k" }, "FROM_KEK_FILE and FROM_KEK_URI"},
 		"Google over http":                   {func(s *config.Serve) { s.GoogleTokenURL = "http://a.example/token" }, "must be https"},
 		"access tokens that live too long":   {func(s *config.Serve) { s.AccessTokenTTL = 48 * time.Hour }, "ACCESS_TOKEN_TTL"},
 		"keys that never rest":               {func(s *config.Serve) { s.SigningKeyPeriod = time.Hour }, "SIGNING_KEY_PERIOD"},

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"time"
 
+	"latchkey/authserver/internal/kek"
 	"latchkey/authserver/internal/tenant"
 	"latchkey/pkg/httpx"
 	"latchkey/pkg/oauth"
@@ -29,6 +30,15 @@ type Tenancy struct {
 	GoogleClientID string `name:"google-client-id" env:"GOOGLE_CLIENT_ID" help:"OAuth client id of the deployment at Google." placeholder:"ID"`
 }
 
+// KEK are the settings of the key-encryption key.
+type KEK struct {
+	KEKFile        string `name:"kek-file" env:"KEK_FILE" help:"Key-encryption key in a file; make one with: authserver keys init --kek-file FILE." placeholder:"FILE"`
+	KEKURI         string `name:"kek-uri" env:"KEK_URI" help:"Key-encryption key in a service, instead of KEK_FILE: gcp-kms://…, aws-kms://… or hcvault://…." placeholder:"URI"`
+	FromKEKFile    string `name:"from-kek-file" env:"FROM_KEK_FILE" help:"Another key-encryption key, in a file, under which data keys may still be wrapped: for a change of keys." placeholder:"FILE"`
+	FromKEKURI     string `name:"from-kek-uri" env:"FROM_KEK_URI" help:"Another key-encryption key, in a service, under which data keys may still be wrapped." placeholder:"URI"`
+	VaultTokenFile string `name:"vault-token-file" env:"VAULT_TOKEN_FILE" help:"File with the token for hcvault://, read anew for each use (default: VAULT_TOKEN)." placeholder:"FILE"`
+}
+
 // Log are the settings of the log.
 type Log struct {
 	LogLevel  string `name:"log-level" env:"LOG_LEVEL" default:"info" enum:"debug,info,warn,error" help:"Least level that is logged: debug, info, warn or error."`
@@ -38,6 +48,7 @@ type Log struct {
 // Serve are the settings of the server, as given: strings from outside.
 type Serve struct {
 	Database
+	KEK
 	Log
 	Issuer         string `name:"issuer" env:"ISSUER" help:"Origin at which clients reach this server, e.g. https://auth.example.com." placeholder:"URL"`
 	ResourceURL    string `name:"resource-url" env:"RESOURCE_URL" help:"MCP URL of the resource server, e.g. https://mcp.example.com/mcp." placeholder:"URL"`
@@ -52,7 +63,6 @@ type Serve struct {
 	InternalClientSAN string   `name:"as-internal-tls-client-san" env:"AS_INTERNAL_TLS_CLIENT_SAN" help:"DNS name or URI that the resource server's certificate must have, exactly." placeholder:"NAME"`
 	InternalClientPin []string `name:"as-internal-tls-client-sha256" env:"AS_INTERNAL_TLS_CLIENT_SHA256" help:"Instead of an authority: SHA-256, in hex, of the resource server's certificate or of its public key (SubjectPublicKeyInfo)." placeholder:"HEX,..."`
 
-	KEKFile          string `name:"kek-file" env:"KEK_FILE" help:"Key-encryption key; make one with: authserver keys init --kek-file FILE." placeholder:"FILE"`
 	RSClientID       string `name:"rs-client-id" env:"RS_CLIENT_ID" default:"latchkey-rs" help:"Client id of the resource server at the token exchange."`
 	RSJWKSFile       string `name:"rs-jwks-file" env:"RS_JWKS_FILE" help:"Public keys of the resource server (JWKS)." placeholder:"FILE"`
 	GoogleClientID   string `name:"google-client-id" env:"GOOGLE_CLIENT_ID" help:"OAuth client id at Google." placeholder:"ID"`
@@ -120,7 +130,8 @@ type Server struct {
 	AdminListen     string
 	InternalURL     string
 	InternalTLS     *InternalTLS // nil: plain http
-	KEKFile         string
+	KEK             kek.Source
+	FromKEK         *kek.Source // nil: none
 	RSClientID      string
 	RSJWKSFile      string
 	Google          Google

@@ -32,7 +32,7 @@ func RetryAfter(err error) time.Duration { return google.RetryAfter(err) }
 // Google's answer demands. It returns ErrLost when Google's answer is about a
 // credential that another writer has replaced.
 func (c *Credentials) askGoogle(ctx context.Context, r *Record, owner uuid.UUID, scopes oauth.Scopes) (*google.Tokens, error) {
-	plain, err := c.Vault.Open(ctx, binding(r.Ref, vault.RefreshToken), r.SealedRefresh)
+	plain, err := c.Vault.Open(ctx, r.Binding(vault.RefreshToken), r.SealedRefresh)
 	if err != nil {
 		c.release(ctx, r, owner)
 		return nil, fmt.Errorf("opening refresh token: %w", err)

@@ -8,7 +8,9 @@ import (
 	"github.com/google/uuid"
 
 	"latchkey/authserver/internal/tenant"
+	"latchkey/authserver/internal/vault"
 	"latchkey/pkg/oauth"
+	"latchkey/pkg/secret"
 )
 
 // Ref names one connection of one subject of one tenant.
@@ -36,6 +38,7 @@ const MaxAlias = 40
 // Record is a connection with its credential as stored: tokens are sealed.
 type Record struct {
 	Ref
+	Person         secret.Bytes // the subject's secret; empty when it is destroyed
 	GoogleSubject  string
 	HostedDomain   string // Google's hd claim at the last sign-in
 	SealedEmail    []byte
@@ -73,6 +76,11 @@ func ParseHandle(s string) (uuid.UUID, bool) {
 // that Google is about to end is not enough.
 func (r *Record) Covers(upstream string, granted oauth.Scopes, now time.Time) bool {
 	return r.Linked && !r.Ending(now) && r.SealedRefresh != nil && r.Status == Active && r.UpstreamClient == upstream && r.GoogleScopes.ContainsAll(granted)
+}
+
+// Binding is the place of a sealed value of the connection.
+func (r *Record) Binding(p vault.Purpose) vault.Binding {
+	return vault.Binding{Tenant: r.Tenant, Subject: r.Subject, Person: r.Person, Connection: r.Connection, Purpose: p}
 }
 
 // Link is what a completed Google sign-in stores.

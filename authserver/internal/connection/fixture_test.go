@@ -159,7 +159,7 @@ func setUp(t *testing.T, life time.Duration, scopes oauth.Scopes, play func(n in
 
 func (f *fixture) seal(p vault.Purpose, value string) []byte {
 	f.t.Helper()
-	sealed, err := f.vault.Seal(context.Background(), vault.Binding{Tenant: f.ref.Tenant, Subject: f.ref.Subject, Connection: f.ref.Connection, Purpose: p}, []byte(value))
+	sealed, err := f.vault.Seal(context.Background(), f.record().Binding(p), []byte(value))
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -216,7 +216,7 @@ func (f *fixture) stored(p vault.Purpose) string {
 	if p == vault.RefreshToken {
 		sealed = r.SealedRefresh
 	}
-	plain, err := f.vault.Open(context.Background(), vault.Binding{Tenant: r.Tenant, Subject: r.Subject, Connection: r.Connection, Purpose: p}, sealed)
+	plain, err := f.vault.Open(context.Background(), r.Binding(p), sealed)
 	if err != nil {
 		f.t.Fatal(err)
 	}

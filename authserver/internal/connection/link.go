@@ -10,14 +10,14 @@ import (
 )
 
 // NewLink seals what a completed sign-in at Google gave for the connection.
-func NewLink(ctx context.Context, v Sealer, ref Ref, upstream string, tokens *google.Tokens, who *google.Identity) (*Link, error) {
+func NewLink(ctx context.Context, v Sealer, r *Record, upstream string, tokens *google.Tokens, who *google.Identity) (*Link, error) {
 	var failed error
 	seal := func(p vault.Purpose, value string) []byte {
-		sealed, err := v.Seal(ctx, binding(ref, p), []byte(value))
+		sealed, err := v.Seal(ctx, r.Binding(p), []byte(value))
 		failed = errors.Join(failed, err)
 		return sealed
 	}
-	l := &Link{Ref: ref, UpstreamClient: upstream, AccessExpires: tokens.Expires, GoogleScopes: tokens.Scopes, HostedDomain: who.HostedDomain}
+	l := &Link{Ref: r.Ref, UpstreamClient: upstream, AccessExpires: tokens.Expires, GoogleScopes: tokens.Scopes, HostedDomain: who.HostedDomain}
 	if !tokens.Refresh.Empty() {
 		l.SealedRefresh, l.RefreshID = seal(vault.RefreshToken, tokens.Refresh.Reveal()), IdentifyRefresh(tokens.Refresh)
 		l.RefreshExpires = tokens.RefreshExpires
@@ -40,7 +40,7 @@ func Email(ctx context.Context, v Opener, r *Record) (string, error) {
 	if len(r.SealedEmail) == 0 {
 		return "", nil // the first sign-in was not completed
 	}
-	plain, err := v.Open(ctx, binding(r.Ref, vault.Email), r.SealedEmail)
+	plain, err := v.Open(ctx, r.Binding(vault.Email), r.SealedEmail)
 	if err != nil {
 		return "", fmt.Errorf("opening e-mail: %w", err)
 	}

@@ -256,12 +256,8 @@ func (c *Credentials) now() time.Time {
 	return time.Now()
 }
 
-func binding(ref Ref, p vault.Purpose) vault.Binding {
-	return vault.Binding{Tenant: ref.Tenant, Subject: ref.Subject, Connection: ref.Connection, Purpose: p}
-}
-
 func (c *Credentials) open(ctx context.Context, r *Record) (*AccessToken, error) {
-	plain, err := c.Vault.Open(ctx, binding(r.Ref, vault.AccessToken), r.SealedAccess)
+	plain, err := c.Vault.Open(ctx, r.Binding(vault.AccessToken), r.SealedAccess)
 	if err != nil {
 		return nil, fmt.Errorf("opening access token: %w", err)
 	}
@@ -326,7 +322,7 @@ func (c *Credentials) refresh(ctx context.Context, r *Record, owner uuid.UUID) (
 func (c *Credentials) publish(ctx context.Context, r *Record, owner uuid.UUID, tokens *google.Tokens) error {
 	out := Refreshed{Ref: r.Ref, Version: r.Version, Owner: owner, AccessExpires: tokens.Expires, GoogleScopes: tokens.Scopes, RefreshExpires: tokens.RefreshExpires}
 	var err error
-	if out.SealedAccess, err = c.Vault.Seal(ctx, binding(r.Ref, vault.AccessToken), []byte(tokens.Access.Reveal())); err != nil {
+	if out.SealedAccess, err = c.Vault.Seal(ctx, r.Binding(vault.AccessToken), []byte(tokens.Access.Reveal())); err != nil {
 		c.release(ctx, r, owner)
 		return fmt.Errorf("sealing access token: %w", err)
 	}
@@ -338,7 +334,7 @@ func (c *Credentials) publish(ctx context.Context, r *Record, owner uuid.UUID, t
 func (c *Credentials) store(ctx context.Context, r *Record, out Refreshed, refresh secret.Text) error {
 	if !refresh.Empty() {
 		var err error
-		if out.SealedRefresh, err = c.Vault.Seal(ctx, binding(r.Ref, vault.RefreshToken), []byte(refresh.Reveal())); err != nil {
+		if out.SealedRefresh, err = c.Vault.Seal(ctx, r.Binding(vault.RefreshToken), []byte(refresh.Reveal())); err != nil {
 			c.release(ctx, r, out.Owner)
 			return fmt.Errorf("sealing refresh token: %w", err)
 		}

@@ -37,10 +37,10 @@ type Revocation struct {
 
 // RevocationQueue keeps what is still to be revoked. ClaimRevocations takes due
 // rows across tenants, each for one caller; RevocationToken reads the sealed
-// token, nil when the row is gone.
+// token with the person's secret, nil when the row is gone.
 type RevocationQueue interface {
 	ClaimRevocations(ctx context.Context, most int) ([]Revocation, error)
-	RevocationToken(ctx context.Context, r Revocation) ([]byte, error)
+	RevocationToken(ctx context.Context, r Revocation) (sealed []byte, person secret.Bytes, err error)
 	DropRevocation(ctx context.Context, r Revocation) error
 }
 
@@ -104,11 +104,11 @@ func (v *Revoker) revoke(ctx context.Context, r Revocation) error {
 		v.Log.Info("a disconnected account stays allowed at google: another connection uses it", "tenant", r.Tenant.String(), "connection", r.Connection.String())
 		return nil
 	}
-	sealed, err := v.Queue.RevocationToken(ctx, r)
+	sealed, person, err := v.Queue.RevocationToken(ctx, r)
 	if err != nil || sealed == nil {
 		return err
 	}
-	plain, err := v.Vault.Open(ctx, binding(r.Ref, r.Purpose), sealed)
+	plain, err := v.Vault.Open(ctx, (&Record{Ref: r.Ref, Person: person}).Binding(r.Purpose), sealed)
 	if err != nil {
 		return fmt.Errorf("opening a token to be revoked: %w", err)
 	}

@@ -268,7 +268,7 @@ func (h *Handler) answer(ctx context.Context, req *exchange.Request, granted oau
 	if missing := scope.Lacking(granted, req.Scopes, token.Scopes); !missing.Empty() { // the refresh has shown that less is granted
 		return nil, notGranted(missing, r)
 	}
-	email, err := h.Vault.Open(ctx, vault.Binding{Tenant: r.Tenant, Subject: r.Subject, Connection: r.Connection, Purpose: vault.Email}, r.SealedEmail)
+	email, err := h.Vault.Open(ctx, r.Binding(vault.Email), r.SealedEmail)
 	if err != nil {
 		return nil, unavailable(fmt.Errorf("opening e-mail: %w", err))
 	}

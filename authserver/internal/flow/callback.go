@@ -59,7 +59,7 @@ func (h *Handler) Returned(w http.ResponseWriter, r *http.Request, t *tenant.Ten
 // issue writes connection, consent and grant together and returns the code.
 func (h *Handler) issue(w http.ResponseWriter, r *http.Request, t *tenant.Tenant, c *client.Client, a authorization, scopes oauth.Scopes, o *signin.Outcome, record *connection.Record) error {
 	ctx := r.Context()
-	link, err := connection.NewLink(ctx, h.Vault, record.Ref, o.Upstream, o.Tokens, o.Who)
+	link, err := connection.NewLink(ctx, h.Vault, record, o.Upstream, o.Tokens, o.Who)
 	if err != nil {
 		return oauth.Unavailable(err)
 	}

@@ -273,7 +273,8 @@ func TestServesStaleWhileTheDatabaseIsAway(t *testing.T) {
 	}
 }
 
-// TestMovedKeyIsRefused: a sealed private key put under another key id or tenant is not used.
+// TestMovedKeyIsRefused: a sealed private key put under another tenant is refused by the database, which knows no such data key
+// of that tenant, and with a head that names one of its own by the vault.
 func TestMovedKeyIsRefused(t *testing.T) {
 	t.Parallel()
 	f := setUp(t)
@@ -283,7 +284,15 @@ func TestMovedKeyIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	own, err := f.vault(t).Active(ctx, other)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, r := range records {
+		if err := f.db.InsertSigningKey(ctx, other, r); err == nil || !strings.Contains(err.Error(), "foreign key") {
+			t.Errorf("the database took another tenant's key: %v", err)
+		}
+		copy(r.Sealed[1:], own[:])
 		if err := f.db.InsertSigningKey(ctx, other, r); err != nil {
 			t.Fatal(err)
 		}

@@ -19,6 +19,7 @@ import (
 // Set is one tenant's keys at one time. Immutable.
 type Set struct {
 	signer  jose.Signer
+	signing jose.SigningKey // the signer's
 	public  map[string]jose.JSONWebKey
 	jwks    []byte
 	etag    string
@@ -57,7 +58,8 @@ func (k *Keyset) open(ctx context.Context, t tenant.ID, records []Record, read t
 			}
 			if r.State == Active {
 				options := (&jose.SignerOptions{}).WithType(accesstoken.Type)
-				if set.signer, err = jose.NewSigner(jose.SigningKey{Algorithm: jose.SignatureAlgorithm(r.Alg), Key: key}, options); err != nil {
+				set.signing = jose.SigningKey{Algorithm: jose.SignatureAlgorithm(r.Alg), Key: key}
+				if set.signer, err = jose.NewSigner(set.signing, options); err != nil {
 					return nil, fmt.Errorf("using signing key %s: %w", r.KID, err)
 				}
 			}
@@ -83,18 +85,33 @@ func (k *Keyset) open(ctx context.Context, t tenant.ID, records []Record, read t
 }
 
 // Sign makes an access token (RFC 9068 §2) with the active key.
-func (s *Set) Sign(c accesstoken.Claims) (string, error) {
-	payload, err := json.Marshal(c)
+func (s *Set) Sign(c accesstoken.Claims) (string, error) { return sign(s.signer, c) }
+
+// SignDocument signs a statement of another kind than an access token, with the
+// active key of access tokens. Its typ tells it from one (RFC 8725 §3.11).
+func (s *Set) SignDocument(typ string, claims any) (string, error) {
+	if typ == accesstoken.Type {
+		return "", errors.New("an access token is not signed as a document")
+	}
+	signer, err := jose.NewSigner(s.signing, (&jose.SignerOptions{}).WithType(jose.ContentType(typ)))
+	if err != nil {
+		return "", fmt.Errorf("making signer: %w", err)
+	}
+	return sign(signer, claims)
+}
+
+func sign(signer jose.Signer, claims any) (string, error) {
+	payload, err := json.Marshal(claims)
 	if err != nil {
 		return "", fmt.Errorf("encoding claims: %w", err)
 	}
-	jws, err := s.signer.Sign(payload)
+	jws, err := signer.Sign(payload)
 	if err != nil {
-		return "", fmt.Errorf("signing access token: %w", err)
+		return "", fmt.Errorf("signing: %w", err)
 	}
 	token, err := jws.CompactSerialize()
 	if err != nil {
-		return "", fmt.Errorf("encoding access token: %w", err)
+		return "", fmt.Errorf("encoding what was signed: %w", err)
 	}
 	return token, nil
 }

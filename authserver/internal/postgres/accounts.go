@@ -18,6 +18,13 @@ func ensureSubject(t tenant.ID, id uuid.UUID, googleSub string) statement {
 	return stmt(`INSERT INTO subjects (tenant_id, id, google_sub) VALUES ($1, $2, $3) ON CONFLICT (tenant_id, google_sub) DO NOTHING`, t.UUID(), id, googleSub)
 }
 
+// ensureSecret makes a secret for a person who comes back after the old one was
+// destroyed; who is new has one. $2 is what subject needs.
+func ensureSecret(t tenant.ID, subject string, of any) statement {
+	return stmt(`INSERT INTO subject_secrets (tenant_id, subject_id) SELECT s.tenant_id, s.id FROM subjects s WHERE s.tenant_id = $1 AND `+subject+`
+		ON CONFLICT (tenant_id, subject_id) DO NOTHING`, t.UUID(), of)
+}
+
 // lockSubject makes changes to a person's set of accounts wait for each other.
 // It does not hold up sign-ins, whose foreign keys lock the row more weakly, and
 // comes before any lock of a credential.
@@ -46,7 +53,7 @@ func newConnection(subject string) string {
 // sign-ins of one person agree on the ids.
 func (db *DB) EnsureConnection(ctx context.Context, t tenant.ID, googleSub, hostedDomain string) (*connection.Record, error) {
 	r, err := db.ensure(ctx, t,
-		ensureSubject(t, uuid.Must(uuid.NewV7()), googleSub),
+		ensureSubject(t, uuid.Must(uuid.NewV7()), googleSub), ensureSecret(t, `s.google_sub = $2`, googleSub),
 		stmt(newConnection(`s.google_sub = $3`), t.UUID(), uuid.Must(uuid.NewV7()), googleSub, hostedDomain),
 		stmt(recordQuery+` WHERE c.tenant_id = $1 AND c.google_sub = $2
 			AND c.subject_id = (SELECT s.id FROM subjects s WHERE s.tenant_id = $1 AND s.google_sub = $2)`, t.UUID(), googleSub))
@@ -61,7 +68,7 @@ func (db *DB) EnsureConnection(ctx context.Context, t tenant.ID, googleSub, host
 // room for one, or no such subject.
 func (db *DB) EnsureLinkable(ctx context.Context, t tenant.ID, subject uuid.UUID, googleSub, hostedDomain string) (*connection.Record, error) {
 	r, err := db.ensure(ctx, t,
-		lockSubject(t, subject),
+		lockSubject(t, subject), ensureSecret(t, `s.id = $2`, subject),
 		stmt(newConnection(`s.id = $5 AND (SELECT count(*) FROM connections c WHERE c.tenant_id = $1 AND c.subject_id = s.id) < $6`),
 			t.UUID(), uuid.Must(uuid.NewV7()), googleSub, hostedDomain, subject, connection.MaxPerSubject),
 		stmt(recordQuery+` WHERE c.tenant_id = $1 AND c.subject_id = $2 AND c.google_sub = $3`, t.UUID(), subject, googleSub))

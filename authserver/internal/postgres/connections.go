@@ -13,19 +13,22 @@ import (
 	"latchkey/authserver/internal/exchange"
 	"latchkey/authserver/internal/tenant"
 	"latchkey/pkg/oauth"
+	"latchkey/pkg/secret"
 )
 
 // An account that the program before this one linked has no alias yet.
-const recordQuery = `SELECT c.subject_id, c.id, c.google_sub, c.hosted_domain, c.email, coalesce(nullif(c.alias, ''), nullif(left(c.hosted_domain, 40), ''), 'personal'), c.is_default, c.status = 'linked',
+const recordQuery = `SELECT c.subject_id, p.secret, c.id, c.google_sub, c.hosted_domain, c.email, coalesce(nullif(c.alias, ''), nullif(left(c.hosted_domain, 40), ''), 'personal'), c.is_default, c.status = 'linked',
 		coalesce(k.upstream_client, ''), k.refresh_token, k.access_token, k.access_expires_at, coalesce(k.google_scopes, '{}'),
 		coalesce(k.status, 'needs_reauth'), coalesce(k.last_error, ''), coalesce(k.version, 0), k.refreshed_at, k.refresh_expires_at
-	FROM connections c LEFT JOIN credentials k ON k.tenant_id = c.tenant_id AND k.connection_id = c.id`
+	FROM connections c LEFT JOIN credentials k ON k.tenant_id = c.tenant_id AND k.connection_id = c.id
+		LEFT JOIN subject_secrets p ON p.tenant_id = c.tenant_id AND p.subject_id = c.subject_id`
 
 func scanRecord(t tenant.ID, row pgx.Row) (*connection.Record, error) {
 	r := connection.Record{Ref: connection.Ref{Tenant: t}}
 	var expires, refreshed, refreshExpires *time.Time
 	var scopes []string
-	if err := row.Scan(&r.Subject, &r.Connection, &r.GoogleSubject, &r.HostedDomain, &r.SealedEmail, &r.Alias, &r.IsDefault, &r.Linked,
+	var person []byte
+	if err := row.Scan(&r.Subject, &person, &r.Connection, &r.GoogleSubject, &r.HostedDomain, &r.SealedEmail, &r.Alias, &r.IsDefault, &r.Linked,
 		&r.UpstreamClient, &r.SealedRefresh, &r.SealedAccess, &expires, &scopes, &r.Status, &r.LastError, &r.Version, &refreshed, &refreshExpires); err != nil {
 		return nil, err
 	}
@@ -38,7 +41,7 @@ func scanRecord(t tenant.ID, row pgx.Row) (*connection.Record, error) {
 	if refreshExpires != nil {
 		r.RefreshExpires = *refreshExpires
 	}
-	r.GoogleScopes = oauth.NewScopes(scopes...)
+	r.Person, r.GoogleScopes = secret.NewBytes(person), oauth.NewScopes(scopes...)
 	return &r, nil
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"latchkey/authserver/internal/connection"
 	"latchkey/authserver/internal/tenant"
+	"latchkey/pkg/secret"
 )
 
 // ClaimRevocations takes due rows of the queue, of all tenants, each for one
@@ -39,15 +40,17 @@ func (db *DB) ClaimRevocations(ctx context.Context, most int) ([]connection.Revo
 	return list, nil
 }
 
-// RevocationToken reads the sealed token of a row, nil when the row is gone:
-// its account was linked again.
-func (db *DB) RevocationToken(ctx context.Context, r connection.Revocation) ([]byte, error) {
-	var token []byte
-	err := db.row(ctx, r.Tenant, stmt(`SELECT token FROM google_revocations WHERE tenant_id = $1 AND id = $2`, r.Tenant.UUID(), r.ID), &token)
+// RevocationToken reads the sealed token of a row with the person's secret, nil
+// when the row is gone: its account was linked again.
+func (db *DB) RevocationToken(ctx context.Context, r connection.Revocation) ([]byte, secret.Bytes, error) {
+	var token, person []byte
+	err := db.row(ctx, r.Tenant, stmt(`SELECT q.token, p.secret FROM google_revocations q
+		LEFT JOIN subject_secrets p ON p.tenant_id = q.tenant_id AND p.subject_id = q.subject_id
+		WHERE q.tenant_id = $1 AND q.id = $2`, r.Tenant.UUID(), r.ID), &token, &person)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
-		return nil, fmt.Errorf("reading a revocation: %w", err)
+		return nil, secret.Bytes{}, fmt.Errorf("reading a revocation: %w", err)
 	}
-	return token, nil
+	return token, secret.NewBytes(person), nil
 }
 
 // DropRevocation takes a row out of the queue.

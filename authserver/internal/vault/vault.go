@@ -1,10 +1,7 @@
 package vault
 
 import (
-	"bytes"
 	"context"
-	"crypto/rand"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"sync"
@@ -17,71 +14,28 @@ import (
 	"latchkey/authserver/internal/tenant"
 )
 
-// Purpose says what a sealed value is; it is part of the associated data.
-type Purpose string
-
-const (
-	RefreshToken         Purpose = "refresh_token"
-	AccessToken          Purpose = "access_token"
-	Email                Purpose = "email"
-	SigningKey           Purpose = "signing_key"
-	AuthorizationRequest Purpose = "authorization_request"
-	UpstreamSecret       Purpose = "upstream_client_secret"
-)
-
-// Binding is the place of a sealed value. What was sealed for one place opens
-// at no other.
-type Binding struct {
-	Tenant     tenant.ID
-	Subject    uuid.UUID // zero for tenant-wide values
-	Connection uuid.UUID // zero for tenant-wide values
-	Purpose    Purpose
-	Context    string // e.g. a key id; at most 255 bytes
-}
-
-// associated is the binding in bytes. Every variable part has its length
-// before it, so no two bindings are alike.
-func (b Binding) associated(key uuid.UUID) []byte {
-	t := b.Tenant.UUID()
-	var out bytes.Buffer
-	out.WriteString("latchkey vault v1")
-	for _, part := range [][]byte{t[:], b.Subject[:], b.Connection[:], key[:], []byte(b.Purpose), []byte(b.Context)} {
-		out.Write(binary.BigEndian.AppendUint16(nil, uint16(len(part)))) //nolint:gosec // bounded by check
-		out.Write(part)
-	}
-	return out.Bytes()
-}
-
 // ErrRefused says that sealed bytes do not belong to the binding or were
-// changed.
+// changed, or that the person's secret is destroyed.
 var ErrRefused = errors.New("sealed value refused")
 
-// ErrWrongKEK says that the database was sealed under another key-encryption
-// key than the one given: a server with it must not start (DESIGN §1.6).
-var ErrWrongKEK = errors.New("wrong key-encryption key")
+// TTL is how long a server seals under the data key that it knows as the active
+// one without looking again. A key that was retired longer ago is used by no
+// server that reaches the database.
+const TTL = 10 * time.Minute
 
-// DataKey is a tenant's data key, wrapped.
-type DataKey struct {
-	ID      uuid.UUID
-	KEK     string // id of the key-encryption key that wraps it
-	Wrapped []byte
-	Active  bool
-}
-
-// DataKeyStore keeps data keys.
-type DataKeyStore interface {
-	// DataKeys returns all keys of a tenant.
-	DataKeys(ctx context.Context, t tenant.ID) ([]DataKey, error)
-	// InsertDataKey stores a tenant's first active key. When another process was
-	// first it changes nothing and returns nil: read again.
-	InsertDataKey(ctx context.Context, t tenant.ID, k DataKey) error
-}
+const (
+	// retry is how soon a read that failed is tried again while the keys at hand
+	// serve: an outage costs nobody more than one wait in this time.
+	retry = 10 * time.Second
+	// loadTimeout bounds a read with its calls to a key management service.
+	loadTimeout = 8 * time.Second
+)
 
 // Config configures a Vault. KEK and Store are required.
 type Config struct {
 	KEK   *KEK
 	Store DataKeyStore
-	TTL   time.Duration // how long unwrapped data keys are kept; default 10 min
+	TTL   time.Duration // default TTL
 	Now   func() time.Time
 }
 
@@ -100,8 +54,9 @@ type Vault struct {
 // ring is a tenant's unwrapped keys, immutable.
 type ring struct {
 	active uuid.UUID
-	byID   map[uuid.UUID]*subtle.AESGCM
+	byID   map[uuid.UUID]*dataKey
 	read   time.Time
+	failed time.Time // last read that failed since
 }
 
 // New refuses to exist without a key-encryption key (DESIGN §1.6).
@@ -110,7 +65,7 @@ func New(c Config) (*Vault, error) {
 		return nil, errors.New("the vault needs a key-encryption key and a store")
 	}
 	if c.TTL == 0 {
-		c.TTL = 10 * time.Minute
+		c.TTL = TTL
 	}
 	if c.Now == nil {
 		c.Now = time.Now
@@ -118,21 +73,17 @@ func New(c Config) (*Vault, error) {
 	return &Vault{kek: c.KEK, store: c.Store, ttl: c.TTL, now: c.Now, keys: map[tenant.ID]*ring{}}, nil
 }
 
+// Format is the version of what Seal makes. Values of format 1, sealed under the
+// data key itself, are opened still.
+const Format = 2
+
 const (
-	formatVersion = 1
-	headerSize    = 1 + 16 // version, data key id
-	maxPlain      = 64 << 10
+	headerSize = 1 + 16 // format, data key id: readable in SQL
+	maxPlain   = 64 << 10
 )
 
-func (b Binding) check() error {
-	if b.Tenant.IsZero() || b.Purpose == "" || len(b.Context) > 255 {
-		return errors.New("binding needs a tenant and a purpose, and a context of at most 255 bytes")
-	}
-	return nil
-}
-
-// Seal encrypts for a binding: version | data key id | nonce | ciphertext. At
-// most 64 KiB.
+// Seal encrypts for a binding: format | data key id | nonce | ciphertext. At
+// most 64 KiB. A value of a person needs the person's secret.
 func (v *Vault) Seal(ctx context.Context, b Binding, plaintext []byte) ([]byte, error) {
 	if err := b.check(); err != nil {
 		return nil, err
@@ -140,15 +91,22 @@ func (v *Vault) Seal(ctx context.Context, b Binding, plaintext []byte) ([]byte, 
 	if len(plaintext) > maxPlain {
 		return nil, errors.New("value is too large to seal")
 	}
+	if b.Subject != uuid.Nil && b.Person.Empty() {
+		return nil, errors.New("sealing: the person's secret is missing or destroyed")
+	}
 	keys, err := v.ring(ctx, b.Tenant, uuid.Nil)
 	if err != nil {
 		return nil, err
 	}
-	sealed, err := keys.byID[keys.active].Encrypt(plaintext, b.associated(keys.active))
+	a, err := keys.byID[keys.active].aead(b)
 	if err != nil {
 		return nil, fmt.Errorf("sealing: %w", err)
 	}
-	return append(append([]byte{formatVersion}, keys.active[:]...), sealed...), nil
+	sealed, err := a.Encrypt(plaintext, b.associated(Format, keys.active))
+	if err != nil {
+		return nil, fmt.Errorf("sealing: %w", err)
+	}
+	return append(append([]byte{Format}, keys.active[:]...), sealed...), nil
 }
 
 // Open decrypts what was sealed for the same binding. It returns ErrRefused for
@@ -157,10 +115,10 @@ func (v *Vault) Open(ctx context.Context, b Binding, sealed []byte) ([]byte, err
 	if err := b.check(); err != nil {
 		return nil, err
 	}
-	if len(sealed) < headerSize || len(sealed) > maxPlain+headerSize+64 || sealed[0] != formatVersion {
+	id, ok := KeyID(sealed)
+	if !ok || len(sealed) > maxPlain+headerSize+64 {
 		return nil, ErrRefused
 	}
-	id := uuid.UUID(sealed[1:headerSize])
 	keys, err := v.ring(ctx, b.Tenant, id)
 	if err != nil {
 		return nil, err
@@ -169,11 +127,32 @@ func (v *Vault) Open(ctx context.Context, b Binding, sealed []byte) ([]byte, err
 	if key == nil {
 		return nil, ErrRefused
 	}
-	plain, err := key.Decrypt(sealed[headerSize:], b.associated(id))
+	var a *subtle.AESGCM
+	switch {
+	case sealed[0] == 1:
+		a = key.direct
+	case b.Subject != uuid.Nil && b.Person.Empty():
+		return nil, fmt.Errorf("%w: the person's secret is destroyed", ErrRefused)
+	default:
+		if a, err = key.aead(b); err != nil {
+			return nil, fmt.Errorf("opening: %w", err)
+		}
+	}
+	plain, err := a.Decrypt(sealed[headerSize:], b.associated(sealed[0], id))
 	if err != nil {
 		return nil, ErrRefused
 	}
 	return plain, nil
+}
+
+// Active reads the tenant's keys anew and returns the id of the one that Seal
+// uses from now on.
+func (v *Vault) Active(ctx context.Context, t tenant.ID) (uuid.UUID, error) {
+	keys, err := v.load(ctx, t)
+	if err != nil {
+		return uuid.Nil, err
+	}
+	return keys.active, nil
 }
 
 // ring returns the tenant's keys: from memory while they are fresh and have the
@@ -184,83 +163,98 @@ func (v *Vault) ring(ctx context.Context, t tenant.ID, want uuid.UUID) (*ring, e
 	v.mu.RUnlock()
 	known := false
 	if keys != nil {
-		age := v.now().Sub(keys.read)
+		now := v.now()
+		age := now.Sub(keys.read)
 		known = want == uuid.Nil || keys.byID[want] != nil
-		// An unknown key id is looked up, but forged ones not more often than once a second.
-		if (known || age < time.Second) && age < v.ttl {
+		switch {
+		case age < v.ttl && (known || age < time.Second): // forged ids are not looked up more often than that
+			return keys, nil
+		case known && now.Sub(keys.failed) < retry:
 			return keys, nil
 		}
 	}
+	fresh, err := v.read(ctx, t)
+	if err == nil {
+		return fresh, nil
+	}
+	if !known {
+		return nil, err // whether the key exists is in doubt: no ErrRefused
+	}
+	// The database or the key management service is away: keys do not expire, only
+	// our copy is old. What it seals is safe all the same: the database takes no
+	// value of a data key that is gone.
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.keys[t] == keys {
+		old := *keys
+		old.failed = v.now()
+		v.keys[t] = &old
+	}
+	return keys, nil
+}
+
+func (v *Vault) read(ctx context.Context, t tenant.ID) (*ring, error) {
 	fresh, err, _ := v.flight.Do(t.String(), func() (any, error) { return v.load(context.WithoutCancel(ctx), t) })
 	if err != nil {
-		if known {
-			return keys, nil // the database is away: keys do not expire, only our copy is old
-		}
-		return nil, err // whether the key exists is in doubt: no ErrRefused
+		return nil, err
 	}
 	return fresh.(*ring), nil
 }
 
 func (v *Vault) load(ctx context.Context, t tenant.ID) (*ring, error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
 	defer cancel()
 	for range 2 {
+		read := v.now() // before the query: what is retired from now on may be active here
 		list, err := v.store.DataKeys(ctx, t)
 		if err != nil {
 			return nil, fmt.Errorf("reading data keys: %w", err)
 		}
-		keys, err := v.unwrap(t, list)
+		keys, err := v.unwrap(ctx, t, list)
 		if err != nil {
 			return nil, err
 		}
 		if keys.active != uuid.Nil {
+			keys.read = read
 			v.mu.Lock()
 			v.keys[t] = keys
 			v.mu.Unlock()
 			return keys, nil
 		}
-		if err := v.create(ctx, t); err != nil { // the tenant's first use; the first writer wins
+		first, err := NewDataKey(ctx, v.kek, t) // the tenant's first use; the first writer wins
+		if err != nil {
 			return nil, err
+		}
+		if err := v.store.InsertDataKey(ctx, t, first); err != nil {
+			return nil, fmt.Errorf("storing data key: %w", err)
 		}
 	}
 	return nil, errors.New("the tenant has no active data key")
 }
 
-func (v *Vault) unwrap(t tenant.ID, list []DataKey) (*ring, error) {
-	keys := &ring{byID: map[uuid.UUID]*subtle.AESGCM{}, read: v.now()}
+// unwrap asks the key-encryption key about data keys that are new here only: a
+// key management service that is away stops nothing that was at work before.
+// Keys that are no longer listed are forgotten.
+func (v *Vault) unwrap(ctx context.Context, t tenant.ID, list []DataKey) (*ring, error) {
+	v.mu.RLock()
+	old := v.keys[t]
+	v.mu.RUnlock()
+	keys := &ring{byID: map[uuid.UUID]*dataKey{}}
 	for _, k := range list {
-		if !v.kek.ids[k.KEK] {
-			return nil, fmt.Errorf("%w: data key %s is wrapped by key-encryption key %s, but KEK_FILE holds %s: set KEK_FILE to the file that was in use", ErrWrongKEK, k.ID, k.KEK, v.kek.id)
-		}
-		raw, err := v.kek.aead.Decrypt(k.Wrapped, wrapping(t, k.ID))
-		if err != nil {
-			return nil, fmt.Errorf("%w: data key %s cannot be unwrapped", ErrWrongKEK, k.ID)
-		}
-		if keys.byID[k.ID], err = subtle.NewAESGCM(raw); err != nil {
-			return nil, fmt.Errorf("using data key %s: %w", k.ID, err)
-		}
 		if k.Active {
 			keys.active = k.ID
 		}
+		if old != nil && old.byID[k.ID] != nil {
+			keys.byID[k.ID] = old.byID[k.ID]
+			continue
+		}
+		raw, err := unwrap(ctx, v.kek, t, k)
+		if err != nil {
+			return nil, err
+		}
+		if keys.byID[k.ID], err = newDataKey(raw, t); err != nil {
+			return nil, fmt.Errorf("using data key %s: %w", k.ID, err)
+		}
 	}
 	return keys, nil
-}
-
-func (v *Vault) create(ctx context.Context, t tenant.ID) error {
-	id := uuid.Must(uuid.NewV7())
-	var raw [32]byte
-	_, _ = rand.Read(raw[:]) // never fails (crypto/rand)
-	wrapped, err := v.kek.aead.Encrypt(raw[:], wrapping(t, id))
-	if err != nil {
-		return fmt.Errorf("wrapping data key: %w", err)
-	}
-	if err := v.store.InsertDataKey(ctx, t, DataKey{ID: id, KEK: v.kek.id, Wrapped: wrapped, Active: true}); err != nil {
-		return fmt.Errorf("storing data key: %w", err)
-	}
-	return nil
-}
-
-// wrapping binds a wrapped data key to its tenant and id.
-func wrapping(t tenant.ID, id uuid.UUID) []byte {
-	return []byte("latchkey data key v1|" + t.String() + "|" + id.String())
 }

@@ -12,11 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
-	"github.com/tink-crypto/tink-go/v2/aead"
-	"github.com/tink-crypto/tink-go/v2/insecurecleartextkeyset"
-	"github.com/tink-crypto/tink-go/v2/keyset"
-
 	"latchkey/authserver/internal/pgtest"
 	"latchkey/authserver/internal/postgres"
 	"latchkey/authserver/internal/tenant"
@@ -52,68 +47,6 @@ func newVault(t testing.TB, c vault.Config) *vault.Vault {
 		t.Fatal(err)
 	}
 	return v
-}
-
-// TestSwapMatrix: DESIGN §1.6: what was sealed for one place opens at no other, and no changed byte is accepted.
-func TestSwapMatrix(t *testing.T) {
-	t.Parallel()
-	dsn := pgtest.Clone(t)
-	db, other := store(t, dsn), pgtest.Tenant(t, dsn)
-	v := newVault(t, vault.Config{KEK: newKEK(t), Store: db})
-	home := vault.Binding{Tenant: tenant.DefaultID, Subject: uuid.UUID{1}, Connection: uuid.UUID{2}, Purpose: vault.RefreshToken, Context: "ab"}
-	bindings := map[string]vault.Binding{"home": home}
-	add := func(name string, change func(*vault.Binding)) {
-		b := home
-		change(&b)
-		bindings[name] = b
-	}
-	add("other tenant", func(b *vault.Binding) { b.Tenant = other })
-	add("other subject", func(b *vault.Binding) { b.Subject = uuid.UUID{9} })
-	add("other connection", func(b *vault.Binding) { b.Connection = uuid.UUID{9} })
-	add("subject and connection exchanged", func(b *vault.Binding) { b.Subject, b.Connection = b.Connection, b.Subject })
-	add("other purpose", func(b *vault.Binding) { b.Purpose = vault.AccessToken })
-	add("other context", func(b *vault.Binding) { b.Context = "ac" })
-	add("no context", func(b *vault.Binding) { b.Context = "" })
-	add("context moved into purpose", func(b *vault.Binding) { b.Purpose, b.Context = b.Purpose+"a", "b" })
-	sealed := map[string][]byte{}
-	for name, b := range bindings {
-		var err error
-		if sealed[name], err = v.Seal(ctx, b, []byte("1//secret")); err != nil {
-			t.Fatal(err)
-		}
-		if bytes.Contains(sealed[name], []byte("secret")) {
-			t.Fatal("sealed value is readable")
-		}
-	}
-	for from, bytesOf := range sealed {
-		for to, b := range bindings {
-			plain, err := v.Open(ctx, b, bytesOf)
-			switch {
-			case from == to && (err != nil || string(plain) != "1//secret"):
-				t.Errorf("%s does not open at its own place: %v", from, err)
-			case from != to && !errors.Is(err, vault.ErrRefused):
-				t.Errorf("sealed for %s, opened for %s: %v", from, to, err)
-			}
-		}
-	}
-	token := sealed["home"]
-	for i := range token {
-		changed := bytes.Clone(token)
-		changed[i] ^= 1
-		for name, b := range map[string][]byte{"changed": changed, "cut": token[:i]} {
-			if _, err := v.Open(ctx, home, b); !errors.Is(err, vault.ErrRefused) {
-				t.Fatalf("byte %d %s: %v", i, name, err)
-			}
-		}
-	}
-	if again, _ := v.Seal(ctx, home, []byte("1//secret")); bytes.Equal(again, token) {
-		t.Error("sealing is deterministic: a nonce was used twice")
-	}
-	for name, b := range map[string]vault.Binding{"no tenant": {Purpose: vault.Email}, "no purpose": {Tenant: tenant.DefaultID}} {
-		if _, err := v.Seal(ctx, b, nil); err == nil {
-			t.Errorf("%s: sealed", name)
-		}
-	}
 }
 
 // TestReplicasAgreeOnTheFirstKey: concurrent first uses of a tenant make one data key, and all read each other's values.
@@ -253,10 +186,12 @@ func TestKEKFile(t *testing.T) {
 	}
 }
 
-// TestKEKRotation: a new primary key in the file still opens what the older one wrapped.
+// TestKEKRotation: a key that is added to the file unwraps and does not wrap; promoted, it wraps, and the older ones unwrap; the
+// file is never half written, what it was is kept, and of two commands at once one is refused.
 func TestKEKRotation(t *testing.T) {
 	t.Parallel()
-	db, path := store(t, pgtest.Clone(t)), filepath.Join(t.TempDir(), "kek.json")
+	db, dir := store(t, pgtest.Clone(t)), t.TempDir()
+	path := filepath.Join(dir, "kek.json")
 	old, err := vault.CreateKEK(path)
 	if err != nil {
 		t.Fatal(err)
@@ -266,37 +201,206 @@ func TestKEKRotation(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	raw, err := os.ReadFile(path)
+	load := func(path string) *vault.KEK {
+		t.Helper()
+		k, err := vault.LoadKEK(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return k
+	}
+	opens := func(name string, k *vault.KEK) {
+		t.Helper()
+		if plain, err := newVault(t, vault.Config{KEK: k, Store: db}).Open(ctx, b, sealed); err != nil || string(plain) != "x" {
+			t.Errorf("%s loses stored values: %v", name, err)
+		}
+	}
+	if _, _, err := vault.PromoteKEK(path); err == nil || !strings.Contains(err.Error(), "add one first") {
+		t.Errorf("promoted what wraps already: %v", err)
+	}
+	id, kept, err := vault.AddKEK(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	handle, err := insecurecleartextkeyset.Read(keyset.NewJSONReader(bytes.NewReader(raw)))
+	added := load(path)
+	if added.ID() != old.ID() || id == old.ID() || load(kept).ID() != old.ID() {
+		t.Errorf("added %s, wraps %s, kept %s", id, added.ID(), kept)
+	}
+	opens("an added key", added)
+	promoted, _, err := vault.PromoteKEK(path)
+	if err != nil || promoted != id {
+		t.Fatal(promoted, err)
+	}
+	rotated := load(path)
+	if rotated.ID() != id {
+		t.Errorf("%s wraps, not %s", rotated.ID(), id)
+	}
+	opens("a promoted key", rotated)
+	// A server that has the added key and was not restarted opens what the promoted one wraps.
+	keys, err := db.DataKeys(ctx, tenant.DefaultID)
 	if err != nil {
 		t.Fatal(err)
 	}
-	manager := keyset.NewManagerFromHandle(handle)
-	id, err := manager.Add(aead.AES256GCMKeyTemplate())
+	wrapped, err := vault.Rewrap(ctx, rotated, tenant.DefaultID, keys[0])
+	if err != nil || wrapped.KEK != id {
+		t.Fatal(wrapped.KEK, err)
+	}
+	if done, err := db.StoreWrapped(ctx, tenant.DefaultID, old.ID(), wrapped); err != nil || !done {
+		t.Fatal(done, err)
+	}
+	if done, err := db.StoreWrapped(ctx, tenant.DefaultID, old.ID(), wrapped); err != nil || done {
+		t.Errorf("a slower run stored its key over another's: %v", err)
+	}
+	opens("a server with the added key", added)
+	if _, err := newVault(t, vault.Config{KEK: old, Store: db}).Open(ctx, b, sealed); !errors.Is(err, vault.ErrWrongKEK) {
+		t.Errorf("the file as it was opens what the new key wraps: %v", err)
+	}
+	files, err := os.ReadDir(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := manager.SetPrimary(id); err != nil {
+	for _, f := range files {
+		if info, err := f.Info(); err != nil || info.Mode().Perm() != 0o600 || strings.HasSuffix(f.Name(), ".new") {
+			t.Errorf("%s: %v %v", f.Name(), info.Mode(), err)
+		}
+	}
+	before, err := os.ReadFile(path)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if handle, err = manager.Handle(); err != nil {
+	if err := os.WriteFile(path+".new", nil, 0o600); err != nil { // a command is at work
 		t.Fatal(err)
 	}
-	var out bytes.Buffer
-	if err := insecurecleartextkeyset.Write(handle, keyset.NewJSONWriter(&out)); err != nil {
+	if _, _, err := vault.AddKEK(path); err == nil || !strings.Contains(err.Error(), "at work") {
+		t.Errorf("two commands at once: %v", err)
+	}
+	if after, err := os.ReadFile(path); err != nil || !bytes.Equal(before, after) {
+		t.Error("a refused command changed the file")
+	}
+}
+
+// TestConcurrentAddKEK: of many commands at once on one file, none loses the key of another.
+func TestConcurrentAddKEK(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "kek.json")
+	if _, err := vault.CreateKEK(path); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(path, out.Bytes(), 0o600); err != nil {
+	var wg sync.WaitGroup
+	var added atomic.Int64
+	for range 16 {
+		wg.Go(func() {
+			if _, _, err := vault.AddKEK(path); err == nil {
+				added.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	b, err := os.ReadFile(path)
+	if err != nil {
 		t.Fatal(err)
 	}
-	rotated, err := vault.LoadKEK(path)
-	if err != nil || rotated.ID() == old.ID() {
-		t.Fatal(rotated, err)
+	if n := int64(bytes.Count(b, []byte("keyId\":"))); added.Load() == 0 || n != added.Load()+1 {
+		t.Errorf("%d commands succeeded, the file has %d keys", added.Load(), n)
 	}
-	if plain, err := newVault(t, vault.Config{KEK: rotated, Store: db}).Open(ctx, b, sealed); err != nil || string(plain) != "x" {
-		t.Errorf("a rotated key-encryption key loses stored values: %v", err)
+}
+
+// service is a key management service that can be away, and counts.
+type service struct {
+	away  atomic.Bool
+	calls atomic.Int64
+}
+
+func (s *service) EncryptWithContext(_ context.Context, raw, associated []byte) ([]byte, error) {
+	return append(bytes.Clone(associated), raw...), s.call()
+}
+
+func (s *service) DecryptWithContext(_ context.Context, wrapped, associated []byte) ([]byte, error) {
+	raw, ok := bytes.CutPrefix(wrapped, associated)
+	if err := s.call(); err != nil {
+		return nil, err
+	}
+	if !ok {
+		return nil, vault.ErrWrongKEK
+	}
+	return raw, nil
+}
+
+func (s *service) call() error {
+	s.calls.Add(1)
+	if s.away.Load() {
+		return vault.ErrKEKAway
+	}
+	return nil
+}
+
+// TestKeyServiceAway: OPERATIONS §6: data keys that were unwrapped serve on however long the service is away, reading the keys
+// again costs it no call, a new data key is used when it is back, and a key that is not known is doubt.
+func TestKeyServiceAway(t *testing.T) {
+	t.Parallel()
+	s, db := &service{}, store(t, pgtest.Clone(t))
+	kek := vault.NewKEK(s, "test")
+	var now atomic.Int64
+	v := newVault(t, vault.Config{KEK: kek, Store: db, Now: func() time.Time { return time.Unix(now.Load(), 0) }})
+	b := vault.Binding{Tenant: tenant.DefaultID, Purpose: vault.Email}
+	seal := func() []byte {
+		t.Helper()
+		sealed, err := v.Seal(ctx, b, []byte("x"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if plain, err := v.Open(ctx, b, sealed); err != nil || string(plain) != "x" {
+			t.Fatal(err)
+		}
+		return sealed
+	}
+	s.away.Store(true)
+	if _, err := v.Seal(ctx, b, nil); !errors.Is(err, vault.ErrKEKAway) || errors.Is(err, vault.ErrWrongKEK) {
+		t.Errorf("first use without the service: %v", err)
+	}
+	s.away.Store(false)
+	first := seal()
+	s.away.Store(true)
+	before := s.calls.Load()
+	for range 3 {
+		now.Add(int64(time.Hour / time.Second))
+		seal()
+	}
+	if n := s.calls.Load() - before; n != 0 {
+		t.Errorf("reading known keys again cost %d calls", n)
+	}
+	s.away.Store(false)
+	active, err := v.Active(ctx, tenant.DefaultID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fresh, err := vault.NewDataKey(ctx, kek, tenant.DefaultID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if done, err := db.RotateDataKey(ctx, tenant.DefaultID, active, fresh); err != nil || !done {
+		t.Fatal(done, err)
+	}
+	s.away.Store(true)
+	now.Add(int64(time.Hour / time.Second))
+	before = s.calls.Load()
+	for range 50 {
+		if id, _ := vault.KeyID(seal()); id != active {
+			t.Errorf("sealed under %s, which nobody could unwrap", id)
+		}
+	}
+	if n := s.calls.Load() - before; n != 1 {
+		t.Errorf("%d calls to a service that is away, for 100 uses at one time", n)
+	}
+	if _, err := newVault(t, vault.Config{KEK: kek, Store: db}).Open(ctx, b, first); !errors.Is(err, vault.ErrKEKAway) || errors.Is(err, vault.ErrRefused) {
+		t.Errorf("a server that has just started: %v", err)
+	}
+	s.away.Store(false)
+	now.Add(int64(time.Minute / time.Second))
+	if id, _ := vault.KeyID(seal()); id != fresh.ID {
+		t.Errorf("the new key is not used: %s", id)
+	}
+	if plain, err := v.Open(ctx, b, first); err != nil || string(plain) != "x" {
+		t.Errorf("the retired key does not open: %v", err)
 	}
 }

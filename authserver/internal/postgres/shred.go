@@ -1,0 +1,94 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"latchkey/authserver/internal/erasure"
+	"latchkey/authserver/internal/tenant"
+)
+
+// ShredSubject deletes a person's secret, which makes every copy of what was
+// sealed for the person unreadable that has no copy of the secret, and
+// overwrites the values. The versions move on, so a refresh under way publishes
+// nothing. It locks credentials first, as a sign-in does.
+func (db *DB) ShredSubject(ctx context.Context, t tenant.ID, subject uuid.UUID) (erasure.Shredded, error) {
+	if t.IsZero() {
+		return erasure.Shredded{}, errors.New("no tenant given")
+	}
+	done := erasure.Shredded{Keys: []string{}, Rows: map[string]int64{}}
+	err := pgx.BeginFunc(ctx, db.runtime, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, setTenant, t.String()); err != nil {
+			return err
+		}
+		const of = ` WHERE tenant_id = $1 AND connection_id IN (SELECT id FROM connections WHERE tenant_id = $1 AND subject_id = $2)`
+		return shred(ctx, tx, &done, []any{t.UUID(), subject}, []destruction{
+			{"", `SELECT connection_id::text FROM credentials` + of + ` ORDER BY connection_id FOR UPDATE`},
+			{"credentials", forgetCredentials + of},
+			{"connections", `UPDATE connections SET email = '' WHERE tenant_id = $1 AND subject_id = $2`},
+			{"subject_secrets", `DELETE FROM subject_secrets WHERE tenant_id = $1 AND subject_id = $2 RETURNING id::text`},
+		})
+	})
+	if err != nil {
+		return erasure.Shredded{}, fmt.Errorf("shredding a subject: %w", err)
+	}
+	return done, nil
+}
+
+// ShredTenant deletes a tenant's keys and overwrites everything sealed under
+// them. The foreign keys on data keys make it all or nothing: a value that was
+// missed would keep its key.
+func (db *DB) ShredTenant(ctx context.Context, t tenant.ID) (erasure.Shredded, error) {
+	if t.IsZero() {
+		return erasure.Shredded{}, errors.New("no tenant given")
+	}
+	done := erasure.Shredded{Keys: []string{}, Rows: map[string]int64{}}
+	err := pgx.BeginFunc(ctx, db.jobs, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, patient); err != nil {
+			return err
+		}
+		const of = ` WHERE tenant_id = $1`
+		return shred(ctx, tx, &done, []any{t.UUID()}, []destruction{
+			{"credentials", forgetCredentials + of},
+			{"connections", `UPDATE connections SET email = ''` + of},
+			{"flows", `DELETE FROM flows` + of},
+			{"pushed_requests", `DELETE FROM pushed_requests` + of},
+			{"signing_keys", `DELETE FROM signing_keys` + of},
+			{"subject_secrets", `DELETE FROM subject_secrets` + of},
+			{"data_keys", `DELETE FROM data_keys` + of + ` RETURNING id::text`},
+		})
+	})
+	if err != nil {
+		return erasure.Shredded{}, fmt.Errorf("shredding a tenant: %w", err)
+	}
+	return done, nil
+}
+
+const forgetCredentials = `UPDATE credentials SET refresh_token = NULL, refresh_hash = NULL, refresh_prefix = NULL, access_token = NULL, access_expires_at = NULL,
+	status = 'revoked', last_error = 'erased', version = version + 1, lease_owner = NULL, lease_until = NULL, updated_at = now()`
+
+// destruction is a statement about one table, which RETURNING names the keys
+// that it destroys. One without a table only locks.
+type destruction struct{ table, sql string }
+
+func shred(ctx context.Context, tx pgx.Tx, done *erasure.Shredded, args []any, statements []destruction) error {
+	for _, s := range statements {
+		rows, err := tx.Query(ctx, s.sql, args...)
+		if err != nil {
+			return err
+		}
+		returned, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil {
+			return fmt.Errorf("%s: %w", s.table, err)
+		}
+		if s.table != "" {
+			done.Keys = append(done.Keys, returned...)
+			done.Rows[s.table] = rows.CommandTag().RowsAffected()
+		}
+	}
+	return nil
+}
