@@ -32,15 +32,12 @@ func openAWS(ctx context.Context, s Source) (classed, error) {
 	if err != nil {
 		return classed{}, err
 	}
-	next := s.transport
-	if next == nil {
-		next = http.DefaultTransport
-	}
-	settings, err := config.LoadDefaultConfig(ctx, config.WithRegion(region), config.WithHTTPClient(client(next)))
+	settings, err := config.LoadDefaultConfig(ctx, config.WithRegion(region))
 	if err != nil {
 		return classed{}, err
 	}
 	api := kms.NewFromConfig(settings, func(o *kms.Options) {
+		o.HTTPClient = short{o.HTTPClient}
 		if s.endpoint != "" {
 			o.BaseEndpoint = aws.String(s.endpoint)
 		}
@@ -48,6 +45,11 @@ func openAWS(ctx context.Context, s Source) (classed, error) {
 	a, err := awskms.NewAEADWithContext(ctx, strings.TrimPrefix(s.URI, awsScheme), awskms.WithKMS(api))
 	return classed{a, awsClass}, err
 }
+
+// short is the SDK's HTTP client, with its settings, and answers that end.
+type short struct{ next kms.HTTPClient }
+
+func (s short) Do(r *http.Request) (*http.Response, error) { return bound(s.next.Do(r)) }
 
 // awsClass: docs.aws.amazon.com/kms/latest/APIReference, errors of Encrypt and
 // Decrypt, and the common ones.

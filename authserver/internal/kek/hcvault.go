@@ -48,7 +48,11 @@ type transit struct {
 func (t transit) key(ctx context.Context) (tink.AEAD, error) {
 	settings := api.DefaultConfig()
 	settings.Address, settings.Timeout, settings.MaxRetries, settings.DisableRedirects = t.address, callTimeout, 0, true
-	settings.HttpClient = client(within{ctx, t.next})
+	settings.HttpClient = &http.Client{
+		Transport: within{ctx, t.next},
+		// What is sent is for this service alone.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 	c, err := api.NewClient(settings)
 	if err != nil {
 		return nil, err
@@ -79,14 +83,15 @@ func (t transit) DecryptWithContext(ctx context.Context, ciphertext, associated 
 	return a.Decrypt(ciphertext, associated)
 }
 
-// within gives requests a context: tink's client has none of its own.
+// within gives requests a context, which tink's client has not, and answers an
+// end.
 type within struct {
 	ctx  context.Context
 	next http.RoundTripper
 }
 
 func (w within) RoundTrip(r *http.Request) (*http.Response, error) {
-	return w.next.RoundTrip(r.WithContext(w.ctx))
+	return bound(w.next.RoundTrip(r.WithContext(w.ctx)))
 }
 
 var errToken = errors.New("no token")

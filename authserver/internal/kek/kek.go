@@ -32,7 +32,7 @@ type Source struct {
 	// Vault's agent renews it; "": VAULT_TOKEN.
 	VaultTokenFile string
 
-	transport http.RoundTripper // nil: the network; tests
+	transport http.RoundTripper // to Vault; nil: the network; tests
 	endpoint  string            // of AWS; tests
 	google    []gcpkms.Option   // tests
 }
@@ -145,12 +145,8 @@ func (s classed) call(ctx context.Context, f func(context.Context, []byte, []byt
 	return nil, fmt.Errorf("%w (%s)", kind, code)
 }
 
-// bounded is a transport whose answers end after maxAnswer bytes, which spoils
-// them: they are JSON.
-type bounded struct{ next http.RoundTripper }
-
-func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
-	resp, err := b.next.RoundTrip(r)
+// bound ends an answer after maxAnswer bytes, which spoils it: it is JSON.
+func bound(resp *http.Response, err error) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
@@ -159,10 +155,4 @@ func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
 		io.Closer
 	}{io.LimitReader(resp.Body, maxAnswer), resp.Body}
 	return resp, nil
-}
-
-// client speaks HTTP to a service and follows no redirect: what it sends is for
-// that service alone.
-func client(next http.RoundTripper) *http.Client {
-	return &http.Client{Transport: bounded{next}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
