@@ -60,12 +60,12 @@ type Server struct {
 	RSKey    jose.JSONWebKey // private
 	Logs     *Logs
 	Host     *DocumentHost // serves client ID metadata documents
+	KEKFile  string
 
 	Resource string // canonical identifier of the tenant's resource
 	Tenant   tenant.ID
 
 	settings config.Server
-	kek      *vault.KEK
 	app      *app.Server
 }
 
@@ -105,7 +105,8 @@ func Start(t testing.TB, options ...func(*config.Server)) *Server {
 	s.Google = fakegoogle.Start(t, fakegoogle.Config{Clients: []fakegoogle.Client{{ID: "google-id", Secret: "google-secret", RedirectURIs: []string{s.URL + "/google/callback"}}}})
 	dir := t.TempDir()
 	var err error
-	if s.kek, err = vault.CreateKEK(filepath.Join(dir, "kek.json")); err != nil {
+	s.KEKFile = filepath.Join(dir, "kek.json")
+	if _, err = vault.CreateKEK(s.KEKFile); err != nil {
 		t.Fatal(err)
 	}
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -178,7 +179,11 @@ func (s *Server) build(t testing.TB, internal string) *app.Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := app.New(&s.settings, db, s.kek, callers, slog.New(slog.DiscardHandler))
+	kek, err := vault.LoadKEK(s.KEKFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := app.New(&s.settings, db, kek, callers, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -47,8 +47,9 @@ type Vault struct {
 	now    func() time.Time
 	flight singleflight.Group
 
-	mu   sync.RWMutex
-	keys map[tenant.ID]*ring
+	mu     sync.RWMutex
+	keys   map[tenant.ID]*ring
+	absent map[uuid.UUID]time.Time // ids that were looked up in vain, and when
 }
 
 // ring is a tenant's unwrapped keys, immutable.
@@ -70,7 +71,7 @@ func New(c Config) (*Vault, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Vault{kek: c.KEK, store: c.Store, ttl: c.TTL, now: c.Now, keys: map[tenant.ID]*ring{}}, nil
+	return &Vault{kek: c.KEK, store: c.Store, ttl: c.TTL, now: c.Now, keys: map[tenant.ID]*ring{}, absent: map[uuid.UUID]time.Time{}}, nil
 }
 
 // Format is the version of what Seal makes. Values of format 1, sealed under the
@@ -158,22 +159,29 @@ func (v *Vault) Active(ctx context.Context, t tenant.ID) (uuid.UUID, error) {
 // ring returns the tenant's keys: from memory while they are fresh and have the
 // wanted key, else from the store.
 func (v *Vault) ring(ctx context.Context, t tenant.ID, want uuid.UUID) (*ring, error) {
+	now := v.now()
 	v.mu.RLock()
 	keys := v.keys[t]
+	vain, forged := v.absent[want]
 	v.mu.RUnlock()
 	known := false
 	if keys != nil {
-		now := v.now()
-		age := now.Sub(keys.read)
 		known = want == uuid.Nil || keys.byID[want] != nil
-		switch {
-		case age < v.ttl && (known || age < time.Second): // forged ids are not looked up more often than that
-			return keys, nil
-		case known && now.Sub(keys.failed) < retry:
+		// A forged id is not looked up more often than once a second; another one
+		// always is, for it may be of the key that has just become active.
+		if now.Sub(keys.read) < v.ttl && (known || forged && now.Sub(vain) < time.Second) || known && now.Sub(keys.failed) < retry {
 			return keys, nil
 		}
 	}
 	fresh, err := v.read(ctx, t)
+	if err == nil && want != uuid.Nil && fresh.byID[want] == nil {
+		if fresh.read.Before(now) { // another caller's read, begun before the key may have been there
+			fresh, err = v.load(context.WithoutCancel(ctx), t)
+		}
+		if err == nil && fresh.byID[want] == nil {
+			v.note(want)
+		}
+	}
 	if err == nil {
 		return fresh, nil
 	}
@@ -191,6 +199,18 @@ func (v *Vault) ring(ctx context.Context, t tenant.ID, want uuid.UUID) (*ring, e
 		v.keys[t] = &old
 	}
 	return keys, nil
+}
+
+// maxAbsent bounds the memory of ids that were looked up in vain.
+const maxAbsent = 1000
+
+func (v *Vault) note(id uuid.UUID) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if len(v.absent) >= maxAbsent {
+		clear(v.absent)
+	}
+	v.absent[id] = v.now()
 }
 
 func (v *Vault) read(ctx context.Context, t tenant.ID) (*ring, error) {
