@@ -3,8 +3,10 @@ package rewrap_test
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -14,6 +16,10 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/tink-crypto/tink-go/v2/aead"
+	"github.com/tink-crypto/tink-go/v2/aead/subtle"
+	"github.com/tink-crypto/tink-go/v2/insecurecleartextkeyset"
+	tinkkeyset "github.com/tink-crypto/tink-go/v2/keyset"
 
 	"latchkey/authserver/internal/connection"
 	"latchkey/authserver/internal/keyset"
@@ -31,6 +37,7 @@ var ctx = context.Background()
 type fixture struct {
 	dsn     string
 	db      *postgres.DB
+	file    string
 	kek     *vault.KEK
 	persons []*connection.Record
 }
@@ -45,7 +52,8 @@ func setUp(t testing.TB, persons int) *fixture {
 		t.Fatal(err)
 	}
 	t.Cleanup(f.db.Close)
-	if f.kek, err = vault.CreateKEK(filepath.Join(t.TempDir(), "kek.json")); err != nil {
+	f.file = filepath.Join(t.TempDir(), "kek.json")
+	if f.kek, err = vault.CreateKEK(f.file); err != nil {
 		t.Fatal(err)
 	}
 	v := f.vault(t)
@@ -235,7 +243,47 @@ func TestEverythingMoves(t *testing.T) {
 	}
 }
 
-// TestOldFormat: values as sealed before format 2 move to it.
+// old is a value of format 1 as the version before this one made it, built from the data key by hand.
+func (f *fixture) old(t testing.TB, b vault.Binding, plain string) []byte {
+	t.Helper()
+	raw, err := os.ReadFile(f.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	handle, err := insecurecleartextkeyset.Read(tinkkeyset.NewJSONReader(bytes.NewReader(raw)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	kek, err := aead.New(handle)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := f.db.DataKeys(ctx, b.Tenant)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := keys[0].ID
+	dataKey, err := kek.Decrypt(keys[0].Wrapped, []byte("latchkey data key v1|"+b.Tenant.String()+"|"+id.String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	gcm, err := subtle.NewAESGCM(dataKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	of, ad := b.Tenant.UUID(), []byte("latchkey vault v1")
+	for _, part := range [][]byte{of[:], b.Subject[:], b.Connection[:], id[:], []byte(b.Purpose), []byte(b.Context)} {
+		ad = append(binary.BigEndian.AppendUint16(ad, uint16(len(part))), part...)
+	}
+	sealed, err := gcm.Encrypt([]byte(plain), ad)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append(append([]byte{1}, id[:]...), sealed...)
+}
+
+// TestOldFormat: values that the version before format 2 sealed are opened, and move to it; one that opens under no key is counted,
+// is left as it is, keeps its data key, and does not stop the rest.
 func TestOldFormat(t *testing.T) {
 	t.Parallel()
 	f := setUp(t, 3)
@@ -243,16 +291,42 @@ func TestOldFormat(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The head of a value made now with an old format's number does not open, is
-	// counted, is left as it is, and does not stop the rest.
 	f.runtime(t, func(tx pgx.Tx) error {
-		_, err := tx.Exec(ctx, `UPDATE credentials SET access_token = set_byte(access_token, 0, 1) WHERE connection_id = $1`, f.persons[1].Connection)
+		for i, p := range f.persons {
+			if _, err := tx.Exec(ctx, `UPDATE credentials SET refresh_token = $2, access_token = $3 WHERE connection_id = $1`, p.Connection,
+				f.old(t, p.Binding(vault.RefreshToken), value(vault.RefreshToken, i)), f.old(t, p.Binding(vault.AccessToken), value(vault.AccessToken, i))); err != nil {
+				return err
+			}
+			if _, err := tx.Exec(ctx, `UPDATE connections SET email = $2 WHERE id = $1`, p.Connection, f.old(t, p.Binding(vault.Email), value(vault.Email, i))); err != nil {
+				return err
+			}
+		}
+		_, err := tx.Exec(ctx, `DELETE FROM signing_keys`)
 		return err
 	})
-	_, active2 := f.rotate(t)
-	run := f.run(t)
+	if err := f.db.InsertSigningKey(ctx, tenant.DefaultID, keyset.Record{
+		KID: "k1", Purpose: keyset.ForGrants, Alg: "HS256",
+		Sealed: f.old(t, vault.Binding{Tenant: tenant.DefaultID, Purpose: vault.SigningKey, Context: "k1"}, "key"),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.refresh(f.vault(t), 0, 1); err != nil { // a server opens them, and seals the new one in the new format
+		t.Fatal(err)
+	}
+	run := f.run(t) // no rotation: the key stays, the format does not
 	p, err := run.Tenant(ctx, tenant.DefaultID)
-	if err != nil || p.Refused != 1 || p.Left[active.String()] != 1 || p.Done != 2*3+1 {
+	if err != nil || p.Refused != 0 || len(p.Left) != 0 || p.Done != 2*3+1 {
+		t.Fatalf("%+v %v", p, err)
+	}
+	f.check(t, active)
+
+	f.runtime(t, func(tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, `UPDATE credentials SET access_token = set_byte(access_token, 40, 255 - get_byte(access_token, 40)) WHERE connection_id = $1`, f.persons[1].Connection)
+		return err
+	})
+	_, fresh := f.rotate(t)
+	p, err = run.Tenant(ctx, tenant.DefaultID)
+	if err != nil || p.Refused != 1 || len(p.Left) != 1 || p.Left[active.String()] != 1 || p.Done != 2*3+1 {
 		t.Fatalf("%+v %v", p, err)
 	}
 	counts, err := f.db.CountValues(ctx, tenant.DefaultID)
@@ -260,7 +334,7 @@ func TestOldFormat(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range counts {
-		if want := active2; c.Key != want && (c.Kind != "credentials.access_token" || c.Format != 1 || c.Rows != 1) {
+		if c.Key != fresh && (c.Kind != "credentials.access_token" || c.Key != active || c.Rows != 1) {
 			t.Errorf("%+v", c)
 		}
 	}

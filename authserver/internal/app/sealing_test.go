@@ -1,0 +1,247 @@
+package app_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"latchkey/authserver/internal/app"
+	"latchkey/authserver/internal/authtest"
+)
+
+// keysCommand runs `authserver keys ...` and returns what it prints on both
+// outputs.
+func keysCommand(args ...string) (out, errOut string, err error) {
+	var o, e bytes.Buffer
+	if code := app.Main(context.Background(), append([]string{"keys"}, args...), &o, &e); code != 0 {
+		err = fmt.Errorf("keys %v: %s", args, e.String())
+	}
+	return o.String(), e.String(), err
+}
+
+type sealedUnder struct {
+	Tenant, State, KEK string
+	ID                 uuid.UUID `json:"data_key"`
+	Values             map[string]int64
+	Old                int64 `json:"old_format"`
+}
+
+func status(t *testing.T, dsn string) (keys []sealedUnder) {
+	t.Helper()
+	out, _, err := keysCommand("status", "--json", "--database-url", dsn)
+	if err == nil {
+		err = json.Unmarshal([]byte(out), &keys)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keys
+}
+
+// TestKeysRotateUnderLoad: 20 rotations of data keys and of the key-encryption key, each followed by two rewraps at once, while two
+// replicas refresh at Google, exchange and rotate refresh tokens: no request fails, and at the end all is under the last keys.
+func TestKeysRotateUnderLoad(t *testing.T) {
+	t.Parallel()
+	s := authtest.Start(t)
+	var replicas [2]atomic.Pointer[authtest.Server]
+	restart := func() {
+		for i := range replicas {
+			replicas[i].Store(s.Replica(t))
+		}
+	}
+	restart()
+	var load sync.WaitGroup
+	var exchanges, refreshes atomic.Int64
+	stop, tokens := make(chan struct{}), make([]map[string]any, 4)
+	for w := range tokens {
+		v := s.NewVisit(t)
+		v.Choice.Account = []string{"alice@example.com", "bob@example.com"}[w/2]
+		out := s.SignIn(t, v)
+		load.Go(func() {
+			defer func() { tokens[w] = out }()
+			for n := 0; ; n++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				r := replicas[(w+n)%2].Load()
+				req := request(out, gmailRead)
+				req.ForceRefresh = n%3 == 0
+				got, err := r.Exchanger(t, r.Internal).Exchange(context.Background(), req)
+				if err != nil || got.AccountEmail != v.Choice.Account {
+					t.Errorf("exchange %d of %d: %+v %v", n, w, got, err)
+					return
+				}
+				exchanges.Add(1)
+				if n%5 != 0 {
+					continue
+				}
+				code, next := r.Token(t, v.Refresh(out["refresh_token"].(string)))
+				if code != 200 {
+					t.Errorf("refresh %d of %d: %d %v", n, w, code, next)
+					return
+				}
+				out = next
+				refreshes.Add(1)
+			}
+		})
+	}
+	db := []string{"--database-url", s.DSN, "--kek-file", s.KEKFile}
+	run := func(args ...string) {
+		t.Helper()
+		if _, _, err := keysCommand(args...); err != nil {
+			t.Error(err)
+		}
+	}
+	const rotations = 20
+	for i := range rotations {
+		before := exchanges.Load()
+		if i%2 == 0 {
+			run(append([]string{"rotate-data"}, db...)...)
+		} else {
+			run("add-kek", "--kek-file", s.KEKFile)
+			restart()
+			run("promote-kek", "--kek-file", s.KEKFile)
+			restart()
+		}
+		var both sync.WaitGroup
+		for range 2 {
+			both.Go(func() { run(append([]string{"rewrap"}, db...)...) })
+		}
+		both.Wait()
+		for exchanges.Load() < before+8 && !t.Failed() { // each rotation meets requests before and after it
+			_ = status(t, s.DSN)
+		}
+	}
+	close(stop)
+	load.Wait()
+	run(append([]string{"rewrap"}, db...)...)
+	keys := status(t, s.DSN)
+	if len(keys) != 1+rotations/2 {
+		t.Errorf("%d data keys", len(keys))
+	}
+	kek := keys[0].KEK
+	for _, k := range keys {
+		lasting := k.Values["credentials.refresh_token"] + k.Values["credentials.access_token"] + k.Values["connections.email"] + k.Values["signing_keys.sealed_key"]
+		if k.KEK != kek || k.State == "missing" || k.Old != 0 || (lasting > 0) != (k.State == "active") {
+			t.Errorf("%+v", k)
+		}
+	}
+	t.Logf("%d exchanges and %d refreshes during %d rotations", exchanges.Load(), refreshes.Load(), rotations)
+
+	// Retired keys stay until every server can know; then they go, and all works.
+	out, _, err := keysCommand(append([]string{"rewrap", "--delete-old"}, db...)...)
+	if err != nil || !strings.Contains(out, "0 deleted, 10 kept") {
+		t.Error(out, err)
+	}
+	asJobs(t, s.DSN, `UPDATE data_keys SET retired_at = now() - interval '1 hour' WHERE state = 'retired'`, `DELETE FROM flows`)
+	if out, _, err = keysCommand(append([]string{"rewrap", "--delete-old"}, db...)...); err != nil || !strings.Contains(out, "10 deleted, 0 kept") {
+		t.Error(out, err)
+	}
+	last := s.Replica(t)
+	for _, out := range tokens {
+		req := request(out, gmailRead)
+		req.ForceRefresh = true
+		if _, err := last.Exchanger(t, last.Internal).Exchange(t.Context(), req); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// asJobs runs statements as the jobs role.
+func asJobs(t *testing.T, dsn string, statements ...string) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(context.Background()) }()
+	for _, sql := range append([]string{`SET ROLE latchkey_jobs`}, statements...) {
+		if _, err := conn.Exec(t.Context(), sql); err != nil {
+			t.Fatal(sql, err)
+		}
+	}
+}
+
+// TestSealingCommands: what the commands print, refuse and leave alone.
+func TestSealingCommands(t *testing.T) {
+	t.Parallel()
+	s := authtest.Start(t)
+	signedIn := s.SignIn(t, s.NewVisit(t))
+	db := []string{"--database-url", s.DSN, "--kek-file", s.KEKFile}
+	refused := func(want string, args ...string) {
+		t.Helper()
+		if out, _, err := keysCommand(args...); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v: %s %v", args, out, err)
+		}
+	}
+	before := status(t, s.DSN)
+	if len(before) != 1 || before[0].State != "active" || before[0].Tenant != "default" || !strings.HasPrefix(before[0].KEK, "file:") ||
+		before[0].Values["credentials.refresh_token"] != 1 || before[0].Values["connections.email"] != 1 || before[0].Values["signing_keys.sealed_key"] != 2 {
+		t.Fatalf("%+v", before)
+	}
+	other := filepath.Join(t.TempDir(), "other.json")
+	if _, _, err := keysCommand("init", "--kek-file", other); err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range []string{"rotate-data", "rewrap"} {
+		refused("wrong key-encryption key", command, "--database-url", s.DSN, "--kek-file", other)
+		refused("both set", append([]string{command, "--kek-uri", "hcvault://v.example.com/transit/keys/k"}, db...)...)
+		refused("neither KEK_FILE nor KEK_URI", command, "--database-url", s.DSN)
+		refused(`no tenant "nobody"`, append([]string{command, "--tenant", "nobody"}, db...)...)
+	}
+	if after := status(t, s.DSN); len(after) != 1 || after[0].KEK != before[0].KEK {
+		t.Errorf("a refused command changed keys: %+v", after)
+	}
+
+	// From one key file to another: both are given, the new one wraps.
+	move := []string{"rewrap", "--json", "--database-url", s.DSN, "--kek-file", other, "--from-kek-file", s.KEKFile}
+	out, progress, err := keysCommand(move...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var done []struct {
+		Tenant  string
+		Wrapped int   `json:"data_keys_rewrapped"`
+		Rows    int64 `json:"rows_done"`
+	}
+	if err := json.Unmarshal([]byte(out), &done); err != nil || len(done) != 1 || done[0].Wrapped != 1 || done[0].Rows != 0 {
+		t.Errorf("%s %v", out, err)
+	}
+	for line := range strings.Lines(progress) {
+		if !json.Valid([]byte(line)) {
+			t.Errorf("progress is no JSON: %s", line)
+		}
+	}
+	if after := status(t, s.DSN); after[0].KEK == before[0].KEK || after[0].ID != before[0].ID {
+		t.Errorf("%+v", after)
+	}
+	refused("wrong key-encryption key", append([]string{"rotate-data"}, db...)...) // the old file alone
+	db = []string{"--database-url", s.DSN, "--kek-file", other}
+	if out, _, err := keysCommand(append([]string{"rotate-data"}, db...)...); err != nil || !strings.Contains(out, "is active") {
+		t.Error(out, err)
+	}
+	out, progress, err = keysCommand(append([]string{"rewrap"}, db...)...)
+	if err != nil || !strings.Contains(out, "4 rows sealed anew, 0 values left") || !strings.Contains(progress, "4 rows sealed anew, left: 0") {
+		t.Errorf("%s%s%v", out, progress, err)
+	}
+	table, _, err := keysCommand("status", "--database-url", s.DSN)
+	if err != nil || !strings.Contains(table, "retired") || strings.Count(table, "\n") != 3 {
+		t.Error(table, err)
+	}
+	s.KEKFile = other
+	r := s.Replica(t)
+	if _, err := r.Exchanger(t, r.Internal).Exchange(t.Context(), request(signedIn, gmailRead)); err != nil {
+		t.Error(err)
+	}
+}
