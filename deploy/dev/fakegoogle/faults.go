@@ -2,7 +2,9 @@ package fakegoogle
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -125,6 +127,14 @@ func (s *Server) SetTesting(client string, testing bool) {
 	c := s.clients[client]
 	c.Testing = testing
 	s.clients[client] = c
+}
+
+// RefreshTokens are those that are alive, for tests that look for them where
+// they must not be.
+func (s *Server) RefreshTokens() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Sorted(maps.Keys(s.refresh))
 }
 
 // ExpireAccessTokens ends the life of every access token.

@@ -116,7 +116,7 @@ func (cl *Cluster) start(ctx context.Context) error {
 		return err
 	}
 	if cl.config.Ephemeral { // what a killed test left was written without fsync
-		if err := os.RemoveAll(cl.data()); err != nil {
+		if err := os.RemoveAll(cl.Data()); err != nil {
 			return fmt.Errorf("removing an old test cluster: %w", err)
 		}
 	}
@@ -135,7 +135,8 @@ func (cl *Cluster) start(ctx context.Context) error {
 	}
 }
 
-func (cl *Cluster) data() string { return filepath.Join(cl.config.Dir, "data") }
+// Data is the directory of the database's files, its write-ahead log among them.
+func (cl *Cluster) Data() string { return filepath.Join(cl.config.Dir, "data") }
 
 // DSN is the URL of a database of this cluster, for the owner role. The port is
 // part of it, so that a PGPORT in the client's environment cannot change it.

@@ -18,7 +18,7 @@ const setup = "CREATE ROLE " + Owner + " LOGIN CREATEROLE CREATEDB\n" +
 // time: children of a killed initdb live on for a moment and must not write
 // into their successor's cluster.
 func (cl *Cluster) init(ctx context.Context) error {
-	version, err := os.ReadFile(filepath.Join(cl.data(), "PG_VERSION"))
+	version, err := os.ReadFile(filepath.Join(cl.Data(), "PG_VERSION"))
 	if err == nil {
 		return cl.checkVersion(strings.TrimSpace(string(version)))
 	}
@@ -37,7 +37,7 @@ func (cl *Cluster) init(ctx context.Context) error {
 		_ = os.RemoveAll(tmp)
 		return err
 	}
-	if err := os.Rename(tmp, cl.data()); err != nil {
+	if err := os.Rename(tmp, cl.Data()); err != nil {
 		return fmt.Errorf("finishing the cluster: %w", err)
 	}
 	if cl.config.Ephemeral {

@@ -64,7 +64,7 @@ func (cl *Cluster) run(ctx context.Context) error {
 }
 
 func (cl *Cluster) arguments() []string {
-	args := []string{"-D", cl.data(), "-k", cl.socket, "-p", port}
+	args := []string{"-D", cl.Data(), "-k", cl.socket, "-p", port}
 	settings := []string{"listen_addresses=", "unix_socket_permissions=0700", "max_connections=200",
 		"dynamic_shared_memory_type=mmap", // a killed cluster leaves nothing in /dev/shm
 		"logging_collector=off", "timezone=UTC"}
@@ -150,7 +150,7 @@ func (cl *Cluster) awaitPredecessor(ctx context.Context) error {
 	return nil
 }
 
-func (cl *Cluster) pidFile() string { return filepath.Join(cl.data(), "postmaster.pid") }
+func (cl *Cluster) pidFile() string { return filepath.Join(cl.Data(), "postmaster.pid") }
 
 // postmaster is the process that the data directory's pid file names, 0 if none.
 func (cl *Cluster) postmaster() (int, error) {
@@ -191,7 +191,7 @@ func (cl *Cluster) serves(pid int) bool {
 			places = append(places, args[i+1])
 		}
 	}
-	data, err := os.Stat(cl.data())
+	data, err := os.Stat(cl.Data())
 	if err != nil {
 		return false
 	}
