@@ -101,7 +101,7 @@ func serve(ctx context.Context, c *config.Server, log *slog.Logger) error {
 	if err := s.tenants.Reload(ctx); err != nil {
 		log.Warn("the tenants cannot be read yet", "error", err)
 	}
-	if err := s.checkKEK(ctx, log); err != nil {
+	if err := s.checkKEK(ctx, log, schemaWait); err != nil {
 		return err
 	}
 	public.Handler, internal.Handler, admin.Handler = s.Public(log), s.Internal(log), s.Admin(log)
@@ -148,11 +148,11 @@ func checkSchema(ctx context.Context, dsn secret.Text, log *slog.Logger) error {
 }
 
 // checkKEK refuses to serve without the key-encryption key (DESIGN §1.6). A key
-// management service that does not answer gets half a minute and is told from a
-// key that is wrong. Doubt about the database is not asked about here:
+// management service that does not answer gets the wait and is told from a key
+// that is wrong. Doubt about the database is not asked about here:
 // readiness tells.
-func (s *Server) checkKEK(ctx context.Context, log *slog.Logger) error {
-	deadline := time.Now().Add(schemaWait)
+func (s *Server) checkKEK(ctx context.Context, log *slog.Logger, wait time.Duration) error {
+	deadline := time.Now().Add(wait)
 	for {
 		_, err := s.keys.For(ctx, tenant.DefaultID)
 		switch {

@@ -18,6 +18,7 @@ import (
 	"latchkey/authserver/internal/grant"
 	"latchkey/authserver/internal/keyset"
 	"latchkey/authserver/internal/pgtest"
+	"latchkey/authserver/internal/rewrap"
 	"latchkey/authserver/internal/session"
 	"latchkey/authserver/internal/signin"
 	"latchkey/authserver/internal/tenant"
@@ -39,7 +40,7 @@ func (f *fixture) dump(t testing.TB, tn tenant.ID) string {
 		}
 	}
 	var out strings.Builder
-	for _, table := range []string{"subjects", "connections", "credentials", "clients", "flows", "consents", "grants", "data_keys", "signing_keys", "sessions", "links", "google_revocations"} {
+	for _, table := range []string{"subjects", "subject_secrets", "connections", "credentials", "clients", "flows", "consents", "grants", "data_keys", "signing_keys", "sessions", "links", "google_revocations"} {
 		var rows string
 		if err := conn.QueryRow(ctx, `SELECT coalesce(string_agg(to_jsonb(x)::text, E'\n' ORDER BY to_jsonb(x)::text), '') FROM `+table+` x`).Scan(&rows); err != nil {
 			t.Fatal(err)
@@ -47,6 +48,18 @@ func (f *fixture) dump(t testing.TB, tn tenant.ID) string {
 		fmt.Fprintf(&out, "%s\n%s\n", table, rows)
 	}
 	return out.String()
+}
+
+// sealed puts a value into every column for sealed ones.
+func (f *fixture) sealed(t testing.TB, value []byte) {
+	t.Helper()
+	hex := fmt.Sprintf(`'\x%x'`, value)
+	run(t, f.dsn, `SET ROLE latchkey_runtime`, `SELECT set_config('app.tenant_id', '`+tenant.DefaultID.String()+`', false)`,
+		`UPDATE credentials SET refresh_token = `+hex+`, access_token = `+hex,
+		`UPDATE connections SET email = `+hex,
+		`UPDATE flows SET request = `+hex,
+		`WITH old AS (DELETE FROM signing_keys RETURNING *)
+			INSERT INTO signing_keys (tenant_id, kid, purpose, alg, sealed_key, state) SELECT tenant_id, kid, purpose, alg, `+hex+`, state FROM old`)
 }
 
 // TestOtherTenantFindsNothing: DESIGN §1.3, PEERS A18: every method, called for another tenant with the ids of the
@@ -98,6 +111,31 @@ func otherTenantFindsNothing(t *testing.T) {
 			return none
 		}
 		return err
+	}
+	did := func(done bool, err error) error {
+		if err == nil && !done {
+			return none
+		}
+		return err
+	}
+	// What is sealed under a data key of the first tenant, as sealed values look.
+	dataKey, retired := uuid.New(), uuid.New()
+	states, err := f.db.DataKeyStates(ctx, tenant.DefaultID)
+	if err != nil || len(states) != 1 {
+		t.Fatal(states, err)
+	}
+	for _, rotate := range []struct{ from, to uuid.UUID }{{states[0].ID, retired}, {retired, dataKey}} {
+		if done, err := f.db.RotateDataKey(ctx, tenant.DefaultID, rotate.from, vault.DataKey{ID: rotate.to, KEK: "k", Wrapped: []byte("w")}); err != nil || !done {
+			t.Fatal(done, err)
+		}
+	}
+	sealed := append(append([]byte{vault.Format}, dataKey[:]...), make([]byte, 40)...)
+	f.sealed(t, sealed)
+	stale := map[rewrap.Table][]rewrap.Row{}
+	for _, table := range rewrap.Tables() {
+		if stale[table], err = f.db.StaleValues(ctx, tenant.DefaultID, rewrap.Page{Table: table, Active: uuid.New(), Limit: 10}); err != nil || len(stale[table]) != 1 {
+			t.Fatal(table, len(stale[table]), err)
+		}
 	}
 	for name, m := range map[string]struct {
 		call func() error
@@ -173,7 +211,53 @@ func otherTenantFindsNothing(t *testing.T) {
 		"MarkCredential": {func() error {
 			return f.db.MarkCredential(ctx, ref, record.Version, owner, connection.Revoked, "test")
 		}, connection.ErrLost},
-		"DataKeys":    {func() error { keys, err := f.db.DataKeys(ctx, other); return found(len(keys), err) }, none},
+		"DataKeys":      {func() error { keys, err := f.db.DataKeys(ctx, other); return found(len(keys), err) }, none},
+		"DataKeyStates": {func() error { keys, err := f.db.DataKeyStates(ctx, other); return found(len(keys), err) }, none},
+		"RotateDataKey": {func() error {
+			done, err := f.db.RotateDataKey(ctx, other, dataKey, vault.DataKey{ID: uuid.New(), KEK: "k", Wrapped: []byte("x")})
+			return did(done, err)
+		}, none},
+		"StoreWrapped": {func() error {
+			done, err := f.db.StoreWrapped(ctx, other, "k", vault.DataKey{ID: dataKey, KEK: "k2", Wrapped: []byte("x")})
+			return did(done, err)
+		}, none},
+		"DeleteDataKey": {func() error { done, err := f.db.DeleteDataKey(ctx, other, retired, 0); return did(done, err) }, none},
+		"StaleValues": {func() error {
+			n := 0
+			for _, table := range rewrap.Tables() {
+				rows, err := f.db.StaleValues(ctx, other, rewrap.Page{Table: table, Active: uuid.New(), Limit: 10})
+				if err != nil {
+					return err
+				}
+				n += len(rows)
+			}
+			return found(n, nil)
+		}, none},
+		"ReplaceValues": {func() error {
+			var n int64
+			for _, table := range rewrap.Tables() {
+				for _, row := range stale[table] {
+					for i := range row.Values {
+						row.Values[i].New = []byte("stolen")
+					}
+					done, err := f.db.ReplaceValues(ctx, other, table, []rewrap.Row{row})
+					if err != nil {
+						return err
+					}
+					n += done
+				}
+			}
+			return found(int(n), nil)
+		}, none},
+		"CountValues": {func() error { counts, err := f.db.CountValues(ctx, other); return found(len(counts), err) }, none},
+		"ShredSubject": {func() error {
+			done, err := f.db.ShredSubject(ctx, other, record.Subject)
+			return found(len(done.Keys)+int(done.Rows["credentials"]+done.Rows["connections"]), err)
+		}, none},
+		"ShredTenant": {func() error {
+			done, err := f.db.ShredTenant(ctx, other)
+			return found(len(done.Keys)+int(done.Rows["credentials"]+done.Rows["connections"]+done.Rows["signing_keys"]), err)
+		}, none},
 		"SigningKeys": {func() error { keys, err := f.db.SigningKeys(ctx, other); return found(len(keys), err) }, none},
 		"PublishSigningKey": {func() error {
 			published, err := f.db.PublishSigningKey(ctx, other, keyset.Record{KID: "k2", Purpose: keyset.ForGrants, Alg: "HS256", Sealed: []byte("s")}, keyset.Demand{ByHand: true, Max: 9})

@@ -14,11 +14,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"latchkey/authserver/internal/connection"
 	"latchkey/authserver/internal/grant"
 	"latchkey/authserver/internal/pgtest"
 	"latchkey/authserver/internal/postgres"
+	"latchkey/authserver/internal/tenant"
+	"latchkey/authserver/internal/vault"
 	"latchkey/deploy/dev/pgcluster"
 	"latchkey/migrations"
 	"latchkey/pkg/secret"
@@ -295,6 +299,44 @@ func TestRotationIsHOT(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	f.wantHOT(t, "grants", rotations+1)
+}
+
+// TestRefreshIsHOT: nor does a refresh of a credential, whose data keys are foreign keys: sealed under the same one it costs no check
+// of it, and no index.
+func TestRefreshIsHOT(t *testing.T) {
+	t.Parallel()
+	dsn := pgtest.Cluster(t).DSN(pgcluster.Database)
+	if err := migrations.Up(ctx, dsn); err != nil {
+		t.Fatal(err)
+	}
+	f := setUpAt(t, dsn, nil)
+	f.grant(t)
+	key := uuid.New()
+	if err := f.db.InsertDataKey(ctx, tenant.DefaultID, vault.DataKey{ID: key, KEK: "k", Wrapped: []byte("w")}); err != nil {
+		t.Fatal(err)
+	}
+	const refreshes = 50 // two updates each: the lease and the token
+	for i := range refreshes {
+		r, err := f.db.Connection(ctx, f.record.Ref)
+		if err != nil {
+			t.Fatal(err)
+		}
+		owner := uuid.New()
+		if mine, err := f.db.TakeLease(ctx, r.Ref, r.Version, owner, time.Minute); err != nil || !mine {
+			t.Fatal(mine, err)
+		}
+		sealed := append(append([]byte{vault.Format}, key[:]...), bytes.Repeat([]byte{byte(i)}, 200)...)
+		if err := f.db.PublishRefresh(ctx, connection.Refreshed{Ref: r.Ref, Version: r.Version, Owner: owner, SealedAccess: sealed, AccessExpires: time.Now().Add(time.Hour)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.wantHOT(t, "credentials", 2*refreshes)
+}
+
+// wantHOT closes the database and wants so many updates of a table, of which at most one was not HOT.
+func (f *fixture) wantHOT(t *testing.T, table string, want int) {
+	t.Helper()
 	f.db.Close() // its backends hand in their counters as they end
 	conn, err := pgx.Connect(ctx, f.dsn)
 	if err != nil {
@@ -302,13 +344,13 @@ func TestRotationIsHOT(t *testing.T) {
 	}
 	defer func() { _ = conn.Close(ctx) }()
 	var all, hot int
-	for deadline := time.Now().Add(10 * time.Second); all < rotations+1 && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(10 * time.Second); all < want && time.Now().Before(deadline); {
 		// The wait is for other processes' counters: there is no event to wait on.
-		if err := conn.QueryRow(ctx, `SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables, pg_sleep(0.02) WHERE relname = 'grants'`).Scan(&all, &hot); err != nil {
+		if err := conn.QueryRow(ctx, `SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables, pg_sleep(0.02) WHERE relname = $1`, table).Scan(&all, &hot); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if all != rotations+1 || hot < all-1 {
+	if all != want || hot < all-1 {
 		t.Errorf("%d of %d updates were HOT", hot, all)
 	}
 }

@@ -508,7 +508,7 @@ func BenchmarkRewrap(b *testing.B) {
 	var readers sync.WaitGroup
 	for w := range 2 {
 		readers.Go(func() {
-			for i := w; ; i = (i + 7919) % len(f.persons) {
+			for i := w % len(f.persons); ; i = (i + 7919) % len(f.persons) {
 				select {
 				case <-stop:
 					return

@@ -404,3 +404,39 @@ func TestKeyServiceAway(t *testing.T) {
 		t.Errorf("the retired key does not open: %v", err)
 	}
 }
+
+// TestNewKeyIsSeenAtOnce: what another server seals under a new data key opens at once, however fresh the keys in memory are and
+// however many ask; a new key is never taken for a forged one.
+func TestNewKeyIsSeenAtOnce(t *testing.T) {
+	t.Parallel()
+	db, kek := store(t, pgtest.Clone(t)), newKEK(t)
+	b := vault.Binding{Tenant: tenant.DefaultID, Purpose: vault.Email}
+	reader := newVault(t, vault.Config{KEK: kek, Store: db})
+	active, err := reader.Active(ctx, tenant.DefaultID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 20 {
+		fresh, err := vault.NewDataKey(ctx, kek, tenant.DefaultID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if done, err := db.RotateDataKey(ctx, tenant.DefaultID, active, fresh); err != nil || !done {
+			t.Fatal(done, err)
+		}
+		active = fresh.ID
+		sealed, err := newVault(t, vault.Config{KEK: kek, Store: db}).Seal(ctx, b, []byte("x"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var wg sync.WaitGroup
+		for range 8 {
+			wg.Go(func() {
+				if plain, err := reader.Open(ctx, b, sealed); err != nil || string(plain) != "x" {
+					t.Errorf("a new key: %v", err)
+				}
+			})
+		}
+		wg.Wait()
+	}
+}
