@@ -28,6 +28,10 @@ ALTER TABLE pushed_requests
   ADD COLUMN data_key uuid GENERATED ALWAYS AS (sealed_key(request)) STORED,
   ADD FOREIGN KEY (tenant_id, data_key) REFERENCES data_keys (tenant_id, id);
 
+ALTER TABLE google_revocations
+  ADD COLUMN data_key uuid GENERATED ALWAYS AS (sealed_key(token)) STORED,
+  ADD FOREIGN KEY (tenant_id, data_key) REFERENCES data_keys (tenant_id, id);
+
 ALTER TABLE data_keys ADD COLUMN retired_at timestamptz;
 
 -- A person's secret: without it nothing sealed for the person opens, whoever has the
@@ -70,6 +74,7 @@ CREATE POLICY jobs ON subject_secrets TO latchkey_jobs USING (true) WITH CHECK (
 -- change or destroy data keys, as the jobs role, which reads no wrapped key, no secret
 -- and no sealed value.
 GRANT SELECT, INSERT (tenant_id, subject_id), DELETE ON subject_secrets TO latchkey_runtime;
+GRANT UPDATE (token) ON google_revocations TO latchkey_runtime; -- sealed anew
 GRANT SELECT (tenant_id, subject_id, id), DELETE ON subject_secrets TO latchkey_jobs;
 GRANT SELECT (tenant_id, id, kek_id, state, created_at, retired_at), INSERT, UPDATE (kek_id, wrapped, state, retired_at), DELETE ON data_keys TO latchkey_jobs;
 GRANT SELECT (email_key), UPDATE (email) ON connections TO latchkey_jobs;
@@ -81,10 +86,12 @@ REVOKE SELECT (tenant_id, kid), DELETE ON signing_keys FROM latchkey_jobs;
 REVOKE SELECT (refresh_key, access_key) ON credentials FROM latchkey_jobs;
 REVOKE SELECT (email_key), UPDATE (email) ON connections FROM latchkey_jobs;
 REVOKE SELECT (tenant_id, id, kek_id, state, created_at, retired_at), INSERT, UPDATE (kek_id, wrapped, state, retired_at), DELETE ON data_keys FROM latchkey_jobs;
+REVOKE UPDATE (token) ON google_revocations FROM latchkey_runtime;
 DROP TRIGGER make_subject_secret ON subjects;
 DROP FUNCTION make_subject_secret();
 DROP TABLE subject_secrets;
 ALTER TABLE data_keys DROP COLUMN retired_at;
+ALTER TABLE google_revocations DROP COLUMN data_key;
 ALTER TABLE pushed_requests DROP COLUMN data_key;
 ALTER TABLE flows DROP COLUMN data_key;
 ALTER TABLE signing_keys DROP COLUMN data_key;

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -16,6 +18,8 @@ import (
 
 	"latchkey/authserver/internal/app"
 	"latchkey/authserver/internal/authtest"
+	"latchkey/authserver/internal/connection"
+	"latchkey/authserver/internal/tenant"
 )
 
 // keysCommand runs `authserver keys ...` and returns what it prints on both
@@ -243,5 +247,95 @@ func TestSealingCommands(t *testing.T) {
 	r := s.Replica(t)
 	if _, err := r.Exchanger(t, r.Internal).Exchange(t.Context(), request(signedIn, gmailRead)); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestEverySealedColumnIsKnown: whatever column of whatever table holds values that a data key seals, read from the catalogue after
+// sign-ins, a pushed request and a disconnected account, keys status counts it and the database keeps its data key for it.
+func TestEverySealedColumnIsKnown(t *testing.T) {
+	t.Parallel()
+	s := authtest.Start(t)
+	v := s.NewVisit(t)
+	s.SignIn(t, v)
+	s.SignIn(t, s.NewVisit(t))
+	if code, out := s.Post(t, "/par", "application/x-www-form-urlencoded", v.Query.Encode()); code != 201 {
+		t.Fatal(code, out)
+	}
+	conn, err := pgx.Connect(t.Context(), s.DSN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(context.Background()) }()
+	rows, err := conn.Query(t.Context(), `SELECT c.relname::text, a.attname::text,
+			EXISTS (SELECT FROM pg_attrdef d JOIN pg_attribute g ON g.attrelid = d.adrelid AND g.attnum = d.adnum
+				JOIN pg_constraint f ON f.conrelid = c.oid AND f.contype = 'f' AND f.confrelid = 'data_keys'::regclass AND g.attnum = ANY(f.conkey)
+				WHERE d.adrelid = c.oid AND g.attgenerated = 's' AND pg_get_expr(d.adbin, d.adrelid) = 'sealed_key(' || a.attname || ')')
+		FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+		WHERE a.atttypid = 'bytea'::regtype AND a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p') AND c.relnamespace = 'public'::regnamespace ORDER BY 1, 2`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	type column struct {
+		Table, Name string
+		Kept        bool
+	}
+	columns, err := pgx.CollectRows(rows, pgx.RowToStructByPos[column])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var account struct{ Subject, Connection uuid.UUID }
+	var sealed []string
+	kept := map[string]bool{}
+	for _, moment := range []string{"signed in", "disconnected"} {
+		var here []string
+		if moment == "disconnected" {
+			if err := s.DB(t).Disconnect(t.Context(), connection.Ref{Tenant: tenant.DefaultID, Subject: account.Subject, Connection: account.Connection}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := pgx.BeginFunc(t.Context(), conn, func(tx pgx.Tx) error {
+			for _, c := range columns {
+				table := pgx.Identifier{c.Table}.Sanitize()
+				if _, err := tx.Exec(t.Context(), `ALTER TABLE `+table+` NO FORCE ROW LEVEL SECURITY`); err != nil {
+					return err
+				}
+			}
+			if err := tx.QueryRow(t.Context(), `SELECT subject_id, id FROM connections LIMIT 1`).Scan(&account.Subject, &account.Connection); err != nil {
+				return err
+			}
+			for _, c := range columns {
+				var n int
+				if err := tx.QueryRow(t.Context(), `SELECT count(*) FROM `+pgx.Identifier{c.Table}.Sanitize()+` x JOIN data_keys k ON k.id = sealed_key(x.`+pgx.Identifier{c.Name}.Sanitize()+`)`).Scan(&n); err != nil {
+					return err
+				}
+				if n > 0 {
+					here = append(here, c.Table+"."+c.Name)
+					kept[c.Table+"."+c.Name] = c.Kept
+				}
+			}
+			return errDone
+		}); !errors.Is(err, errDone) {
+			t.Fatal(err)
+		}
+		counted := map[string]bool{}
+		for _, k := range status(t, s.DSN) {
+			for kind := range k.Values {
+				counted[kind] = true
+			}
+		}
+		sealed = append(sealed, here...)
+		for _, name := range here {
+			if !kept[name] {
+				t.Errorf("%s: the data key of %s may be deleted: add a generated column and its foreign key", moment, name)
+			}
+			if !counted[name] {
+				t.Errorf("%s: keys status does not know %s", moment, name)
+			}
+		}
+	}
+	slices.Sort(sealed)
+	want := []string{"connections.email", "credentials.access_token", "credentials.refresh_token", "flows.request", "google_revocations.token", "pushed_requests.request", "signing_keys.sealed_key"}
+	if got := slices.Compact(sealed); !slices.Equal(got, want) {
+		t.Errorf("sealed values in %v, want %v", got, want)
 	}
 }

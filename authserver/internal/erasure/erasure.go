@@ -22,7 +22,8 @@ type Shredded struct {
 // Store destroys in the database. Each method is one transaction.
 type Store interface {
 	// ShredSubject deletes a person's secret and overwrites everything sealed for
-	// the person. A refresh under way publishes nothing.
+	// the person, what is still to be revoked at Google included. A refresh under
+	// way publishes nothing.
 	ShredSubject(ctx context.Context, t tenant.ID, subject uuid.UUID) (Shredded, error)
 	// ShredTenant deletes a tenant's data keys, signing keys and persons' secrets
 	// and overwrites everything sealed.

@@ -22,10 +22,10 @@ import (
 	"latchkey/authserver/internal/authtest"
 	"latchkey/authserver/internal/connection"
 	"latchkey/authserver/internal/erasure"
-	"latchkey/authserver/internal/flow"
 	"latchkey/authserver/internal/keyset"
 	"latchkey/authserver/internal/pgtest"
 	"latchkey/authserver/internal/postgres"
+	"latchkey/authserver/internal/signin"
 	"latchkey/authserver/internal/tenant"
 	"latchkey/authserver/internal/vault"
 	"latchkey/pkg/accesstoken"
@@ -152,7 +152,7 @@ func TestShredSubject(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(r.Keys) != 1 || r.Subject != before.Subject.String() || !maps.Equal(r.Rows, map[string]int64{"credentials": 1, "connections": 1, "subject_secrets": 1}) {
+	if len(r.Keys) != 1 || r.Subject != before.Subject.String() || !maps.Equal(r.Rows, map[string]int64{"credentials": 1, "connections": 1, "google_revocations": 0, "subject_secrets": 1}) {
 		t.Errorf("%+v", r)
 	}
 	if strings.Contains(string(decode(t, strings.Split(signed, ".")[1])), "alice") {
@@ -244,7 +244,7 @@ func TestShredTenant(t *testing.T) {
 	}
 	for _, err := range []error{
 		f.db.InsertSigningKey(t.Context(), other, keyset.Record{KID: "k1", Purpose: keyset.ForGrants, Alg: "HS256", Sealed: seal(vault.Binding{Purpose: vault.SigningKey, Context: "k1"})}),
-		f.db.BeginFlow(t.Context(), other, flow.Flow{StateHash: [32]byte{1}, BrowserHash: [32]byte{2}, Request: seal(vault.Binding{Purpose: vault.AuthorizationRequest}), Lifetime: time.Minute}),
+		f.db.BeginFlow(t.Context(), other, signin.Flow{StateHash: [32]byte{1}, BrowserHash: [32]byte{2}, Request: seal(vault.Binding{Purpose: vault.AuthorizationRequest}), Lifetime: time.Minute}),
 	} {
 		if err != nil {
 			t.Fatal(err)

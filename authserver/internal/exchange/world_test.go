@@ -228,8 +228,12 @@ func (w *world) exec(t testing.TB, id tenant.ID, sql string, args ...any) {
 func (w *world) grant(t testing.TB, v *vault.Vault, r *row) {
 	t.Helper()
 	ctx := context.Background()
+	record, err := w.db.Connection(ctx, r.account.Ref)
+	if err != nil {
+		t.Fatal(err)
+	}
 	seal := func(p vault.Purpose, value string) []byte {
-		sealed, err := v.Seal(ctx, vault.Binding{Tenant: r.tenant.ID, Subject: r.person.subject, Connection: r.account.Connection, Purpose: p}, []byte(value))
+		sealed, err := v.Seal(ctx, record.Binding(p), []byte(value))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -143,7 +144,7 @@ func TestDisconnectIsOneTransaction(t *testing.T) {
 	if err != nil || len(due) != 1 || due[0].Ref != other || due[0].Purpose != "refresh_token" || due[0].InUse {
 		t.Errorf("%+v %v", due, err)
 	}
-	if token, err := f.db.RevocationToken(ctx, due[0]); err != nil || string(token) != "r" {
+	if token, person, err := f.db.RevocationToken(ctx, due[0]); err != nil || string(token) != "r" || !bytes.Equal(person.Reveal(), f.record.Person.Reveal()) {
 		t.Errorf("%s %v", token, err)
 	}
 	if _, err := f.db.RotateRefresh(ctx, rotation(mine, 1)); err != nil {

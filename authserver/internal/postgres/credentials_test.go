@@ -82,7 +82,7 @@ func TestLostReplyOfARefresh(t *testing.T) {
 		t.Fatal(err)
 	}
 	bind := func(purpose vault.Purpose) vault.Binding {
-		return vault.Binding{Tenant: f.record.Tenant, Subject: f.record.Subject, Connection: f.record.Connection, Purpose: purpose}
+		return f.record.Binding(purpose)
 	}
 	seal := func(purpose vault.Purpose, value string) []byte {
 		sealed, err := v.Seal(ctx, bind(purpose), []byte(value))

@@ -95,7 +95,7 @@ func (db *DB) DataKeyStates(ctx context.Context, t tenant.ID) ([]DataKeyState, e
 
 // DeleteDataKey deletes a data key that was retired at least so long ago and
 // under which nothing is left. Whether something is, the database decides at
-// the moment of deletion, by foreign keys (migration 0007): a value that comes
+// the moment of deletion, by foreign keys (migration 0013): a value that comes
 // later is refused.
 func (db *DB) DeleteDataKey(ctx context.Context, t tenant.ID, id uuid.UUID, retired time.Duration) (bool, error) {
 	var n int64

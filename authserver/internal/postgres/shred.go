@@ -15,7 +15,9 @@ import (
 // ShredSubject deletes a person's secret, which makes every copy of what was
 // sealed for the person unreadable that has no copy of the secret, and
 // overwrites the values. The versions move on, so a refresh under way publishes
-// nothing. It locks credentials first, as a sign-in does.
+// nothing. What is still to be revoked at Google for the person is forgotten
+// too: revoke before. Credentials are locked before anything else of theirs, as
+// a sign-in does.
 func (db *DB) ShredSubject(ctx context.Context, t tenant.ID, subject uuid.UUID) (erasure.Shredded, error) {
 	if t.IsZero() {
 		return erasure.Shredded{}, errors.New("no tenant given")
@@ -27,9 +29,11 @@ func (db *DB) ShredSubject(ctx context.Context, t tenant.ID, subject uuid.UUID) 
 		}
 		const of = ` WHERE tenant_id = $1 AND connection_id IN (SELECT id FROM connections WHERE tenant_id = $1 AND subject_id = $2)`
 		return shred(ctx, tx, &done, []any{t.UUID(), subject}, []destruction{
+			{"", `SELECT id::text FROM subjects WHERE tenant_id = $1 AND id = $2 FOR NO KEY UPDATE`}, // as lockSubject
 			{"", `SELECT connection_id::text FROM credentials` + of + ` ORDER BY connection_id FOR UPDATE`},
 			{"credentials", forgetCredentials + of},
 			{"connections", `UPDATE connections SET email = '' WHERE tenant_id = $1 AND subject_id = $2`},
+			{"google_revocations", `DELETE FROM google_revocations WHERE tenant_id = $1 AND subject_id = $2`},
 			{"subject_secrets", `DELETE FROM subject_secrets WHERE tenant_id = $1 AND subject_id = $2 RETURNING id::text`},
 		})
 	})
@@ -55,6 +59,7 @@ func (db *DB) ShredTenant(ctx context.Context, t tenant.ID) (erasure.Shredded, e
 		return shred(ctx, tx, &done, []any{t.UUID()}, []destruction{
 			{"credentials", forgetCredentials + of},
 			{"connections", `UPDATE connections SET email = ''` + of},
+			{"google_revocations", `DELETE FROM google_revocations` + of},
 			{"flows", `DELETE FROM flows` + of},
 			{"pushed_requests", `DELETE FROM pushed_requests` + of},
 			{"signing_keys", `DELETE FROM signing_keys` + of},
@@ -68,7 +73,7 @@ func (db *DB) ShredTenant(ctx context.Context, t tenant.ID) (erasure.Shredded, e
 	return done, nil
 }
 
-const forgetCredentials = `UPDATE credentials SET refresh_token = NULL, refresh_hash = NULL, refresh_prefix = NULL, access_token = NULL, access_expires_at = NULL,
+const forgetCredentials = `UPDATE credentials SET refresh_token = NULL, refresh_hash = NULL, refresh_prefix = NULL, refresh_expires_at = NULL, access_token = NULL, access_expires_at = NULL,
 	status = 'revoked', last_error = 'erased', version = version + 1, lease_owner = NULL, lease_until = NULL, updated_at = now()`
 
 // destruction is a statement about one table, which RETURNING names the keys

@@ -25,10 +25,11 @@ const (
 	Credentials Table = "credentials"
 	Connections Table = "connections"
 	SigningKeys Table = "signing_keys"
+	Revocations Table = "google_revocations"
 )
 
 // Tables are all of them.
-func Tables() []Table { return []Table{Credentials, Connections, SigningKeys} }
+func Tables() []Table { return []Table{Credentials, Connections, SigningKeys, Revocations} }
 
 // Value is one sealed value of a row.
 type Value struct {

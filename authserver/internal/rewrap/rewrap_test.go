@@ -243,6 +243,33 @@ func TestEverythingMoves(t *testing.T) {
 	}
 }
 
+// TestQueuedTokenMoves: a token that is still to be revoked at Google moves too, and opens with the person's secret.
+func TestQueuedTokenMoves(t *testing.T) {
+	t.Parallel()
+	f := setUp(t, 2)
+	if err := f.db.Disconnect(ctx, f.persons[0].Ref); err != nil {
+		t.Fatal(err)
+	}
+	_, active := f.rotate(t)
+	run := f.run(t)
+	if p, err := run.Tenant(ctx, tenant.DefaultID); err != nil || p.Refused != 0 || len(p.Left) != 0 || p.Done != 1+2+2 { // the key, two addresses, a credential and the queue
+		t.Fatalf("%+v %v", p, err)
+	}
+	due, err := f.db.ClaimRevocations(ctx, 10)
+	if err != nil || len(due) != 1 {
+		t.Fatal(due, err)
+	}
+	sealed, person, err := f.db.RevocationToken(ctx, due[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := connection.Record{Ref: due[0].Ref, Person: person}
+	plain, err := f.vault(t).Open(ctx, r.Binding(due[0].Purpose), sealed)
+	if id, _ := vault.KeyID(sealed); err != nil || string(plain) != value(vault.RefreshToken, 0) || id != active {
+		t.Errorf("%q under %s: %v", plain, id, err)
+	}
+}
+
 // old is a value of format 1 as the version before this one made it, built from the data key by hand.
 func (f *fixture) old(t testing.TB, b vault.Binding, plain string) []byte {
 	t.Helper()
@@ -537,7 +564,6 @@ func BenchmarkRewrap(b *testing.B) {
 	}
 	b.ReportMetric(float64(3*b.N)/b.Elapsed().Seconds(), "values/s")
 	b.ReportMetric(float64(opened.Load())/b.Elapsed().Seconds(), "opens/s")
-	b.ReportMetric(0, "failed-opens")
 	if b.N <= 1000 {
 		f.check(b, active)
 	}
