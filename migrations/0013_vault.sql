@@ -78,12 +78,12 @@ GRANT UPDATE (token) ON google_revocations TO latchkey_runtime; -- sealed anew
 GRANT SELECT (tenant_id, subject_id, id), DELETE ON subject_secrets TO latchkey_jobs;
 GRANT SELECT (tenant_id, id, kek_id, state, created_at, retired_at), INSERT, UPDATE (kek_id, wrapped, state, retired_at), DELETE ON data_keys TO latchkey_jobs;
 GRANT SELECT (email_key), UPDATE (email) ON connections TO latchkey_jobs;
-GRANT SELECT (refresh_key, access_key) ON credentials TO latchkey_jobs;
+GRANT SELECT (refresh_key, access_key), UPDATE (refresh_expires_at) ON credentials TO latchkey_jobs;
 GRANT SELECT (tenant_id, kid), DELETE ON signing_keys TO latchkey_jobs;
 
 -- +goose Down
 REVOKE SELECT (tenant_id, kid), DELETE ON signing_keys FROM latchkey_jobs;
-REVOKE SELECT (refresh_key, access_key) ON credentials FROM latchkey_jobs;
+REVOKE SELECT (refresh_key, access_key), UPDATE (refresh_expires_at) ON credentials FROM latchkey_jobs;
 REVOKE SELECT (email_key), UPDATE (email) ON connections FROM latchkey_jobs;
 REVOKE SELECT (tenant_id, id, kek_id, state, created_at, retired_at), INSERT, UPDATE (kek_id, wrapped, state, retired_at), DELETE ON data_keys FROM latchkey_jobs;
 REVOKE UPDATE (token) ON google_revocations FROM latchkey_runtime;

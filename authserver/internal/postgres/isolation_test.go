@@ -58,6 +58,8 @@ func (f *fixture) sealed(t testing.TB, value []byte) {
 		`UPDATE credentials SET refresh_token = `+hex+`, access_token = `+hex,
 		`UPDATE connections SET email = `+hex,
 		`UPDATE flows SET request = `+hex,
+		`INSERT INTO google_revocations (tenant_id, id, subject_id, connection_id, upstream_client, purpose, token)
+			SELECT tenant_id, gen_random_uuid(), subject_id, id, 'up', 'refresh_token', `+hex+` FROM connections LIMIT 1`,
 		`WITH old AS (DELETE FROM signing_keys RETURNING *)
 			INSERT INTO signing_keys (tenant_id, kid, purpose, alg, sealed_key, state) SELECT tenant_id, kid, purpose, alg, `+hex+`, state FROM old`)
 }
