@@ -32,6 +32,10 @@ ALTER TABLE google_revocations
   ADD COLUMN data_key uuid GENERATED ALWAYS AS (sealed_key(token)) STORED,
   ADD FOREIGN KEY (tenant_id, data_key) REFERENCES data_keys (tenant_id, id);
 
+ALTER TABLE upstream_clients
+  ADD COLUMN secret_key uuid GENERATED ALWAYS AS (sealed_key(secret)) STORED,
+  ADD FOREIGN KEY (tenant_id, secret_key) REFERENCES data_keys (tenant_id, id);
+
 ALTER TABLE data_keys ADD COLUMN retired_at timestamptz;
 
 -- A person's secret: without it nothing sealed for the person opens, whoever has the
@@ -69,28 +73,39 @@ CREATE POLICY tenant ON subject_secrets TO latchkey_runtime
   USING (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid)
   WITH CHECK (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
 CREATE POLICY jobs ON subject_secrets TO latchkey_jobs USING (true) WITH CHECK (true);
+-- As for what only an erasure deletes (migration 0008). A retired data key also ends
+-- with the last value under it; the active one of a tenant that lives never does.
+CREATE POLICY erase ON subject_secrets AS RESTRICTIVE FOR DELETE TO latchkey_jobs
+  USING (EXISTS (SELECT FROM tenants s WHERE s.id = subject_secrets.tenant_id AND s.status = 'suspended'));
+DROP POLICY erase ON data_keys;
+CREATE POLICY erase ON data_keys AS RESTRICTIVE FOR DELETE TO latchkey_jobs
+  USING (state = 'retired' OR EXISTS (SELECT FROM tenants s WHERE s.id = data_keys.tenant_id AND s.status = 'suspended'));
 
 -- Nobody chooses a secret. A server destroys a person's; only the operator's commands
 -- change or destroy data keys, as the jobs role, which reads no wrapped key, no secret
 -- and no sealed value.
 GRANT SELECT, INSERT (tenant_id, subject_id), DELETE ON subject_secrets TO latchkey_runtime;
 GRANT UPDATE (token) ON google_revocations TO latchkey_runtime; -- sealed anew
+GRANT UPDATE (secret) ON upstream_clients TO latchkey_runtime;
 GRANT SELECT (tenant_id, subject_id, id), DELETE ON subject_secrets TO latchkey_jobs;
-GRANT SELECT (tenant_id, id, kek_id, state, created_at, retired_at), INSERT, UPDATE (kek_id, wrapped, state, retired_at), DELETE ON data_keys TO latchkey_jobs;
+GRANT SELECT (id, kek_id, state, created_at, retired_at), INSERT, UPDATE (kek_id, wrapped, state, retired_at) ON data_keys TO latchkey_jobs;
 GRANT SELECT (email_key), UPDATE (email) ON connections TO latchkey_jobs;
 GRANT SELECT (refresh_key, access_key), UPDATE (refresh_expires_at) ON credentials TO latchkey_jobs;
-GRANT SELECT (tenant_id, kid), DELETE ON signing_keys TO latchkey_jobs;
 
 -- +goose Down
-REVOKE SELECT (tenant_id, kid), DELETE ON signing_keys FROM latchkey_jobs;
 REVOKE SELECT (refresh_key, access_key), UPDATE (refresh_expires_at) ON credentials FROM latchkey_jobs;
 REVOKE SELECT (email_key), UPDATE (email) ON connections FROM latchkey_jobs;
-REVOKE SELECT (tenant_id, id, kek_id, state, created_at, retired_at), INSERT, UPDATE (kek_id, wrapped, state, retired_at), DELETE ON data_keys FROM latchkey_jobs;
+REVOKE SELECT (id, kek_id, state, created_at, retired_at), INSERT, UPDATE (kek_id, wrapped, state, retired_at) ON data_keys FROM latchkey_jobs;
+DROP POLICY erase ON data_keys;
+CREATE POLICY erase ON data_keys AS RESTRICTIVE FOR DELETE TO latchkey_jobs
+  USING (EXISTS (SELECT FROM tenants s WHERE s.id = data_keys.tenant_id AND s.status = 'suspended'));
+REVOKE UPDATE (secret) ON upstream_clients FROM latchkey_runtime;
 REVOKE UPDATE (token) ON google_revocations FROM latchkey_runtime;
 DROP TRIGGER make_subject_secret ON subjects;
 DROP FUNCTION make_subject_secret();
 DROP TABLE subject_secrets;
 ALTER TABLE data_keys DROP COLUMN retired_at;
+ALTER TABLE upstream_clients DROP COLUMN secret_key;
 ALTER TABLE google_revocations DROP COLUMN data_key;
 ALTER TABLE pushed_requests DROP COLUMN data_key;
 ALTER TABLE flows DROP COLUMN data_key;

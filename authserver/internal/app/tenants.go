@@ -352,7 +352,7 @@ const maxSecretInput = 4 << 10
 type googleClientSetCmd struct {
 	ofTenancy
 	tenantArg
-	KEKFile    string `name:"kek-file" env:"KEK_FILE" help:"The key-encryption key." placeholder:"FILE"`
+	config.KEK
 	ClientID   string `name:"client-id" help:"Client id at Google." placeholder:"ID"`
 	SecretFile string `name:"secret-file" default:"-" help:"File that holds the client secret; - is standard input. It is never an argument: those are seen by everybody on the machine." placeholder:"FILE"`
 	Publishing string `name:"publishing" default:"production" enum:"testing,production" help:"State of the consent screen at Google; in testing refresh tokens end after seven days."`
@@ -368,11 +368,11 @@ func (c *googleClientSetCmd) Run(e *env) error {
 			}
 			return c.show(e, o, r)
 		}
-		kek, err := vault.LoadKEK(c.KEKFile)
+		key, err := openKEK(e, c.KEK)
 		if err != nil {
 			return err
 		}
-		if o.Vault, err = vault.New(vault.Config{KEK: kek, Store: db}); err != nil {
+		if o.Vault, err = vault.New(vault.Config{KEK: key, Store: db}); err != nil {
 			return err
 		}
 		b, err := readInput(e, c.SecretFile, maxSecretInput)

@@ -179,11 +179,7 @@ func (s *Server) build(t testing.TB, internal string) *app.Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	kek, err := vault.LoadKEK(s.KEKFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	a, err := app.New(&s.settings, db, kek, callers, slog.New(slog.DiscardHandler))
+	a, err := app.New(&s.settings, db, s.kek(t), callers, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -191,6 +187,15 @@ func (s *Server) build(t testing.TB, internal string) *app.Server {
 		t.Fatal(err)
 	}
 	return a
+}
+
+func (s *Server) kek(t testing.TB) *vault.KEK {
+	t.Helper()
+	k, err := vault.LoadKEK(s.KEKFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
 }
 
 func listen(t testing.TB) net.Listener {

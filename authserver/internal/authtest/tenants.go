@@ -26,7 +26,7 @@ type TenantOptions struct {
 func (s *Server) Operator(t testing.TB) *tenancy.Operator {
 	t.Helper()
 	db := s.DB(t)
-	v, err := vault.New(vault.Config{KEK: s.kek, Store: db})
+	v, err := vault.New(vault.Config{KEK: s.kek(t), Store: db})
 	if err != nil {
 		t.Fatal(err)
 	}

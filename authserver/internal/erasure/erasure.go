@@ -25,8 +25,8 @@ type Store interface {
 	// the person, what is still to be revoked at Google included. A refresh under
 	// way publishes nothing.
 	ShredSubject(ctx context.Context, t tenant.ID, subject uuid.UUID) (Shredded, error)
-	// ShredTenant deletes a tenant's data keys, signing keys and persons' secrets
-	// and overwrites everything sealed.
+	// ShredTenant deletes a suspended tenant's data keys, signing keys and persons'
+	// secrets and overwrites everything sealed. It returns tenancy.ErrNotSuspended.
 	ShredTenant(ctx context.Context, t tenant.ID) (Shredded, error)
 }
 
@@ -55,7 +55,8 @@ func (s *Shredder) Subject(ctx context.Context, t tenant.ID, subject uuid.UUID) 
 
 // Tenant shreds a whole tenant and returns the receipt, signed by the default
 // tenant. Servers that have the tenant's keys in memory forget them within
-// vault.TTL. It returns ErrDefaultTenant for that one.
+// vault.TTL. It returns ErrDefaultTenant for that one, and
+// tenancy.ErrNotSuspended.
 func (s *Shredder) Tenant(ctx context.Context, t tenant.ID) (string, Receipt, error) {
 	if t == tenant.DefaultID {
 		return "", Receipt{}, ErrDefaultTenant

@@ -26,6 +26,7 @@ import (
 	"latchkey/authserver/internal/pgtest"
 	"latchkey/authserver/internal/postgres"
 	"latchkey/authserver/internal/signin"
+	"latchkey/authserver/internal/tenancy"
 	"latchkey/authserver/internal/tenant"
 	"latchkey/authserver/internal/vault"
 	"latchkey/pkg/accesstoken"
@@ -121,6 +122,20 @@ func query(t *testing.T, dsn string, of tenant.ID, sql string, into any) {
 	}
 	if err := conn.QueryRow(ctx, sql).Scan(into); err != nil {
 		t.Fatal(sql, err)
+	}
+}
+
+func asJobs(t *testing.T, dsn, sql string) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(context.Background()) }()
+	for _, s := range []string{`SET ROLE latchkey_jobs`, sql} {
+		if _, err := conn.Exec(t.Context(), s); err != nil {
+			t.Fatal(s, err)
+		}
 	}
 }
 
@@ -253,6 +268,10 @@ func TestShredTenant(t *testing.T) {
 	if _, _, err := f.shredder.Tenant(t.Context(), tenant.DefaultID); !errors.Is(err, erasure.ErrDefaultTenant) {
 		t.Errorf("the default tenant: %v", err)
 	}
+	if _, _, err := f.shredder.Tenant(t.Context(), other); !errors.Is(err, tenancy.ErrNotSuspended) {
+		t.Errorf("a tenant that is not suspended: %v", err)
+	}
+	asJobs(t, f.DSN, `UPDATE tenants SET status = 'suspended' WHERE id = '`+other.String()+`'`)
 	signed, receipt, err := f.shredder.Tenant(t.Context(), other)
 	if err != nil || len(receipt.Keys) != 1 || receipt.Rows["signing_keys"] != 1 || receipt.Rows["flows"] != 1 || receipt.Rows["data_keys"] != 1 || receipt.Subject != "" {
 		t.Fatalf("%+v %v", receipt, err)
@@ -260,7 +279,7 @@ func TestShredTenant(t *testing.T) {
 	if got, err := erasure.Verify(signed, f.jwks(t)); err != nil || got.Tenant != other.String() || got.Issuer != f.URL || got.Kind != erasure.KindTenant {
 		t.Errorf("%+v %v", got, err)
 	}
-	for _, table := range []string{"data_keys", "signing_keys", "flows", "pushed_requests", "subject_secrets"} {
+	for _, table := range []string{"data_keys", "signing_keys", "flows", "pushed_requests", "subject_secrets", "upstream_clients", "google_revocations"} {
 		var n int
 		if query(t, f.DSN, other, `SELECT count(*) FROM `+table, &n); n != 0 {
 			t.Errorf("%d rows of %s are left", n, table)

@@ -21,6 +21,7 @@ import (
 	"latchkey/authserver/internal/rewrap"
 	"latchkey/authserver/internal/session"
 	"latchkey/authserver/internal/signin"
+	"latchkey/authserver/internal/tenancy"
 	"latchkey/authserver/internal/tenant"
 	"latchkey/authserver/internal/vault"
 	"latchkey/pkg/oauth"
@@ -60,6 +61,9 @@ func (f *fixture) sealed(t testing.TB, value []byte) {
 		`UPDATE flows SET request = `+hex,
 		`INSERT INTO google_revocations (tenant_id, id, subject_id, connection_id, upstream_client, purpose, token)
 			SELECT tenant_id, gen_random_uuid(), subject_id, id, 'up', 'refresh_token', `+hex+` FROM connections LIMIT 1`,
+		`RESET ROLE`, `SET ROLE latchkey_jobs`,
+		`INSERT INTO upstream_clients (tenant_id, generation, client_id, secret, publishing, state) VALUES ('`+tenant.DefaultID.String()+`', 1, 'c', `+hex+`, 'testing', 'active')`,
+		`RESET ROLE`, `SET ROLE latchkey_runtime`,
 		`WITH old AS (DELETE FROM signing_keys RETURNING *)
 			INSERT INTO signing_keys (tenant_id, kid, purpose, alg, sealed_key, state) SELECT tenant_id, kid, purpose, alg, `+hex+`, state FROM old`)
 }
@@ -104,6 +108,8 @@ func otherTenantFindsNothing(t *testing.T) {
 
 	other := pgtest.Tenant(t, f.dsn)
 	third := pgtest.Tenant(t, f.dsn) // may get a key of its own
+	leaving := pgtest.Tenant(t, f.dsn)
+	run(t, f.dsn, `SET ROLE latchkey_jobs`, `UPDATE tenants SET status = 'suspended' WHERE id = '`+leaving.String()+`'`)
 	ref := record.Ref
 	ref.Tenant = other
 	life := session.Life{Idle: time.Hour, Absolute: time.Hour}
@@ -257,9 +263,10 @@ func otherTenantFindsNothing(t *testing.T) {
 			return found(len(done.Keys)+int(done.Rows["credentials"]+done.Rows["connections"]), err)
 		}, none},
 		"ShredTenant": {func() error {
-			done, err := f.db.ShredTenant(ctx, other)
+			done, err := f.db.ShredTenant(ctx, leaving)
 			return found(len(done.Keys)+int(done.Rows["credentials"]+done.Rows["connections"]+done.Rows["signing_keys"]), err)
 		}, none},
+		"ShredTenant of one that is not suspended": {func() error { _, err := f.db.ShredTenant(ctx, tenant.DefaultID); return err }, tenancy.ErrNotSuspended},
 		"SigningKeys": {func() error { keys, err := f.db.SigningKeys(ctx, other); return found(len(keys), err) }, none},
 		"PublishSigningKey": {func() error {
 			published, err := f.db.PublishSigningKey(ctx, other, keyset.Record{KID: "k2", Purpose: keyset.ForGrants, Alg: "HS256", Sealed: []byte("s")}, keyset.Demand{ByHand: true, Max: 9})

@@ -20,8 +20,8 @@ import (
 // lock each other out.
 type sealedTable struct {
 	// $1 tenant, $2 id to begin after, $3 data key, $4 format, $5 limit. Columns:
-	// id, subject, secret, connection, then of each value its purpose, itself and
-	// whether it is stale.
+	// id, subject, secret, connection, context, then of each value its purpose,
+	// itself and whether it is stale.
 	stale  string
 	values int
 	// $1 tenant, $2 id, then for each value the old one and the new one or NULL.
@@ -30,7 +30,7 @@ type sealedTable struct {
 
 var sealedTables = map[rewrap.Table]sealedTable{
 	rewrap.Credentials: {
-		stale: `SELECT k.connection_id::text, c.subject_id, p.secret, k.connection_id,
+		stale: `SELECT k.connection_id::text, c.subject_id, p.secret, k.connection_id, '',
 				'refresh_token', k.refresh_token, coalesce(k.refresh_key <> $3 OR get_byte(k.refresh_token, 0) <> $4, false),
 				'access_token', k.access_token, coalesce(k.access_key <> $3 OR get_byte(k.access_token, 0) <> $4, false)
 			FROM credentials k JOIN connections c ON c.tenant_id = k.tenant_id AND c.id = k.connection_id
@@ -44,7 +44,7 @@ var sealedTables = map[rewrap.Table]sealedTable{
 			WHERE tenant_id = $1 AND connection_id = $2::uuid AND refresh_token IS NOT DISTINCT FROM $3 AND access_token IS NOT DISTINCT FROM $5`,
 	},
 	rewrap.Connections: {
-		stale: `SELECT c.id::text, c.subject_id, p.secret, c.id, 'email', c.email, true
+		stale: `SELECT c.id::text, c.subject_id, p.secret, c.id, '', 'email', c.email, true
 			FROM connections c LEFT JOIN subject_secrets p ON p.tenant_id = c.tenant_id AND p.subject_id = c.subject_id
 			WHERE c.tenant_id = $1 AND ($2 = '' OR c.id > nullif($2, '')::uuid)
 			  AND (c.email_key <> $3 OR c.email_key IS NOT NULL AND get_byte(c.email, 0) <> $4)
@@ -53,7 +53,7 @@ var sealedTables = map[rewrap.Table]sealedTable{
 		replace: `UPDATE connections SET email = coalesce($4, email) WHERE tenant_id = $1 AND id = $2::uuid AND email = $3`,
 	},
 	rewrap.Revocations: {
-		stale: `SELECT q.id::text, q.subject_id, p.secret, q.connection_id, q.purpose, q.token, true
+		stale: `SELECT q.id::text, q.subject_id, p.secret, q.connection_id, '', q.purpose, q.token, true
 			FROM google_revocations q LEFT JOIN subject_secrets p ON p.tenant_id = q.tenant_id AND p.subject_id = q.subject_id
 			WHERE q.tenant_id = $1 AND ($2 = '' OR q.id > nullif($2, '')::uuid)
 			  AND (q.data_key <> $3 OR q.data_key IS NOT NULL AND get_byte(q.token, 0) <> $4)
@@ -61,8 +61,15 @@ var sealedTables = map[rewrap.Table]sealedTable{
 		values:  1,
 		replace: `UPDATE google_revocations SET token = coalesce($4, token) WHERE tenant_id = $1 AND id = $2::uuid AND token = $3`,
 	},
+	rewrap.Upstream: { // bound as package upstream says
+		stale: `SELECT generation::text, NULL::uuid, NULL::bytea, NULL::uuid, generation || ' ' || client_id, 'upstream_client_secret', secret, true FROM upstream_clients
+			WHERE tenant_id = $1 AND ($2 = '' OR generation > nullif($2, '')::bigint) AND (secret_key <> $3 OR secret_key IS NOT NULL AND get_byte(secret, 0) <> $4)
+			ORDER BY generation LIMIT $5`,
+		values:  1,
+		replace: `UPDATE upstream_clients SET secret = coalesce($4, secret) WHERE tenant_id = $1 AND generation = $2::bigint AND secret = $3`,
+	},
 	rewrap.SigningKeys: {
-		stale: `SELECT kid, NULL::uuid, NULL::bytea, NULL::uuid, 'signing_key', sealed_key, true FROM signing_keys
+		stale: `SELECT kid, NULL::uuid, NULL::bytea, NULL::uuid, kid, 'signing_key', sealed_key, true FROM signing_keys
 			WHERE tenant_id = $1 AND kid > $2 AND (data_key <> $3 OR data_key IS NOT NULL AND get_byte(sealed_key, 0) <> $4)
 			ORDER BY kid LIMIT $5`,
 		values: 1,
@@ -101,7 +108,8 @@ func (s sealedTable) scan(t tenant.ID, row pgx.CollectableRow) (rewrap.Row, erro
 	r := rewrap.Row{Values: make([]rewrap.Value, s.values)}
 	var subject, connection *uuid.UUID
 	var person []byte
-	into := []any{&r.ID, &subject, &person, &connection}
+	var context string
+	into := []any{&r.ID, &subject, &person, &connection, &context}
 	for i := range r.Values {
 		v := &r.Values[i]
 		into = append(into, &v.Binding.Purpose, &v.Old, &v.Stale)
@@ -111,11 +119,9 @@ func (s sealedTable) scan(t tenant.ID, row pgx.CollectableRow) (rewrap.Row, erro
 	}
 	for i := range r.Values {
 		b := &r.Values[i].Binding
-		b.Tenant = t
+		b.Tenant, b.Context = t, context
 		if subject != nil {
 			b.Subject, b.Connection, b.Person = *subject, *connection, secret.NewBytes(person)
-		} else {
-			b.Context = r.ID // a signing key is bound to its key id
 		}
 	}
 	return r, nil
@@ -166,6 +172,7 @@ func (db *DB) CountValues(ctx context.Context, t tenant.ID) ([]rewrap.Count, err
 			UNION ALL SELECT 'connections.email', email_key, get_byte(email, 0), true FROM connections WHERE tenant_id = $1 AND email <> ''
 			UNION ALL SELECT 'signing_keys.sealed_key', data_key, get_byte(sealed_key, 0), true FROM signing_keys WHERE tenant_id = $1 AND sealed_key <> ''
 			UNION ALL SELECT 'google_revocations.token', data_key, get_byte(token, 0), true FROM google_revocations WHERE tenant_id = $1 AND token <> ''
+			UNION ALL SELECT 'upstream_clients.secret', secret_key, get_byte(secret, 0), true FROM upstream_clients WHERE tenant_id = $1 AND secret <> ''
 			UNION ALL SELECT 'flows.request', data_key, get_byte(request, 0), false FROM flows WHERE tenant_id = $1 AND request <> ''
 			UNION ALL SELECT 'pushed_requests.request', data_key, get_byte(request, 0), false FROM pushed_requests WHERE tenant_id = $1 AND request <> ''
 		) AS v (kind, key, format, moves) GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3`, t.UUID())

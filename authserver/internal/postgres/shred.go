@@ -43,35 +43,37 @@ func (db *DB) ShredSubject(ctx context.Context, t tenant.ID, subject uuid.UUID) 
 	return done, nil
 }
 
-// ShredTenant deletes a tenant's keys and overwrites everything sealed under
-// them. The foreign keys on data keys make it all or nothing: a value that was
-// missed would keep its key.
+// ShredTenant deletes a suspended tenant's keys and overwrites everything sealed
+// under them. The foreign keys on data keys make it all or nothing: a value that
+// was missed would keep its key. It returns tenancy.ErrNotSuspended.
 func (db *DB) ShredTenant(ctx context.Context, t tenant.ID) (erasure.Shredded, error) {
 	if t.IsZero() {
 		return erasure.Shredded{}, errors.New("no tenant given")
 	}
 	done := erasure.Shredded{Keys: []string{}, Rows: map[string]int64{}}
 	err := pgx.BeginFunc(ctx, db.jobs, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, patient); err != nil {
+		if err := suspended(ctx, tx, t); err != nil {
 			return err
 		}
 		const of = ` WHERE tenant_id = $1`
-		return shred(ctx, tx, &done, []any{t.UUID()}, []destruction{
-			{"credentials", forgetCredentials + of},
-			{"connections", `UPDATE connections SET email = ''` + of},
-			{"google_revocations", `DELETE FROM google_revocations` + of},
-			{"flows", `DELETE FROM flows` + of},
-			{"pushed_requests", `DELETE FROM pushed_requests` + of},
-			{"signing_keys", `DELETE FROM signing_keys` + of},
-			{"subject_secrets", `DELETE FROM subject_secrets` + of},
-			{"data_keys", `DELETE FROM data_keys` + of + ` RETURNING id::text`},
-		})
+		statements := []destruction{{"credentials", forgetCredentials + of}, {"connections", `UPDATE connections SET email = ''` + of}}
+		for _, table := range deletedByShred { // data keys last, when nothing refers to them
+			sql := `DELETE FROM ` + table + of
+			if table == "data_keys" {
+				sql += ` RETURNING id::text`
+			}
+			statements = append(statements, destruction{table, sql})
+		}
+		return shred(ctx, tx, &done, []any{t.UUID()}, statements)
 	})
 	if err != nil {
 		return erasure.Shredded{}, fmt.Errorf("shredding a tenant: %w", err)
 	}
 	return done, nil
 }
+
+// deletedByShred are the tables whose rows ShredTenant deletes, not overwrites.
+var deletedByShred = []string{"google_revocations", "upstream_clients", "flows", "pushed_requests", "signing_keys", "subject_secrets", "data_keys"}
 
 const forgetCredentials = `UPDATE credentials SET refresh_token = NULL, refresh_hash = NULL, refresh_prefix = NULL, refresh_expires_at = NULL, access_token = NULL, access_expires_at = NULL,
 	status = 'revoked', last_error = 'erased', version = version + 1, lease_owner = NULL, lease_until = NULL, updated_at = now()`

@@ -252,36 +252,37 @@ func (db *DB) ExportTenant(ctx context.Context, t tenant.ID, row func(table stri
 	})
 }
 
-// erased are a tenant's tables in the order of their end: keys first, so that
-// what is left opens for nobody; then what refers before what is referred to. A
-// test compares the list with the catalogue.
+// erased are a tenant's tables in the order of their end, after it was shredded:
+// what refers before what is referred to. A test compares the list with the
+// catalogue.
 var erased = []string{
-	"data_keys", "upstream_clients", "signing_keys", "google_revocations", "links", "sessions", "grants", "consents", "credentials", "flows", "pushed_requests", "assertion_ids",
-	"clients", "client_documents", "connections", "subjects", "resources", "tenant_hosts",
+	"upstream_clients", "signing_keys", "google_revocations", "links", "sessions", "grants", "consents", "credentials", "flows", "pushed_requests", "assertion_ids",
+	"clients", "client_documents", "connections", "subject_secrets", "subjects", "data_keys", "resources", "tenant_hosts",
 }
 
-// EraseTenant deletes every row of a suspended tenant, a table a transaction, and
-// returns how many rows of each went. Called again it goes on.
+// EraseTenant shreds a suspended tenant, so that what is left opens for nobody,
+// and then deletes every row of it, a table a transaction. It returns how many
+// rows of each went. Called again it goes on.
 func (db *DB) EraseTenant(ctx context.Context, t tenant.ID) (map[string]int64, error) {
 	gone := map[string]int64{}
+	shredded, err := db.ShredTenant(ctx, t)
+	if err != nil {
+		return gone, err
+	}
+	for _, table := range deletedByShred {
+		gone[table] = shredded.Rows[table]
+	}
 	for _, table := range append(erased[:len(erased):len(erased)], "tenants") {
 		err := pgx.BeginFunc(ctx, db.jobs, func(tx pgx.Tx) error {
-			if _, err := tx.Exec(ctx, longWork); err != nil {
+			if err := suspended(ctx, tx, t); err != nil {
 				return err
-			}
-			var suspended bool // and stays so until this is done
-			if err := tx.QueryRow(ctx, `SELECT status = 'suspended' FROM tenants WHERE id = $1 FOR UPDATE`, t.UUID()).Scan(&suspended); err != nil {
-				return err
-			}
-			if !suspended {
-				return tenancy.ErrNotSuspended
 			}
 			column := "tenant_id"
 			if table == "tenants" {
 				column = "id"
 			}
 			tag, err := tx.Exec(ctx, `DELETE FROM `+table+` WHERE `+column+` = $1`, t.UUID())
-			gone[table] = tag.RowsAffected()
+			gone[table] += tag.RowsAffected()
 			return err
 		})
 		if err != nil {
@@ -289,4 +290,20 @@ func (db *DB) EraseTenant(ctx context.Context, t tenant.ID) (map[string]int64, e
 		}
 	}
 	return gone, nil
+}
+
+// suspended makes sure that a tenant is suspended and stays so until the
+// transaction, which may take long, is done.
+func suspended(ctx context.Context, tx pgx.Tx, t tenant.ID) error {
+	if _, err := tx.Exec(ctx, longWork); err != nil {
+		return err
+	}
+	var is bool
+	if err := tx.QueryRow(ctx, `SELECT status = 'suspended' FROM tenants WHERE id = $1 FOR UPDATE`, t.UUID()).Scan(&is); err != nil {
+		return err
+	}
+	if !is {
+		return tenancy.ErrNotSuspended
+	}
+	return nil
 }

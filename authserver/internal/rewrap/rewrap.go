@@ -26,10 +26,11 @@ const (
 	Connections Table = "connections"
 	SigningKeys Table = "signing_keys"
 	Revocations Table = "google_revocations"
+	Upstream    Table = "upstream_clients"
 )
 
 // Tables are all of them.
-func Tables() []Table { return []Table{Credentials, Connections, SigningKeys, Revocations} }
+func Tables() []Table { return []Table{Credentials, Connections, SigningKeys, Revocations, Upstream} }
 
 // Value is one sealed value of a row.
 type Value struct {

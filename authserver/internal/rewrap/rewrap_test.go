@@ -16,6 +16,7 @@ import (
 	"latchkey/authserver/internal/keyset"
 	"latchkey/authserver/internal/rewrap"
 	"latchkey/authserver/internal/tenant"
+	"latchkey/authserver/internal/upstream"
 	"latchkey/authserver/internal/vault"
 )
 
@@ -73,6 +74,34 @@ func TestQueuedTokenMoves(t *testing.T) {
 	r := connection.Record{Ref: due[0].Ref, Person: person}
 	plain, err := f.vault(t).Open(ctx, r.Binding(due[0].Purpose), sealed)
 	if id, _ := vault.KeyID(sealed); err != nil || string(plain) != value(vault.RefreshToken, 0) || id != active {
+		t.Errorf("%q under %s: %v", plain, id, err)
+	}
+}
+
+// TestUpstreamSecretMoves: so does the secret of a tenant's own client at Google, bound to its generation and client id.
+func TestUpstreamSecretMoves(t *testing.T) {
+	t.Parallel()
+	f := setUp(t, 0)
+	place := upstream.Binding(tenant.DefaultID, 7, "client.apps.example")
+	sealed, err := f.vault(t).Seal(ctx, place, []byte("GOCSPX-1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.as(t, "latchkey_jobs", func(tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, `INSERT INTO upstream_clients (tenant_id, generation, client_id, secret, publishing, state) VALUES ($1, 7, 'client.apps.example', $2, 'production', 'active')`, tenant.DefaultID.UUID(), sealed)
+		return err
+	})
+	_, active := f.rotate(t)
+	run := f.run(t)
+	if p, err := run.Tenant(ctx, tenant.DefaultID); err != nil || p.Refused != 0 || len(p.Left) != 0 || p.Done != 2 {
+		t.Fatalf("%+v %v", p, err)
+	}
+	now, err := f.db.UpstreamSecret(ctx, tenant.DefaultID, 7)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, err := f.vault(t).Open(ctx, place, now)
+	if id, _ := vault.KeyID(now); err != nil || string(plain) != "GOCSPX-1" || id != active {
 		t.Errorf("%q under %s: %v", plain, id, err)
 	}
 }

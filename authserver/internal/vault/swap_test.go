@@ -28,7 +28,7 @@ func TestSwapMatrix(t *testing.T) {
 	v := newVault(t, vault.Config{KEK: newKEK(t), Store: db})
 	var places []vault.Binding
 	for _, of := range []tenant.ID{tenant.DefaultID, other} {
-		for _, p := range []vault.Purpose{vault.RefreshToken, vault.AccessToken, vault.Email, vault.SigningKey, vault.AuthorizationRequest} {
+		for _, p := range []vault.Purpose{vault.RefreshToken, vault.AccessToken, vault.Email, vault.SigningKey, vault.AuthorizationRequest, vault.UpstreamSecret} {
 			for _, who := range []vault.Binding{{}, person(1), person(2)} {
 				for _, connection := range []uuid.UUID{{}, {1}, {2}} {
 					for _, context := range []string{"", "ab"} {
