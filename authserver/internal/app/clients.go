@@ -1,6 +1,7 @@
 package app
 
 import (
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"latchkey/authserver/internal/audit"
 	"latchkey/authserver/internal/client"
 	"latchkey/authserver/internal/config"
 	"latchkey/authserver/internal/postgres"
@@ -134,7 +136,9 @@ func (c *clientsDeleteCmd) Run(e *env) error {
 	return err
 }
 
+// openDB opens the database for a command: what follows is the operator's act.
 func openDB(e *env, c config.Database) (*postgres.DB, error) {
+	e.ctx = audit.WithRequest(e.ctx, audit.Request{ID: rand.Text()[:16], Actor: audit.Operator})
 	url, err := c.RuntimeURL()
 	if err != nil {
 		return nil, err

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"latchkey/authserver/internal/audit"
 	"latchkey/authserver/internal/authtest"
 	"latchkey/deploy/dev/browser"
 	"latchkey/deploy/dev/fakegoogle"
@@ -380,6 +381,11 @@ func TestGoogleIdentityIsChecked(t *testing.T) {
 			q, _ := s.Walk(t, s.NewVisit(t))
 			if q.Get("error") != c.want || q.Get("iss") != s.URL || q.Get("state") != "st-1" {
 				t.Errorf("%v", q)
+			}
+			if c.want == "access_denied" { // and it stands in the audit trail
+				if e := auditOf(t, s); e[len(e)-1].Kind != audit.Login || e[len(e)-1].Outcome != "access_denied" || e[len(e)-1].Actor != audit.Google {
+					t.Errorf("%+v", e[len(e)-1])
+				}
 			}
 		})
 	}

@@ -25,6 +25,7 @@ type cli struct {
 	Keys        keysCmd        `cmd:"" help:"Make, list and rotate keys."`
 	Clients     clientsCmd     `cmd:"" help:"Enter, list and delete clients."`
 	Tenants     tenantsCmd     `cmd:"" help:"Make, change, suspend and erase tenants."`
+	Audit       auditCmd       `cmd:"" help:"Verify, export and search the audit trail."`
 	Healthcheck healthcheckCmd `cmd:"" help:"Exit 0 if the running server is ready."`
 	Version     versionCmd     `cmd:"" help:"Print the version."`
 }

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 
+	"latchkey/authserver/internal/audit"
 	"latchkey/authserver/internal/tenant"
 	"latchkey/authserver/internal/web"
 	wire "latchkey/pkg/exchange"
@@ -59,7 +60,7 @@ func (s *Server) Public(log *slog.Logger) http.Handler {
 		all.Handle("/.well-known/"+name+"/", document)
 	}
 	all.Handle("/", s.route(per))
-	return httpx.Observe(log, all)
+	return httpx.Observe(log, audit.Observe(s.proxies, all))
 }
 
 var documents = []string{"oauth-authorization-server", "openid-configuration"}
@@ -81,6 +82,7 @@ func (s *Server) Internal(log *slog.Logger) http.Handler {
 	mux.Handle(wire.RevocationsPath, s.revocations)
 	mux.Handle(wire.ResourcesPath, s.resources)
 	mux.Handle(wire.KeysPath+"{tenant}", web.OAuthJSON(web.Methods(s.keysOf, http.MethodGet)))
+	mux.Handle(wire.OutcomesPath, s.outcomes)
 	return httpx.Observe(log, mux)
 }
 

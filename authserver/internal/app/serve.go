@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"latchkey/authserver/internal/account"
+	"latchkey/authserver/internal/audit"
 	"latchkey/authserver/internal/clientauth"
 	"latchkey/authserver/internal/config"
 	"latchkey/authserver/internal/connection"
@@ -58,7 +59,10 @@ type Server struct {
 	exchange     *exchange.Handler
 	revocations  *exchange.RevocationHandler
 	resources    *exchange.ResourceHandler
+	outcomes     *exchange.OutcomeHandler
 	signals      *signals.Handler // nil: off
+	sealer       *audit.Sealer
+	proxies      httpx.Proxies
 	db           *postgres.DB
 	keys         *keyset.Keyset
 }
@@ -109,6 +113,7 @@ func serve(ctx context.Context, c *config.Server, log *slog.Logger) error {
 	go s.keys.Run(ctx)
 	go s.revoker.Run(ctx)
 	go s.tenants.Run(ctx)
+	go s.sealer.Run(ctx)
 	return httpx.Serve(ctx, log, public, internal, admin)
 }
 
@@ -224,7 +229,7 @@ func New(c *config.Server, db *postgres.DB, key *vault.KEK, callers *exchange.Cl
 		Google: func(ctx context.Context, t tenant.ID) (signin.Google, error) { return upstreams.For(ctx, t) },
 	}
 	authorization := &flow.Handler{
-		Clients: clients, Auth: auth, Store: db, Vault: v, SignIn: trips, Sessions: sessions, Now: time.Now, Proxies: c.Proxies,
+		Clients: clients, Auth: auth, Store: db, Vault: v, SignIn: trips, Sessions: sessions, Audit: db, Now: time.Now, Proxies: c.Proxies,
 		GoogleOrigin: authURL.Scheme + "://" + authURL.Host,
 		Codes: func(ctx context.Context, t tenant.ID) (*grant.Codec, error) {
 			set, err := keys.For(ctx, t)
@@ -251,7 +256,7 @@ func New(c *config.Server, db *postgres.DB, key *vault.KEK, callers *exchange.Cl
 		},
 		provider: provider.New(provider.Config{Auth: auth, Clients: clients, Store: db, Keys: keys.For}),
 		exchange: &exchange.Handler{
-			Clients: callers, Store: db, Vault: v, Tenants: tenants, Now: time.Now, Log: log,
+			Clients: callers, Store: db, Vault: v, Tenants: tenants, Audit: db, Now: time.Now, Log: log,
 			Links: &connection.Invitations{Store: db, Tenants: tenants},
 			Credentials: &connection.Credentials{
 				Store: db, Vault: v, Endings: db, Log: log,
@@ -264,7 +269,13 @@ func New(c *config.Server, db *postgres.DB, key *vault.KEK, callers *exchange.Cl
 		signals:     receiver(c.Google, upstreams, db),
 		revocations: &exchange.RevocationHandler{Clients: callers, Store: db, Now: time.Now},
 		resources:   &exchange.ResourceHandler{Clients: callers, Store: db, Tenants: tenants, Now: time.Now},
-		db:          db, keys: keys,
+		outcomes:    &exchange.OutcomeHandler{Clients: callers, Store: db, Now: time.Now},
+		sealer: &audit.Sealer{
+			Store: db, Log: log, Now: time.Now,
+			Keys: func(ctx context.Context, t tenant.ID) (audit.Signer, error) { return keys.For(ctx, t) },
+		},
+		proxies: c.Proxies,
+		db:      db, keys: keys,
 	}, nil
 }
 

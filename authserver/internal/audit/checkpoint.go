@@ -37,17 +37,12 @@ type claims struct {
 
 // Signer signs with a tenant's active access-token key.
 type Signer interface {
-	SignAs(typ string, payload []byte) (kid, jws string, err error)
+	SignDocument(typ string, claims any) (kid, jws string, err error)
 }
 
 func sign(s Signer, t tenant.ID, h Head, now time.Time) (Checkpoint, error) {
-	payload, err := json.Marshal(claims{Tenant: t.String(), Seq: h.Seq, Hash: h.Hash, At: now.Unix()})
-	if err != nil {
-		return Checkpoint{}, fmt.Errorf("encoding checkpoint: %w", err)
-	}
-	c := Checkpoint{Tenant: t, Seq: h.Seq, Hash: h.Hash}
-	c.KID, c.JWS, err = s.SignAs(CheckpointType, payload)
-	return c, err
+	kid, jws, err := s.SignDocument(CheckpointType, claims{Tenant: t.String(), Seq: h.Seq, Hash: h.Hash, At: now.Unix()})
+	return Checkpoint{Tenant: t, Seq: h.Seq, Hash: h.Hash, KID: kid, JWS: jws}, err
 }
 
 var (

@@ -56,11 +56,11 @@ type Server struct {
 	URL      string // issuer
 	Internal string
 	DSN      string
+	KEKFile  string
 	Google   *fakegoogle.Running
 	RSKey    jose.JSONWebKey // private
 	Logs     *Logs
 	Host     *DocumentHost // serves client ID metadata documents
-	KEKFile  string
 
 	Resource string // canonical identifier of the tenant's resource
 	Tenant   tenant.ID

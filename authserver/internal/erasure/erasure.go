@@ -83,7 +83,7 @@ func (s *Shredder) shred(ctx context.Context, signer, t tenant.ID, r Receipt, de
 	}
 	r.Issuer, r.ID, r.IssuedAt = issuer.String(), uuid.NewString(), s.Now().Unix()
 	r.Keys, r.Rows, r.Backups = done.Keys, done.Rows, backups
-	signed, err := set.SignDocument(ReceiptType, r)
+	_, signed, err := set.SignDocument(ReceiptType, r)
 	if err != nil {
 		return "", Receipt{}, fmt.Errorf("signing the receipt: %w", err)
 	}

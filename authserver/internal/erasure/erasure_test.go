@@ -347,7 +347,7 @@ func TestReceipt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := set.SignDocument(accesstoken.Type, map[string]string{}); err == nil {
+	if _, _, err := set.SignDocument(accesstoken.Type, map[string]string{}); err == nil {
 		t.Error("a document is signed as an access token")
 	}
 

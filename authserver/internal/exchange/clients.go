@@ -69,7 +69,7 @@ func (c *Clients) Authenticate(form url.Values, now time.Time) (*client.Assertio
 	return nil, notAuthenticated(err)
 }
 
-// AuthenticateFeed checks an assertion that a GET of a path carries as bearer
+// AuthenticateFeed checks an assertion that a request of a path carries as bearer
 // token, in the same way.
 func (c *Clients) AuthenticateFeed(path, authorization string, now time.Time) (*client.AssertionID, error) {
 	assertion, ok := strings.CutPrefix(authorization, "Bearer ")

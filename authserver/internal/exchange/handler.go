@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"latchkey/authserver/internal/audit"
 	"latchkey/authserver/internal/client"
 	"latchkey/authserver/internal/connection"
 	"latchkey/authserver/internal/tenant"
@@ -59,6 +60,12 @@ type Linker interface {
 	Link(ctx context.Context, i connection.Invitation) (string, error)
 }
 
+// Recorder writes an event of the audit trail. An act whose event cannot be
+// written is not answered as done.
+type Recorder interface {
+	Record(ctx context.Context, e audit.Event) error
+}
+
 // Handler serves the exchange. Every field is required.
 type Handler struct {
 	Clients     *Clients // resource servers and their keys
@@ -68,6 +75,7 @@ type Handler struct {
 	Tenants     func() *tenant.Directory
 	Keys        func(ctx context.Context, t tenant.ID) (accesstoken.KeySource, error)
 	Links       Linker
+	Audit       Recorder
 	Now         func() time.Time
 	Log         *slog.Logger
 }
@@ -80,12 +88,34 @@ const (
 // ServeHTTP answers an exchange. It renders its own errors: they have members
 // that RFC 6749 does not know.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	out, err := h.exchange(w, r)
+	act := &audit.Event{}
+	out, err := h.exchange(w, r, act)
+	if recordErr := h.record(r.Context(), act, err); recordErr != nil {
+		err = unavailable(recordErr)
+	}
 	if err != nil {
 		render(w, r, err)
 		return
 	}
 	out.Write(w)
+}
+
+// record writes what was handed out or refused, before it is answered: one
+// write after the one read. A caller that did not prove who it is leaves no
+// event, for anybody could fill the trail then; doubt is no refusal.
+func (h *Handler) record(ctx context.Context, act *audit.Event, err error) error {
+	if act.Actor == "" {
+		return nil
+	}
+	act.Kind, act.Outcome = audit.ExchangeIssued, audit.OK
+	if err != nil {
+		var refused *exchange.Error
+		if !errors.As(err, &refused) || refused.Code == oauth.TemporarilyUnavailable {
+			return nil
+		}
+		act.Kind, act.Outcome, act.Detail = audit.ExchangeRefused, string(refused.Code), string(refused.Reason)
+	}
+	return h.Audit.Record(ctx, *act)
 }
 
 // render writes an error: of the exchange's own kind, or doubt.
@@ -128,8 +158,9 @@ func parse(w http.ResponseWriter, r *http.Request) (*exchange.Request, url.Value
 	return req, r.PostForm, nil
 }
 
-// exchange runs the checks in the order of DESIGN §5.
-func (h *Handler) exchange(w http.ResponseWriter, r *http.Request) (*exchange.Response, error) {
+// exchange runs the checks in the order of DESIGN §5, and fills in what is to be
+// recorded of them as far as it is proven.
+func (h *Handler) exchange(w http.ResponseWriter, r *http.Request, act *audit.Event) (*exchange.Response, error) {
 	ctx := r.Context()
 	req, form, err := parse(w, r)
 	if err != nil {
@@ -139,10 +170,16 @@ func (h *Handler) exchange(w http.ResponseWriter, r *http.Request) (*exchange.Re
 	if err != nil {
 		return nil, err
 	}
+	// The resource server is the deployment's: until the token has shown whose it
+	// is, so is the event.
+	*act = audit.Event{Tenant: tenant.DefaultID, Actor: audit.ResourceServer, Tool: req.Tool, CallerRequestID: req.RequestID, Scopes: req.Scopes.Slice()}
 	t, who, err := h.subject(ctx, req.SubjectToken.Reveal())
 	if err != nil {
 		return nil, err
 	}
+	act.Tenant, act.Client = t.ID, who.ClientID
+	act.Grant, _ = uuid.Parse(who.Grant) // a client's own token has neither
+	act.Subject, _ = uuid.Parse(who.Subject)
 	allowed, err := admit(ctx, t, who, req.Scopes)
 	if err != nil {
 		return nil, err
@@ -175,11 +212,13 @@ func (h *Handler) exchange(w http.ResponseWriter, r *http.Request) (*exchange.Re
 	if !found.GrantLive || found.Resource != who.Audience.String() || found.ClientID != who.ClientID {
 		return nil, fail(oauth.InvalidGrant, "The access was revoked or has ended.")
 	}
+	act.Resource = found.Resource
 	ref := connection.Ref{Tenant: t.ID, Subject: lookup.Subject}
 	record, err := h.choose(ctx, found, req.Account)
 	if err != nil {
 		return nil, h.withLink(ctx, err, connection.Invitation{Ref: ref, ClientID: who.ClientID, Scopes: req.Scopes})
 	}
+	act.Connection = record.Connection
 	httpx.Annotate(ctx, slog.String("tenant", t.ID.String()), slog.String("subject", who.Subject), slog.String("client", who.ClientID),
 		slog.String("tool", req.Tool), slog.String("connection", record.Connection.String()))
 	if !t.AdmitsDomain(ctx, record.HostedDomain, who.ClientID) {

@@ -156,7 +156,7 @@ func newWorld(t testing.TB, size int) *world {
 	callers, err := exchange.LoadClients(rsClient, file, internal, w.tenants[0].Issuer)
 	must(err)
 	w.handler = &exchange.Handler{
-		Clients: callers, Store: w.db, Vault: v, Tenants: tenants, Now: time.Now, Log: slog.New(slog.DiscardHandler),
+		Clients: callers, Store: w.db, Vault: v, Tenants: tenants, Audit: w.db, Now: time.Now, Log: slog.New(slog.DiscardHandler),
 		Links: &connection.Invitations{Store: w.db, Tenants: tenants},
 		Credentials: &connection.Credentials{Store: w.db, Vault: v, Google: func(context.Context, tenant.ID) (connection.Google, error) {
 			panic("google is asked although the token lives")

@@ -31,11 +31,17 @@ func (h *Handler) Returned(w http.ResponseWriter, r *http.Request, t *tenant.Ten
 	}
 	ctx, a, tokens := r.Context(), &tr.Request, o.Tokens
 	if o.Failure != nil {
+		if err := h.failed(ctx, t, a, o.Failure); err != nil {
+			return err
+		}
 		return a.fail(t, o.Failure)
 	}
 	// An unticked box at Google narrows the token; it does not fail the flow.
 	scopes := scope.Usable(oauth.NewScopes(a.Scopes...), tokens.Scopes)
 	if scopes.Empty() {
+		if err := h.denied(ctx, t, a, "at google"); err != nil {
+			return err
+		}
 		return a.fail(t, oauth.NewError(oauth.AccessDenied, "The person allowed none of the requested access at Google."))
 	}
 	c, err := h.same(ctx, t, a)

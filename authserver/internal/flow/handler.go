@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"latchkey/authserver/internal/audit"
 	"latchkey/authserver/internal/client"
 	"latchkey/authserver/internal/connection"
 	"latchkey/authserver/internal/consent"
@@ -68,6 +69,12 @@ type Sealer interface {
 	Open(ctx context.Context, b vault.Binding, sealed []byte) ([]byte, error)
 }
 
+// Recorder writes an event of the audit trail. An act whose event cannot be
+// written is not answered as done.
+type Recorder interface {
+	Record(ctx context.Context, e audit.Event) error
+}
+
 // Handler serves the flow. Every field is required.
 type Handler struct {
 	Clients      Clients
@@ -77,6 +84,7 @@ type Handler struct {
 	SignIn       *signin.Handler // has Returned for KindAuthorize
 	Sessions     *session.Sessions
 	Codes        func(ctx context.Context, t tenant.ID) (*grant.Codec, error)
+	Audit        Recorder
 	Proxies      httpx.Proxies
 	GoogleOrigin string // where the consent form may lead (CSP form-action)
 	Now          func() time.Time
@@ -176,10 +184,16 @@ func (h *Handler) Consent(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if r.PostForm.Get("decision") != "approve" { // whatever is not a yes is a no
+		if err := h.denied(ctx, t, &a, "here"); err != nil {
+			return err
+		}
 		return a.fail(t, oauth.NewError(oauth.AccessDenied, "The person did not allow access."))
 	}
 	chosen := consent.Selected(oauth.NewScopes(a.Scopes...), r.PostForm["scope"])
 	if chosen.Empty() {
+		if err := h.denied(ctx, t, &a, "here"); err != nil {
+			return err
+		}
 		return a.fail(t, oauth.NewError(oauth.AccessDenied, "The person allowed none of the requested scopes."))
 	}
 	a.Scopes = chosen.Slice()
@@ -191,6 +205,37 @@ func (h *Handler) Consent(w http.ResponseWriter, r *http.Request) error {
 		return h.toGoogle(w, r, t, trip{Request: a})
 	}
 	return h.toGoogleAs(w, r, t, a, record)
+}
+
+// denied records that a person said no, here or at Google. Who it was is not
+// known then.
+func (h *Handler) denied(ctx context.Context, t *tenant.Tenant, a *authorization, where string) error {
+	err := h.Audit.Record(ctx, audit.Event{
+		Tenant: t.ID, Kind: audit.ConsentDenied, Actor: audit.Person, Outcome: string(oauth.AccessDenied), Detail: where,
+		Client: a.ClientID, Resource: a.Resource, Scopes: a.Scopes,
+	})
+	if err != nil {
+		return oauth.Unavailable(err)
+	}
+	return nil
+}
+
+// failed records a sign-in that came to nothing because somebody refused it:
+// the person, or Google, whose refusal has a cause. Trouble is no refusal.
+func (h *Handler) failed(ctx context.Context, t *tenant.Tenant, a *authorization, failure *oauth.Error) error {
+	switch {
+	case failure.Code != oauth.AccessDenied:
+		return nil
+	case failure.Cause == nil:
+		return h.denied(ctx, t, a, "at google")
+	}
+	err := h.Audit.Record(ctx, audit.Event{
+		Tenant: t.ID, Kind: audit.Login, Actor: audit.Google, Outcome: string(oauth.AccessDenied), Client: a.ClientID,
+	})
+	if err != nil {
+		return oauth.Unavailable(err)
+	}
+	return nil
 }
 
 // same finds the client of a request again. One that changed since the person

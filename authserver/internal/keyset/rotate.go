@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/go-jose/go-jose/v4"
+
 	"latchkey/authserver/internal/tenant"
 )
 
@@ -186,4 +188,25 @@ func (o *Operator) Replace(ctx context.Context, t tenant.ID, p Purpose) (kid str
 		return "", nil, err
 	}
 	return r.KID, deleted, nil
+}
+
+// PublicKeys opens a tenant's keys of access tokens and returns their public
+// parts: what a database's owner put there instead does not open.
+func (o *Operator) PublicKeys(ctx context.Context, t tenant.ID) (jose.JSONWebKeySet, error) {
+	var out jose.JSONWebKeySet
+	records, err := o.Store.SigningKeys(ctx, t)
+	if err != nil {
+		return out, fmt.Errorf("reading signing keys: %w", err)
+	}
+	for _, r := range records {
+		if r.Purpose != ForAccessTokens {
+			continue
+		}
+		key, err := openKey(ctx, o.Vault, t, r)
+		if err != nil {
+			return out, err
+		}
+		out.Keys = append(out.Keys, key.Public())
+	}
+	return out, nil
 }

@@ -19,7 +19,7 @@ import (
 // Set is one tenant's keys at one time. Immutable.
 type Set struct {
 	signer  jose.Signer
-	signing jose.SigningKey // the signer's
+	active  jose.JSONWebKey // private; of access tokens
 	public  map[string]jose.JSONWebKey
 	jwks    []byte
 	etag    string
@@ -57,9 +57,9 @@ func (k *Keyset) open(ctx context.Context, t tenant.ID, records []Record, read t
 				return nil, err
 			}
 			if r.State == Active {
+				set.active = key
 				options := (&jose.SignerOptions{}).WithType(accesstoken.Type)
-				set.signing = jose.SigningKey{Algorithm: jose.SignatureAlgorithm(r.Alg), Key: key}
-				if set.signer, err = jose.NewSigner(set.signing, options); err != nil {
+				if set.signer, err = jose.NewSigner(jose.SigningKey{Algorithm: jose.SignatureAlgorithm(r.Alg), Key: key}, options); err != nil {
 					return nil, fmt.Errorf("using signing key %s: %w", r.KID, err)
 				}
 			}
@@ -88,16 +88,18 @@ func (k *Keyset) open(ctx context.Context, t tenant.ID, records []Record, read t
 func (s *Set) Sign(c accesstoken.Claims) (string, error) { return sign(s.signer, c) }
 
 // SignDocument signs a statement of another kind than an access token, with the
-// active key of access tokens. Its typ tells it from one (RFC 8725 §3.11).
-func (s *Set) SignDocument(typ string, claims any) (string, error) {
-	if typ == accesstoken.Type {
-		return "", errors.New("an access token is not signed as a document")
+// active key of access tokens, and returns the key's id with it. Its typ tells it
+// from one (RFC 8725 §3.11).
+func (s *Set) SignDocument(typ string, claims any) (kid, jws string, err error) {
+	if typ == accesstoken.Type || typ == "application/"+accesstoken.Type || typ == "" {
+		return "", "", errors.New("an access token is not signed as a document")
 	}
-	signer, err := jose.NewSigner(s.signing, (&jose.SignerOptions{}).WithType(jose.ContentType(typ)))
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.SignatureAlgorithm(s.active.Algorithm), Key: s.active}, (&jose.SignerOptions{}).WithType(jose.ContentType(typ)))
 	if err != nil {
-		return "", fmt.Errorf("making signer: %w", err)
+		return "", "", fmt.Errorf("making signer: %w", err)
 	}
-	return sign(signer, claims)
+	jws, err = sign(signer, claims)
+	return s.active.KeyID, jws, err
 }
 
 func sign(signer jose.Signer, claims any) (string, error) {

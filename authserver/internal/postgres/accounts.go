@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"latchkey/authserver/internal/audit"
 	"latchkey/authserver/internal/connection"
 	"latchkey/authserver/internal/tenant"
 )
@@ -132,10 +133,13 @@ func (db *DB) EnsureSubject(ctx context.Context, t tenant.ID, googleSub string) 
 
 // linkCredential writes what a completed sign-in at Google gave. An answer
 // without a refresh token keeps the stored one, if the same Google client minted
-// it (DESIGN §6). What was to be revoked at Google for this account is not any
+// it (DESIGN §6). The client is the one for which it was done, "" for none. What was to be revoked at Google for this account is not any
 // more: revoking an old token there would end the new grant with it.
-func linkCredential(l connection.Link) []statement {
+func linkCredential(ctx context.Context, l connection.Link, clientID string) []statement {
 	t := l.Tenant.UUID()
+	linked := audit.Event{
+		Tenant: l.Tenant, Kind: audit.Linked, Actor: audit.Person, Subject: l.Subject, Connection: l.Connection, Client: clientID, Scopes: l.GoogleScopes.Slice(),
+	}
 	return []statement{
 		stmt(`INSERT INTO credentials AS old (tenant_id, connection_id, upstream_client, refresh_token, access_token, access_expires_at, google_scopes, status, refreshed_at,
 				refresh_hash, refresh_prefix, linked_at, refresh_expires_at)
@@ -159,13 +163,15 @@ func linkCredential(l connection.Link) []statement {
 				SELECT FROM connections d WHERE d.tenant_id = $1 AND d.subject_id = $2 AND d.is_default)
 			WHERE c.tenant_id = $1 AND c.subject_id = $2 AND c.id = $3`, t, l.Subject, l.Connection, l.SealedEmail, l.HostedDomain),
 		stmt(`DELETE FROM google_revocations WHERE tenant_id = $1 AND connection_id = $2 AND upstream_client = $3`, t, l.Connection, l.UpstreamClient),
+		eventFrom(ctx, linked, fromRow{"kind": `CASE WHEN k.version = 1 THEN '` + string(audit.Linked) + `' ELSE '` + string(audit.Relinked) + `' END`},
+			`FROM credentials k WHERE k.tenant_id = $1 AND k.connection_id = $2`, t, l.Connection),
 	}
 }
 
 // LinkAccount links a Google account, or repairs or extends its connection, all
 // or nothing.
 func (db *DB) LinkAccount(ctx context.Context, l connection.Link) error {
-	if _, err := db.exec(ctx, l.Tenant, append([]statement{lockSubject(l.Tenant, l.Subject)}, linkCredential(l)...)...); err != nil {
+	if _, err := db.exec(ctx, l.Tenant, append([]statement{lockSubject(l.Tenant, l.Subject)}, linkCredential(ctx, l, "")...)...); err != nil {
 		return fmt.Errorf("linking account: %w", err)
 	}
 	return nil
@@ -213,6 +219,9 @@ func (db *DB) Rename(ctx context.Context, ref connection.Ref, alias string) erro
 // connection.ErrNotFound for an account that is not linked, or not theirs.
 func (db *DB) Disconnect(ctx context.Context, ref connection.Ref) error {
 	t, subject, id := ref.Tenant.UUID(), ref.Subject, ref.Connection
+	gone := audit.Event{Tenant: ref.Tenant, Kind: audit.Disconnected, Actor: audit.FromContext(ctx).ActorOr(audit.Person), Subject: subject, Connection: id}
+	ended := gone
+	ended.Kind, ended.Detail = audit.GrantRevoked, "account_disconnected"
 	const mine = ` AND EXISTS (SELECT FROM connections c WHERE c.tenant_id = $1 AND c.subject_id = $2 AND c.id = $3)`
 	n, err := db.exec(ctx, ref.Tenant, lockSubject(ref.Tenant, subject),
 		stmt(`SELECT FROM credentials WHERE tenant_id = $1 AND connection_id = $3`+mine+` FOR UPDATE`, t, subject, id),
@@ -223,13 +232,15 @@ func (db *DB) Disconnect(ctx context.Context, ref connection.Ref) error {
 		stmt(`UPDATE credentials SET status = 'revoked', last_error = 'disconnected', refresh_token = NULL, refresh_hash = NULL, refresh_prefix = NULL, refresh_expires_at = NULL,
 				access_token = NULL, access_expires_at = NULL, version = version + 1, lease_owner = NULL, lease_until = NULL, updated_at = now()
 			WHERE tenant_id = $1 AND connection_id = $3`+mine, t, subject, id),
-		stmt(`UPDATE grants SET revoked_at = now(), revoked_reason = 'account_disconnected'
-			WHERE tenant_id = $1 AND subject_id = $2 AND connection_id = $3 AND revoked_at IS NULL`, t, subject, id),
+		audited(ctx, stmt(`UPDATE grants SET revoked_at = now(), revoked_reason = 'account_disconnected'
+			WHERE tenant_id = $1 AND subject_id = $2 AND connection_id = $3 AND revoked_at IS NULL RETURNING `+grantColumns, t, subject, id),
+			ended, grantRow, "", count),
 		stmt(`UPDATE connections SET is_default = false WHERE tenant_id = $1 AND subject_id = $2 AND id = $3 AND is_default`, t, subject, id),
 		stmt(`UPDATE connections SET is_default = true WHERE tenant_id = $1 AND subject_id = $2 AND id = (
 				SELECT id FROM connections WHERE tenant_id = $1 AND subject_id = $2 AND status = 'linked' AND id <> $3 ORDER BY created_at, id LIMIT 1)
 			AND NOT EXISTS (SELECT FROM connections d WHERE d.tenant_id = $1 AND d.subject_id = $2 AND d.is_default)`, t, subject, id),
-		stmt(`UPDATE connections SET status = 'unlinked' WHERE tenant_id = $1 AND subject_id = $2 AND id = $3 AND status = 'linked'`, t, subject, id))
+		audited(ctx, stmt(`UPDATE connections SET status = 'unlinked' WHERE tenant_id = $1 AND subject_id = $2 AND id = $3 AND status = 'linked' RETURNING id`, t, subject, id),
+			gone, nil, "", count))
 	if err != nil {
 		return fmt.Errorf("disconnecting account: %w", err)
 	}

@@ -91,7 +91,7 @@ func (x tenantTable) insert(t *testing.T, tenant uuid.UUID, n int) string {
 			values = append(values, sample(t, c.kind, n))
 		}
 	}
-	return `INSERT INTO ` + pgx.Identifier{x.name}.Sanitize() + ` (` + strings.Join(names, ", ") + `) VALUES (` + strings.Join(values, ", ") + `)`
+	return `INSERT INTO ` + pgx.Identifier{x.name}.Sanitize() + ` (` + strings.Join(names, ", ") + `) OVERRIDING SYSTEM VALUE VALUES (` + strings.Join(values, ", ") + `)`
 }
 
 // probed tries everything on every tenant table as the runtime role, with every
@@ -301,7 +301,7 @@ func TestErasureKnowsEveryTable(t *testing.T) {
 	defer func() { _ = conn.Close(ctx) }()
 	var have []string
 	for _, x := range tenantTables(t, conn) {
-		if x.name != "tenants" {
+		if x.name != "tenants" && !strings.HasPrefix(x.name, "audit_") { // nobody deletes from the audit trail: decision 0010
 			have = append(have, x.name)
 		}
 	}

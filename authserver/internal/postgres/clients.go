@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"latchkey/authserver/internal/audit"
 	"latchkey/authserver/internal/client"
 	"latchkey/authserver/internal/registration"
 	"latchkey/authserver/internal/tenant"
@@ -87,9 +88,18 @@ func clientValues(t tenant.ID, c *client.Client) []any {
 		c.SecretHash, jwks, c.JWKSURI, c.ManagementHash, c.CreatedAt, expires}
 }
 
+// clientEvent is an act of a client on itself, or of the operator.
+func clientEvent(ctx context.Context, t tenant.ID, kind audit.Kind, id string) statement {
+	return event(ctx, actOnClient(ctx, t, kind, id))
+}
+
+func actOnClient(ctx context.Context, t tenant.ID, kind audit.Kind, id string) audit.Event {
+	return audit.Event{Tenant: t, Kind: kind, Actor: audit.FromContext(ctx).ActorOr(audit.Client), Client: id}
+}
+
 // InsertClient stores a new client. Its id must be new.
 func (db *DB) InsertClient(ctx context.Context, t tenant.ID, c *client.Client) error {
-	_, err := db.exec(ctx, t, stmt(`INSERT INTO clients (tenant_id, id, kind, name, client_uri, redirect_uris, grant_types, auth_method, application_type, scope,
+	_, err := db.exec(ctx, t, clientEvent(ctx, t, audit.ClientRegistered, c.ID), stmt(`INSERT INTO clients (tenant_id, id, kind, name, client_uri, redirect_uris, grant_types, auth_method, application_type, scope,
 			secret_hash, jwks, jwks_uri, management_hash, created_at, expires_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`, clientValues(t, c)...))
 	if err != nil {
@@ -102,9 +112,10 @@ func (db *DB) InsertClient(ctx context.Context, t tenant.ID, c *client.Client) e
 // returns client.ErrNotFound when the management token is no longer the
 // client's.
 func (db *DB) UpdateClient(ctx context.Context, t tenant.ID, c *client.Client) error {
-	n, err := db.exec(ctx, t, stmt(`UPDATE clients SET name = $4, client_uri = $5, redirect_uris = $6, grant_types = $7, auth_method = $8, application_type = $9, scope = $10,
+	n, err := db.exec(ctx, t, audited(ctx, stmt(`UPDATE clients SET name = $4, client_uri = $5, redirect_uris = $6, grant_types = $7, auth_method = $8, application_type = $9, scope = $10,
 			secret_hash = $11, jwks = $12, jwks_uri = $13
-		WHERE tenant_id = $1 AND id = $2 AND kind = $3 AND management_hash = $14 AND expires_at > now()`, clientValues(t, c)[:14]...))
+		WHERE tenant_id = $1 AND id = $2 AND kind = $3 AND management_hash = $14 AND expires_at > now()
+		RETURNING id`, clientValues(t, c)[:14]...), actOnClient(ctx, t, audit.ClientChanged, c.ID), nil, "", count))
 	if err != nil {
 		return fmt.Errorf("updating client: %w", err)
 	}
@@ -117,9 +128,12 @@ func (db *DB) UpdateClient(ctx context.Context, t tenant.ID, c *client.Client) e
 // DeleteClient deletes a client and ends its grants, together (RFC 7592 §2.3).
 // It returns client.ErrNotFound if there is none.
 func (db *DB) DeleteClient(ctx context.Context, t tenant.ID, id string) error {
+	ended := actOnClient(ctx, t, audit.GrantRevoked, id)
+	ended.Detail = "client_deleted"
 	n, err := db.exec(ctx, t,
-		stmt(`UPDATE grants SET revoked_at = now(), revoked_reason = 'client_deleted' WHERE tenant_id = $1 AND client_id = $2 AND revoked_at IS NULL`, t.UUID(), id),
-		stmt(`DELETE FROM clients WHERE tenant_id = $1 AND id = $2`, t.UUID(), id))
+		audited(ctx, stmt(`UPDATE grants SET revoked_at = now(), revoked_reason = 'client_deleted' WHERE tenant_id = $1 AND client_id = $2 AND revoked_at IS NULL
+			RETURNING `+grantColumns, t.UUID(), id), ended, grantRow, "", count),
+		audited(ctx, stmt(`DELETE FROM clients WHERE tenant_id = $1 AND id = $2 RETURNING id`, t.UUID(), id), actOnClient(ctx, t, audit.ClientDeleted, id), nil, "", count))
 	if err != nil {
 		return fmt.Errorf("deleting client: %w", err)
 	}
@@ -166,10 +180,14 @@ func (db *DB) Document(ctx context.Context, t tenant.ID, id string) (*registrati
 // KeepDocument stores a good copy. Of two replicas the one that fetched later
 // wins.
 func (db *DB) KeepDocument(ctx context.Context, t tenant.ID, d *registration.Document) error {
-	_, err := db.exec(ctx, t, stmt(`INSERT INTO client_documents AS old (tenant_id, id, document, fetched_at, fresh_until, changed_at) VALUES ($1, $2, $3, $4, $5, $4)
+	_, err := db.exec(ctx, t, audited(ctx, stmt(`INSERT INTO client_documents AS old (tenant_id, id, document, fetched_at, fresh_until, changed_at) VALUES ($1, $2, $3, $4, $5, $4)
 		ON CONFLICT (tenant_id, id) DO UPDATE SET document = excluded.document, fetched_at = excluded.fetched_at, fresh_until = excluded.fresh_until,
 			changed_at = CASE WHEN old.document = excluded.document THEN old.changed_at ELSE excluded.changed_at END
-		WHERE old.fetched_at <= excluded.fetched_at`, t.UUID(), d.URL, d.Body, d.Fetched, d.FreshUntil))
+		WHERE old.fetched_at <= excluded.fetched_at
+		RETURNING xmax = 0 AS first, changed_at = $4 AS changed`, t.UUID(), d.URL, d.Body, d.Fetched, d.FreshUntil),
+		audit.Event{Tenant: t, Kind: audit.ClientRegistered, Actor: audit.Client, Client: d.URL, Detail: "metadata document"},
+		fromRow{"kind": `CASE WHEN act.first THEN '` + string(audit.ClientRegistered) + `' ELSE '` + string(audit.ClientChanged) + `' END`},
+		`act.first OR act.changed`, count))
 	if err != nil {
 		return fmt.Errorf("storing client document: %w", err)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"latchkey/authserver/internal/audit"
 	"latchkey/authserver/internal/connection"
 	"latchkey/authserver/internal/exchange"
 	"latchkey/authserver/internal/tenant"
@@ -143,16 +144,19 @@ func (db *DB) ReleaseLease(ctx context.Context, ref connection.Ref, owner uuid.U
 // one the refresh began with: a revoke or relink meanwhile wins, and the
 // result is connection.ErrLost.
 func (db *DB) PublishRefresh(ctx context.Context, r connection.Refreshed) error {
-	n, err := db.exec(ctx, r.Tenant, stmt(`UPDATE credentials SET
+	n, err := db.exec(ctx, r.Tenant, audited(ctx, stmt(`UPDATE credentials SET
 			refresh_token = coalesce($5, refresh_token), access_token = $6, access_expires_at = $7,
 			refresh_hash = CASE WHEN $5::bytea IS NULL THEN refresh_hash ELSE $9 END,
 			refresh_prefix = CASE WHEN $5::bytea IS NULL THEN refresh_prefix ELSE $10 END,
 			refresh_expires_at = CASE WHEN $5::bytea IS NULL THEN coalesce($11, refresh_expires_at) ELSE $11 END,
 			google_scopes = CASE WHEN cardinality($8::text[]) = 0 THEN google_scopes ELSE $8 END,
 			version = version + 1, last_error = '', lease_owner = NULL, lease_until = NULL, refreshed_at = now(), updated_at = now()
-		WHERE tenant_id = $1 AND connection_id = $2 AND version = $3 AND lease_owner = $4 AND status = 'active'`,
+		WHERE tenant_id = $1 AND connection_id = $2 AND version = $3 AND lease_owner = $4 AND status = 'active'
+		RETURNING google_scopes`,
 		r.Tenant.UUID(), r.Connection, r.Version, r.Owner, r.SealedRefresh, r.SealedAccess, r.AccessExpires, r.GoogleScopes.Slice(),
-		r.RefreshID.Hash, r.RefreshID.Prefix, orNull(r.RefreshExpires)))
+		r.RefreshID.Hash, r.RefreshID.Prefix, orNull(r.RefreshExpires)),
+		audit.Event{Tenant: r.Tenant, Kind: audit.Renewed, Actor: audit.System, Subject: r.Subject, Connection: r.Connection},
+		fromRow{"scopes": `act.google_scopes`}, "", count))
 	if err != nil {
 		return fmt.Errorf("publishing refresh: %w", err)
 	}
@@ -182,14 +186,18 @@ func (db *DB) NoteEnding(ctx context.Context, ref connection.Ref, every time.Dur
 	return n == 1, nil
 }
 
+// markedAs is what a credential's new status means.
+var markedAs = map[connection.Status]audit.Kind{connection.NeedsReauth: audit.NeedsReauth, connection.Revoked: audit.Disconnected}
+
 // MarkCredential changes the status of the credential a refresh began with. The
 // row is kept: signing in again repairs it. It returns connection.ErrLost when
 // the credential changed meanwhile.
 func (db *DB) MarkCredential(ctx context.Context, ref connection.Ref, version int64, owner uuid.UUID, status connection.Status, class string) error {
-	n, err := db.exec(ctx, ref.Tenant, stmt(`UPDATE credentials SET status = $5, last_error = $6, version = version + 1,
+	n, err := db.exec(ctx, ref.Tenant, audited(ctx, stmt(`UPDATE credentials SET status = $5, last_error = $6, version = version + 1,
 			lease_owner = NULL, lease_until = NULL, updated_at = now()
-		WHERE tenant_id = $1 AND connection_id = $2 AND version = $3 AND lease_owner = $4`,
-		ref.Tenant.UUID(), ref.Connection, version, owner, string(status), class))
+		WHERE tenant_id = $1 AND connection_id = $2 AND version = $3 AND lease_owner = $4
+		RETURNING version`, ref.Tenant.UUID(), ref.Connection, version, owner, string(status), class),
+		audit.Event{Tenant: ref.Tenant, Kind: markedAs[status], Actor: audit.Google, Subject: ref.Subject, Connection: ref.Connection, Detail: class}, nil, "", count))
 	if err != nil {
 		return fmt.Errorf("marking credential: %w", err)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"latchkey/authserver/internal/audit"
 	"latchkey/authserver/internal/flow"
 	"latchkey/authserver/internal/signin"
 	"latchkey/authserver/internal/tenant"
@@ -42,11 +43,16 @@ func (db *DB) ConsumeFlow(ctx context.Context, t tenant.ID, state, browser [sha2
 // CompleteSignIn writes credential, consent and grant, all or nothing.
 func (db *DB) CompleteSignIn(ctx context.Context, s flow.SignIn) error {
 	t, l := s.Link.Tenant.UUID(), s.Link
-	_, err := db.exec(ctx, s.Link.Tenant, append(linkCredential(l),
+	granted := audit.Event{
+		Tenant: l.Tenant, Kind: audit.ConsentGranted, Actor: audit.Person, Subject: l.Subject, Connection: l.Connection, Client: s.Grant.ClientID,
+		Grant: s.Grant.ID, Resource: s.Grant.Resource.String(), Scopes: s.Grant.Scopes.Slice(),
+	}
+	_, err := db.exec(ctx, s.Link.Tenant, append(linkCredential(ctx, l, s.Grant.ClientID),
 		stmt(`INSERT INTO consents (tenant_id, subject_id, client_id, resource, scopes, snapshot) VALUES ($1, $2, $3, $4, $5, $6)
 			ON CONFLICT (tenant_id, subject_id, client_id, resource) DO UPDATE SET scopes = excluded.scopes, snapshot = excluded.snapshot, granted_at = now()`,
 			t, l.Subject, s.Grant.ClientID, s.Grant.Resource.String(), s.Grant.Scopes.Slice(), s.Snapshot),
 		touchClient(s.Link.Tenant, s.Grant.ClientID, s.ClientLife), touchDocument(s.Link.Tenant, s.Grant.ClientID),
+		event(ctx, granted),
 		insertGrant(s.Grant))...)
 	if err != nil {
 		return fmt.Errorf("completing sign-in: %w", err)

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"latchkey/authserver/internal/audit"
 	"latchkey/authserver/internal/client"
 	"latchkey/authserver/internal/grant"
 	"latchkey/authserver/internal/tenant"
@@ -22,6 +23,9 @@ import (
 const lateReplay = 2 * time.Second
 
 const grantColumns = `id, client_id, subject_id, connection_id, resource, scopes, offline, generation, expires_at`
+
+// claimed reads what a claim returned.
+const claimed = `SELECT ` + grantColumns + ` FROM act`
 
 func scanGrant(t tenant.ID, row pgx.Row) (*grant.Grant, error) {
 	g := grant.Grant{Tenant: t}
@@ -72,13 +76,14 @@ func insertGrant(g grant.New) statement {
 // among concurrent requests (DESIGN §1.4). A wrong client, redirect URI or
 // verifier changes nothing. On refusal it returns an error of package grant.
 func (db *DB) RedeemCode(ctx context.Context, r grant.Redemption) (*grant.Grant, error) {
-	g, err := db.claim(ctx, r.Tenant, r.Assertion, stmt(`UPDATE grants
+	g, err := db.claim(ctx, r.Tenant, r.Assertion, audited(ctx, stmt(`UPDATE grants
 		SET redeemed_at = now(), rotated_at = now(), generation = 1, idle_expires_at = now() + $7::interval
 		WHERE tenant_id = $1 AND id = $2 AND client_id = $3 AND code_challenge = $4
 		  AND ($5 = '' OR redirect_uri = $5) AND ($6 = '' OR resource = $6)
 		  AND redeemed_at IS NULL AND revoked_at IS NULL AND code_expires_at > now()
 		RETURNING `+grantColumns,
-		r.Tenant.UUID(), r.ID, r.ClientID, r.CodeChallenge, r.RedirectURI, r.Resource.String(), r.RefreshIdle))
+		r.Tenant.UUID(), r.ID, r.ClientID, r.CodeChallenge, r.RedirectURI, r.Resource.String(), r.RefreshIdle),
+		audit.Event{Tenant: r.Tenant, Kind: audit.CodeRedeemed, Actor: audit.Client}, grantRow, "", claimed))
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, db.whyNotRedeemed(ctx, r)
 	}
@@ -105,7 +110,7 @@ func (db *DB) whyNotRedeemed(ctx context.Context, r grant.Redemption) error {
 	case revoked:
 		return grant.ErrRevoked
 	case redeemed && late:
-		if err := db.RevokeGrant(ctx, r.Tenant, r.ID, "code_replayed"); err != nil {
+		if err := db.revokeGrant(ctx, r.Tenant, r.ID, "code_replayed", audit.ReplayRevoked, audit.Client); err != nil {
 			return err
 		}
 		return grant.ErrRedeemed
@@ -117,6 +122,12 @@ func (db *DB) whyNotRedeemed(ctx context.Context, r grant.Redemption) error {
 	return grant.ErrExpired
 }
 
+// A refresh is recorded with the scopes of its access token, and a repeat as one.
+var (
+	refreshedWhole = grantRow.with("outcome", `CASE WHEN act.replays > 0 THEN 'repeated' ELSE '`+audit.OK+`' END`)
+	refreshedRow   = refreshedWhole.without("scopes")
+)
+
 // RotateRefresh rotates a refresh token: one conditional UPDATE that moves the
 // generation on, or, inside the grace window, counts a repeat of the last
 // rotation. Either way the returned generation is the successor's. Reuse
@@ -126,7 +137,23 @@ func (db *DB) RotateRefresh(ctx context.Context, r grant.Rotation) (*grant.Grant
 	if r.Generation < 1 {
 		return nil, grant.ErrNotFound // before the code is redeemed there is no refresh token
 	}
-	g, err := db.claim(ctx, r.Tenant, r.Assertion, stmt(`UPDATE grants
+	e := audit.Event{Tenant: r.Tenant, Kind: audit.Refreshed, Actor: audit.Client, Scopes: r.Scopes.Slice()}
+	from := refreshedRow
+	if len(e.Scopes) == 0 {
+		from = refreshedWhole
+	}
+	g, err := db.claim(ctx, r.Tenant, r.Assertion, audited(ctx, rotate(r), e, from, "", claimed))
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, db.whyNotRotated(ctx, r)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("rotating refresh token: %w", err)
+	}
+	return g, nil
+}
+
+func rotate(r grant.Rotation) statement {
+	return stmt(`UPDATE grants
 		SET generation = $3 + 1,
 		    rotated_at = CASE WHEN generation = $3 THEN now() ELSE rotated_at END,
 		    replays = CASE WHEN generation = $3 THEN 0 ELSE replays + 1 END,
@@ -135,15 +162,8 @@ func (db *DB) RotateRefresh(ctx context.Context, r grant.Rotation) (*grant.Grant
 		  AND (NOT $10 OR scopes && $11)
 		  AND (generation = $3 OR (generation = $3 + 1 AND rotated_at > now() - $6::interval AND replays < $7))
 		  AND offline AND revoked_at IS NULL AND idle_expires_at > now() AND expires_at > now()
-		RETURNING `+grantColumns,
-		r.Tenant.UUID(), r.ID, r.Generation, r.ClientID, r.Resource.String(), r.Grace, r.Replays, r.RefreshIdle, r.Scopes.Slice(), r.Limited, r.Limit.Slice()))
-	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, db.whyNotRotated(ctx, r)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("rotating refresh token: %w", err)
-	}
-	return g, nil
+		RETURNING `+grantColumns+`, replays`,
+		r.Tenant.UUID(), r.ID, r.Generation, r.ClientID, r.Resource.String(), r.Grace, r.Replays, r.RefreshIdle, r.Scopes.Slice(), r.Limited, r.Limit.Slice())
 }
 
 func (db *DB) whyNotRotated(ctx context.Context, r grant.Rotation) error {
@@ -181,12 +201,15 @@ func (db *DB) whyNotRotated(ctx context.Context, r grant.Rotation) error {
 // repeated here: what was read a moment ago may be a parallel rotation by now,
 // and a read never decides (DESIGN §1.4).
 func (db *DB) revokeReused(ctx context.Context, r grant.Rotation) error {
-	n, err := db.exec(ctx, r.Tenant, stmt(`UPDATE grants
+	n, err := db.exec(ctx, r.Tenant, audited(ctx, stmt(`UPDATE grants
 		SET revoked_at = coalesce(revoked_at, now()),
 		    revoked_reason = CASE WHEN revoked_at IS NULL THEN 'refresh_token_reused' ELSE revoked_reason END
 		WHERE tenant_id = $1 AND id = $2 AND client_id = $3 AND generation > $4
-		  AND (generation > $4 + 1 OR rotated_at <= now() - $5::interval OR replays >= $6)`,
-		r.Tenant.UUID(), r.ID, r.ClientID, r.Generation, r.Grace, r.Replays))
+		  AND (generation > $4 + 1 OR rotated_at <= now() - $5::interval OR replays >= $6)
+		RETURNING `+grantColumns+`, revoked_at`,
+		r.Tenant.UUID(), r.ID, r.ClientID, r.Generation, r.Grace, r.Replays),
+		audit.Event{Tenant: r.Tenant, Kind: audit.ReplayRevoked, Actor: audit.Client, Detail: "refresh_token_reused"}, grantRow,
+		`act.revoked_at = now()`, count)) // of parallel reuses one revokes
 	if err != nil {
 		return fmt.Errorf("revoking a reused grant: %w", err)
 	}
@@ -198,8 +221,13 @@ func (db *DB) revokeReused(ctx context.Context, r grant.Rotation) error {
 
 // RevokeGrant ends a grant. Revoking twice keeps the first reason.
 func (db *DB) RevokeGrant(ctx context.Context, t tenant.ID, id uuid.UUID, reason string) error {
-	_, err := db.exec(ctx, t, stmt(`UPDATE grants SET revoked_at = now(), revoked_reason = $3
-		WHERE tenant_id = $1 AND id = $2 AND revoked_at IS NULL`, t.UUID(), id, reason))
+	return db.revokeGrant(ctx, t, id, reason, audit.GrantRevoked, audit.FromContext(ctx).ActorOr(audit.System))
+}
+
+func (db *DB) revokeGrant(ctx context.Context, t tenant.ID, id uuid.UUID, reason string, kind audit.Kind, actor audit.Actor) error {
+	_, err := db.exec(ctx, t, audited(ctx, stmt(`UPDATE grants SET revoked_at = now(), revoked_reason = $3
+		WHERE tenant_id = $1 AND id = $2 AND revoked_at IS NULL RETURNING `+grantColumns, t.UUID(), id, reason),
+		audit.Event{Tenant: t, Kind: kind, Actor: actor, Detail: reason}, grantRow, "", count))
 	if err != nil {
 		return fmt.Errorf("revoking grant: %w", err)
 	}
@@ -211,10 +239,10 @@ func (db *DB) RevokeGrant(ctx context.Context, t tenant.ID, id uuid.UUID, reason
 // is another client's. Revoking twice is no error and keeps the first reason.
 func (db *DB) RevokeClientGrant(ctx context.Context, t tenant.ID, id uuid.UUID, clientID string) error {
 	var owner string
-	err := db.row(ctx, t, stmt(`WITH ended AS (
-			UPDATE grants SET revoked_at = now(), revoked_reason = 'client_request'
-			WHERE tenant_id = $1 AND id = $2 AND client_id = $3 AND revoked_at IS NULL)
-		SELECT client_id FROM grants WHERE tenant_id = $1 AND id = $2`, t.UUID(), id, clientID), &owner)
+	err := db.row(ctx, t, audited(ctx, stmt(`UPDATE grants SET revoked_at = now(), revoked_reason = 'client_request'
+			WHERE tenant_id = $1 AND id = $2 AND client_id = $3 AND revoked_at IS NULL RETURNING `+grantColumns, t.UUID(), id, clientID),
+		audit.Event{Tenant: t, Kind: audit.GrantRevoked, Actor: audit.Client, Detail: "client_request"}, grantRow, "",
+		`SELECT client_id FROM grants WHERE tenant_id = $1 AND id = $2`), &owner)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return grant.ErrNotFound

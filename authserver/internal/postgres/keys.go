@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"latchkey/authserver/internal/audit"
 	"latchkey/authserver/internal/tenant"
 	"latchkey/authserver/internal/vault"
 )
@@ -25,8 +26,8 @@ func (db *DB) DataKeys(ctx context.Context, t tenant.ID) ([]vault.DataKey, error
 
 // InsertDataKey stores a tenant's first active data key; the first writer wins.
 func (db *DB) InsertDataKey(ctx context.Context, t tenant.ID, k vault.DataKey) error {
-	_, err := db.exec(ctx, t, stmt(`INSERT INTO data_keys (tenant_id, id, kek_id, wrapped, state) VALUES ($1, $2, $3, $4, 'active')
-		ON CONFLICT DO NOTHING`, t.UUID(), k.ID, k.KEK, k.Wrapped))
+	_, err := db.exec(ctx, t, audited(ctx, stmt(`INSERT INTO data_keys (tenant_id, id, kek_id, wrapped, state) VALUES ($1, $2, $3, $4, 'active')
+		ON CONFLICT DO NOTHING RETURNING id`, t.UUID(), k.ID, k.KEK, k.Wrapped), keyEvent(ctx, t, audit.KeyCreated, "data_key "+k.ID.String()), nil, "", count))
 	if err != nil {
 		return fmt.Errorf("storing data key: %w", err)
 	}
@@ -44,8 +45,14 @@ func (db *DB) RotateDataKey(ctx context.Context, t tenant.ID, old uuid.UUID, k v
 			return err
 		}
 		_, err = tx.Exec(ctx, `INSERT INTO data_keys (tenant_id, id, kek_id, wrapped, state) VALUES ($1, $2, $3, $4, 'active')`, t.UUID(), k.ID, k.KEK, k.Wrapped)
-		rotated = err == nil
-		return err
+		if err != nil {
+			return err
+		}
+		if err := adminAct(ctx, tx, t, "data key rotated to "+k.ID.String()); err != nil {
+			return err
+		}
+		rotated = true
+		return nil
 	})
 	if err != nil {
 		return false, fmt.Errorf("rotating data key: %w", err)
@@ -106,7 +113,10 @@ func (db *DB) DeleteDataKey(ctx context.Context, t tenant.ID, id uuid.UUID, reti
 		tag, err := tx.Exec(ctx, `DELETE FROM data_keys WHERE tenant_id = $1 AND id = $2 AND state = 'retired'
 			AND coalesce(retired_at, created_at) <= now() - $3::interval`, t.UUID(), id, retired)
 		n = tag.RowsAffected()
-		return err
+		if err != nil || n == 0 {
+			return err
+		}
+		return adminAct(ctx, tx, t, "data key deleted "+id.String())
 	})
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) && refused.Code == "23503" { // foreign_key_violation
@@ -121,6 +131,11 @@ func (db *DB) DeleteDataKey(ctx context.Context, t tenant.ID, id uuid.UUID, reti
 // patient gives the statements of an operator's command, which go through whole
 // tables, more time than a request has.
 const patient = `SET LOCAL statement_timeout = '10min'`
+
+// keyEvent is something that happens to a key, which the detail names.
+func keyEvent(ctx context.Context, t tenant.ID, kind audit.Kind, detail string) audit.Event {
+	return audit.Event{Tenant: t, Kind: kind, Actor: audit.FromContext(ctx).ActorOr(audit.System), Detail: detail}
+}
 
 func list[T any](ctx context.Context, db *DB, t tenant.ID, s statement, scan pgx.RowToFunc[T]) ([]T, error) {
 	var out []T

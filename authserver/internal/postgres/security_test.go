@@ -66,7 +66,7 @@ func TestRuntimeRoleSeesOneTenant(t *testing.T) {
 		}
 		return n
 	}
-	tables := []string{"tenants", "subjects", "subject_secrets", "connections", "credentials", "consents", "grants"}
+	tables := []string{"tenants", "subjects", "subject_secrets", "connections", "credentials", "consents", "grants", "audit_events"}
 	for _, other := range []string{"", "00000000-0000-7000-8000-000000000002"} {
 		if _, err := conn.Exec(ctx, `SELECT set_config('app.tenant_id', $1, false)`, other); err != nil {
 			t.Fatal(err)

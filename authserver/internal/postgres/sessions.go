@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"latchkey/authserver/internal/audit"
 	"latchkey/authserver/internal/session"
 	"latchkey/authserver/internal/tenant"
 )
@@ -22,7 +23,8 @@ func (db *DB) BeginSession(ctx context.Context, t tenant.ID, n session.New) erro
 				SELECT secret_hash FROM sessions WHERE tenant_id = $1 AND subject_id = $2 AND ended_at IS NULL
 				ORDER BY created_at DESC, id DESC OFFSET $3)`, t.UUID(), n.Subject, n.Most-1),
 		stmt(`INSERT INTO sessions (tenant_id, secret_hash, id, subject_id, browser) VALUES ($1, $2, $3, $4, $5)`,
-			t.UUID(), n.SecretHash[:], n.ID, n.Subject, n.Browser))
+			t.UUID(), n.SecretHash[:], n.ID, n.Subject, n.Browser),
+		event(ctx, audit.Event{Tenant: t, Kind: audit.Login, Actor: audit.Person, Subject: n.Subject}))
 	if err != nil {
 		return fmt.Errorf("storing session: %w", err)
 	}

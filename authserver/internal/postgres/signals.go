@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"latchkey/authserver/internal/audit"
 	"latchkey/authserver/internal/signals"
 )
 
@@ -72,12 +73,15 @@ func act(ctx context.Context, tx pgx.Tx, s *signals.Signal, a signals.Act, done 
 	}
 	// Of people who sign in with the account, and what was made with it for
 	// others; a grant made since is none of the event's.
-	tag, err := tx.Exec(ctx, `UPDATE grants g SET revoked_at = now(), revoked_reason = $4
+	acted := audited(ctx, stmt(`UPDATE grants g SET revoked_at = now(), revoked_reason = $4
 		FROM unnest($1::uuid[], $2::uuid[]) AS f (tenant_id, connection_id)
 		JOIN connections c ON c.tenant_id = f.tenant_id AND c.id = f.connection_id
 		JOIN subjects s ON s.tenant_id = c.tenant_id AND s.id = c.subject_id
 		WHERE g.tenant_id = c.tenant_id AND g.subject_id = c.subject_id AND (s.google_sub = c.google_sub OR g.connection_id = c.id)
-		  AND g.revoked_at IS NULL AND g.created_at < $3`, found.tenants, found.connections, before, a.Reason)
+		  AND g.revoked_at IS NULL AND g.created_at < $3
+		RETURNING g.tenant_id, g.id, g.client_id, g.subject_id, g.connection_id, g.resource, g.scopes`, found.tenants, found.connections, before, a.Reason),
+		audit.Event{Kind: audit.GrantRevoked, Actor: audit.Google, Detail: a.Reason}, grantRow.with("tenant_id", `act.tenant_id`), "", count)
+	tag, err := tx.Exec(ctx, acted.sql, acted.args...)
 	if err != nil {
 		return fmt.Errorf("revoking grants of a google account: %w", err)
 	}
@@ -118,12 +122,17 @@ func markCredentials(ctx context.Context, tx pgx.Tx, found minted, a signals.Act
 	if a.Forget { // the jobs role may clear a sealed value, not read it
 		forget = `refresh_token = NULL, refresh_hash = NULL, refresh_prefix = NULL, `
 	}
-	tag, err := tx.Exec(ctx, `UPDATE credentials k SET `+forget+`access_token = NULL, access_expires_at = NULL,
+	acted := audited(ctx, stmt(`UPDATE credentials k SET `+forget+`access_token = NULL, access_expires_at = NULL,
 			status = CASE WHEN k.status = 'revoked' THEN k.status ELSE 'needs_reauth' END, last_error = $4,
 			version = k.version + 1, lease_owner = NULL, lease_until = NULL, updated_at = now()
 		FROM unnest($1::uuid[], $2::uuid[]) AS f (tenant_id, connection_id)
-		WHERE k.tenant_id = f.tenant_id AND k.connection_id = f.connection_id AND ($5 OR k.linked_at IS NULL OR k.linked_at < $3)`,
-		found.tenants, found.connections, before, a.Reason, a.Subject == "")
+		JOIN connections c ON c.tenant_id = f.tenant_id AND c.id = f.connection_id
+		WHERE k.tenant_id = f.tenant_id AND k.connection_id = f.connection_id AND ($5 OR k.linked_at IS NULL OR k.linked_at < $3)
+		RETURNING k.tenant_id, c.subject_id, k.connection_id`,
+		found.tenants, found.connections, before, a.Reason, a.Subject == ""),
+		audit.Event{Kind: audit.NeedsReauth, Actor: audit.Google, Detail: a.Reason},
+		fromRow{"tenant_id": `act.tenant_id`, "subject_id": `act.subject_id`, "connection_id": `act.connection_id`}, "", count)
+	tag, err := tx.Exec(ctx, acted.sql, acted.args...)
 	if err != nil {
 		return 0, fmt.Errorf("marking credentials of a google account: %w", err)
 	}

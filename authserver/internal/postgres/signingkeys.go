@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"latchkey/authserver/internal/audit"
 	"latchkey/authserver/internal/keyset"
 	"latchkey/authserver/internal/tenant"
 )
@@ -37,8 +38,9 @@ func (db *DB) SigningKeys(ctx context.Context, t tenant.ID) ([]keyset.Record, er
 // InsertSigningKey stores a tenant's first active key of a purpose; the first
 // writer wins.
 func (db *DB) InsertSigningKey(ctx context.Context, t tenant.ID, r keyset.Record) error {
-	_, err := db.exec(ctx, t, stmt(`INSERT INTO signing_keys (tenant_id, kid, purpose, alg, sealed_key, state, activated_at)
-		VALUES ($1, $2, $3, $4, $5, 'active', now()) ON CONFLICT DO NOTHING`, t.UUID(), r.KID, string(r.Purpose), r.Alg, r.Sealed))
+	_, err := db.exec(ctx, t, audited(ctx, stmt(`INSERT INTO signing_keys (tenant_id, kid, purpose, alg, sealed_key, state, activated_at)
+		VALUES ($1, $2, $3, $4, $5, 'active', now()) ON CONFLICT DO NOTHING RETURNING kid`, t.UUID(), r.KID, string(r.Purpose), r.Alg, r.Sealed),
+		keyEvent(ctx, t, audit.KeyCreated, string(r.Purpose)+" "+r.KID), nil, "", count))
 	if err != nil {
 		return fmt.Errorf("storing signing key: %w", err)
 	}
@@ -79,13 +81,15 @@ func (db *DB) PublishSigningKey(ctx context.Context, t tenant.ID, r keyset.Recor
 	_, err := db.changeKeys(ctx, t, d.ByHand, func(tx pgx.Tx) error {
 		// clock_timestamp: the time at which it is published, not at which this
 		// transaction began to wait for its turn.
-		tag, err := tx.Exec(ctx, `INSERT INTO signing_keys (tenant_id, kid, purpose, alg, sealed_key, state, created_at)
+		insert := audited(ctx, stmt(`INSERT INTO signing_keys (tenant_id, kid, purpose, alg, sealed_key, state, created_at)
 			SELECT $1, $2, $3, $4, $5, 'next', clock_timestamp()
 			WHERE EXISTS (SELECT FROM signing_keys WHERE tenant_id = $1 AND purpose = $3 AND state = 'active'
 			    AND ($6 OR alg <> $4 OR ($7::interval > '0' AND activated_at <= now() - $7::interval)))
 			  AND (SELECT count(*) FROM signing_keys WHERE tenant_id = $1 AND purpose = $3) < $8
-			ON CONFLICT DO NOTHING`,
-			t.UUID(), r.KID, string(r.Purpose), r.Alg, r.Sealed, d.ByHand, d.After, d.Max)
+			ON CONFLICT DO NOTHING RETURNING kid`,
+			t.UUID(), r.KID, string(r.Purpose), r.Alg, r.Sealed, d.ByHand, d.After, d.Max),
+			keyEvent(ctx, t, audit.KeyPublished, string(r.Purpose)+" "+r.KID), nil, "", count)
+		tag, err := tx.Exec(ctx, insert.sql, insert.args...)
 		published = err == nil && tag.RowsAffected() == 1
 		return err
 	})
@@ -104,25 +108,25 @@ func (db *DB) AdvanceSigningKeys(ctx context.Context, t tenant.ID, a keyset.Adva
 			t.UUID(), string(a.Purpose), a.TokenLife); err != nil {
 			return err
 		}
-		retired, err := kids(ctx, tx, `UPDATE signing_keys SET state = 'retired', retired_at = now()
+		retired, err := kids(ctx, tx, keyEvent(ctx, t, audit.KeyRetired, ""), `UPDATE signing_keys SET state = 'retired', retired_at = now()
 			WHERE tenant_id = $1 AND purpose = $2 AND state = 'active' AND EXISTS (SELECT FROM signing_keys
 				WHERE tenant_id = $1 AND purpose = $2 AND state = 'next' AND created_at <= now() - $3::interval)
-			RETURNING kid`, t.UUID(), string(a.Purpose), a.Lead)
+			RETURNING kid, purpose`, t.UUID(), string(a.Purpose), a.Lead)
 		if err != nil {
 			return err
 		}
-		activated, err := kids(ctx, tx, `UPDATE signing_keys SET state = 'active', activated_at = now()
+		activated, err := kids(ctx, tx, keyEvent(ctx, t, audit.KeyActivated, ""), `UPDATE signing_keys SET state = 'active', activated_at = now()
 			WHERE tenant_id = $1 AND purpose = $2 AND state = 'next' AND created_at <= now() - $3::interval
-			RETURNING kid`, t.UUID(), string(a.Purpose), a.Lead)
+			RETURNING kid, purpose`, t.UUID(), string(a.Purpose), a.Lead)
 		if err != nil {
 			return err
 		}
 		if len(retired) > len(activated) {
 			return errors.New("the next key is gone") // never without an active one
 		}
-		if done.Deleted, err = kids(ctx, tx, `DELETE FROM signing_keys
+		if done.Deleted, err = kids(ctx, tx, keyEvent(ctx, t, audit.KeyDeleted, ""), `DELETE FROM signing_keys
 			WHERE tenant_id = $1 AND purpose = $2 AND state = 'retired' AND retired_at <= now() - (token_life + $3::interval)
-			RETURNING kid`, t.UUID(), string(a.Purpose), a.Margin); err != nil {
+			RETURNING kid, purpose`, t.UUID(), string(a.Purpose), a.Margin); err != nil {
 			return err
 		}
 		if len(activated) == 1 {
@@ -141,11 +145,11 @@ func (db *DB) AdvanceSigningKeys(ctx context.Context, t tenant.ID, a keyset.Adva
 func (db *DB) ReplaceSigningKeys(ctx context.Context, t tenant.ID, r keyset.Record) ([]string, error) {
 	var deleted []string
 	_, err := db.changeKeys(ctx, t, true, func(tx pgx.Tx) (err error) {
-		if deleted, err = kids(ctx, tx, `DELETE FROM signing_keys WHERE tenant_id = $1 AND purpose = $2 RETURNING kid`, t.UUID(), string(r.Purpose)); err != nil {
+		if deleted, err = kids(ctx, tx, keyEvent(ctx, t, audit.KeyDeleted, ""), `DELETE FROM signing_keys WHERE tenant_id = $1 AND purpose = $2 RETURNING kid, purpose`, t.UUID(), string(r.Purpose)); err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, `INSERT INTO signing_keys (tenant_id, kid, purpose, alg, sealed_key, state, activated_at)
-			VALUES ($1, $2, $3, $4, $5, 'active', now())`, t.UUID(), r.KID, string(r.Purpose), r.Alg, r.Sealed)
+		_, err = kids(ctx, tx, keyEvent(ctx, t, audit.KeyActivated, ""), `INSERT INTO signing_keys (tenant_id, kid, purpose, alg, sealed_key, state, activated_at)
+			VALUES ($1, $2, $3, $4, $5, 'active', now()) RETURNING kid, purpose`, t.UUID(), r.KID, string(r.Purpose), r.Alg, r.Sealed)
 		return err
 	})
 	if err != nil {
@@ -154,8 +158,11 @@ func (db *DB) ReplaceSigningKeys(ctx context.Context, t tenant.ID, r keyset.Reco
 	return deleted, nil
 }
 
-func kids(ctx context.Context, tx pgx.Tx, sql string, args ...any) ([]string, error) {
-	rows, err := tx.Query(ctx, sql, args...)
+// kids runs a statement that returns kid and purpose of each key it changes,
+// records that, and returns the key ids.
+func kids(ctx context.Context, tx pgx.Tx, e audit.Event, sql string, args ...any) ([]string, error) {
+	s := audited(ctx, stmt(sql, args...), e, fromRow{"detail": `act.purpose || ' ' || act.kid`}, "", `SELECT kid FROM act`)
+	rows, err := tx.Query(ctx, s.sql, s.args...)
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"latchkey/authserver/internal/audit"
 	"latchkey/authserver/internal/tenancy"
 	"latchkey/authserver/internal/tenant"
 	"latchkey/authserver/internal/upstream"
@@ -119,6 +120,9 @@ func (db *DB) CreateTenant(ctx context.Context, r tenancy.Record) error {
 			r.ID.UUID(), r.Slug, r.Name, r.Status, string(r.Policy), r.Upstream); err != nil {
 			return err
 		}
+		if err := adminAct(ctx, tx, r.ID, "tenant created"); err != nil {
+			return err
+		}
 		return places(ctx, tx, r)
 	})
 	return taken("creating a tenant", err)
@@ -151,7 +155,14 @@ func move(ctx context.Context, tx pgx.Tx, r tenancy.Record) error {
 	if tag.RowsAffected() == 0 {
 		return tenancy.ErrChanged
 	}
-	return nil
+	return adminAct(ctx, tx, r.ID, "tenant changed, "+string(r.Status))
+}
+
+// adminAct records what an operator did to a tenant.
+func adminAct(ctx context.Context, tx pgx.Tx, t tenant.ID, detail string) error {
+	s := event(ctx, audit.Event{Tenant: t, Kind: audit.AdminAct, Actor: audit.FromContext(ctx).ActorOr(audit.Operator), Detail: detail})
+	_, err := tx.Exec(ctx, s.sql, s.args...)
+	return err
 }
 
 func places(ctx context.Context, tx pgx.Tx, r tenancy.Record) error {
@@ -283,6 +294,11 @@ func (db *DB) EraseTenant(ctx context.Context, t tenant.ID) (map[string]int64, e
 			}
 			tag, err := tx.Exec(ctx, `DELETE FROM `+table+` WHERE `+column+` = $1`, t.UUID())
 			gone[table] += tag.RowsAffected()
+			if err == nil && table == "tenants" {
+				// In the deployment's trail: the tenant's own has no keys any more. That stays,
+				// because nobody may delete from it; it names nobody but by ids.
+				err = adminAct(ctx, tx, tenant.DefaultID, "tenant erased "+t.String())
+			}
 			return err
 		})
 		if err != nil {

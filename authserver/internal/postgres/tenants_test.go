@@ -199,6 +199,10 @@ func TestEraseTenant(t *testing.T) {
 	if after := f.dump(t, tenant.DefaultID); after != before {
 		t.Error("another tenant's rows changed")
 	}
+	// The trail is nobody's to delete; the deployment's says what became of the tenant.
+	if own, of := f.trail(t, r.ID), f.trail(t, tenant.DefaultID); !strings.Contains(own, "tenant created") || !strings.Contains(own, "tenant changed, suspended") || !strings.Contains(of, "tenant erased "+r.ID.String()) {
+		t.Errorf("%s\n%s", own, of)
+	}
 	if _, err := f.db.EraseTenant(ctx, r.ID); err == nil {
 		t.Error("a tenant that is not there was erased")
 	}

@@ -179,7 +179,7 @@ func through(t testing.TB, p *proxy) *postgres.DB {
 }
 
 // TestOneRoundTripOneCommit: DESIGN §4, seen on the wire: a claim sends one Sync, which ends one implicit transaction,
-// with two statements before it (the tenant and the claim) and nothing else.
+// with two statements before it (the tenant, and the claim with its event) and nothing else.
 func TestOneRoundTripOneCommit(t *testing.T) {
 	t.Parallel()
 	f := setUp(t, nil)
@@ -191,6 +191,9 @@ func TestOneRoundTripOneCommit(t *testing.T) {
 	if _, err := db.RotateRefresh(ctx, rotation(warm, 1)); err != nil {
 		t.Fatal(err)
 	}
+	if err := db.Record(ctx, someEvent(tenant.DefaultID, 1)); err != nil {
+		t.Fatal(err)
+	}
 	p.quiet()
 	for _, c := range []struct {
 		name string
@@ -199,6 +202,7 @@ func TestOneRoundTripOneCommit(t *testing.T) {
 		{"code", func() error { _, err := db.RedeemCode(ctx, r); return err }},
 		{"refresh", func() error { _, err := db.RotateRefresh(ctx, rotation(r, 1)); return err }},
 		{"repeated refresh", func() error { _, err := db.RotateRefresh(ctx, rotation(r, 1)); return err }},
+		{"the event of an exchange", func() error { return db.Record(ctx, someEvent(tenant.DefaultID, 1)) }},
 	} {
 		if err := c.call(); err != nil {
 			t.Fatal(err)
