@@ -1,9 +1,11 @@
 package app
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"slices"
+	"time"
 
 	"latchkey/pkg/accesstoken"
 	"latchkey/pkg/exchange"
@@ -78,6 +80,7 @@ type shared struct {
 	elicit        *elicit.Elicitor
 	policy        policy.Policy
 	revoked       func(grant string) bool
+	called        func(ctx context.Context, tool, outcome string, took time.Duration)
 	loopbackHosts bool
 	log           *slog.Logger
 }
@@ -97,7 +100,7 @@ func (s *server) mount(r resource.Resource, keys accesstoken.KeySource) (*mounte
 	if err != nil {
 		return nil, err
 	}
-	if m.mcp, err = mcpserver.New(mcpserver.Config{Version: version(), Tools: tools, Log: s.log, Elicit: s.elicit, Policy: s.policy}); err != nil {
+	if m.mcp, err = mcpserver.New(mcpserver.Config{Version: version(), Tools: tools, Log: s.log, Elicit: s.elicit, Policy: s.policy, Called: s.called}); err != nil {
 		return nil, err
 	}
 	name, baseline := resourceName, baselineOf(tools)

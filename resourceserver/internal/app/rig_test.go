@@ -169,6 +169,7 @@ type authority struct {
 	asked    []map[string]string                                 // exchange requests
 	minted   []string
 	revoked  []string // grants
+	outcomes chan exchange.Outcome
 	forceNew bool
 	listed   int                        // how often the list was asked for
 	tenants  []exchange.Tenant          // nil: the list does not answer
@@ -185,7 +186,7 @@ func newKey(t *testing.T, kid string) jose.JSONWebKey {
 }
 
 func newAuthority(t *testing.T, aud string, google oauth2.Config) *authority {
-	a := &authority{t: t, key: newKey(t, "k1"), aud: aud, google: google, tokens: map[string]*oauth2.Token{}, people: map[string]string{}}
+	a := &authority{t: t, key: newKey(t, "k1"), aud: aud, google: google, tokens: map[string]*oauth2.Token{}, people: map[string]string{}, outcomes: make(chan exchange.Outcome, 1000)}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /jwks", func(w http.ResponseWriter, _ *http.Request) {
 		a.mu.Lock()
@@ -222,6 +223,19 @@ func newAuthority(t *testing.T, aud string, google oauth2.Config) *authority {
 		defer a.mu.Unlock()
 		key := a.keys[r.PathValue("tenant")]
 		_ = json.NewEncoder(w).Encode(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{key.Public()}})
+	})
+	mux.HandleFunc("POST "+exchange.OutcomesPath, func(w http.ResponseWriter, r *http.Request) {
+		var in exchange.Outcomes
+		if err := json.NewDecoder(r.Body).Decode(&in); err != nil || !strings.HasPrefix(r.Header.Get("Authorization"), "Bearer ey") {
+			t.Error("a report of outcomes:", err)
+		}
+		for _, o := range in.Outcomes {
+			select {
+			case a.outcomes <- o:
+			default: // a test of many calls, which does not look
+			}
+		}
+		w.WriteHeader(http.StatusNoContent)
 	})
 	s := httptest.NewServer(mux)
 	t.Cleanup(s.Close)

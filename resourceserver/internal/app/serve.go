@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"latchkey/pkg/accesstoken"
 	"latchkey/pkg/exchange"
@@ -23,13 +24,17 @@ import (
 	"latchkey/resourceserver/internal/elicit"
 	"latchkey/resourceserver/internal/gmail"
 	"latchkey/resourceserver/internal/googleapi"
+	"latchkey/resourceserver/internal/outcome"
 	"latchkey/resourceserver/internal/resource"
 	"latchkey/resourceserver/internal/revocation"
 	"latchkey/resourceserver/internal/seal"
 	"latchkey/resourceserver/internal/tool"
 )
 
-const resourceName = "Latchkey: Google Workspace"
+const (
+	resourceName = "Latchkey: Google Workspace"
+	lastReport   = 3 * time.Second // for what is not reported when the server ends
+)
 
 // server is everything that serves.
 type server struct {
@@ -42,6 +47,7 @@ type server struct {
 	revoked   *revocation.Follower
 	tenants   *resource.Follower
 	table     atomic.Pointer[table]
+	outcomes  *outcome.Reporter
 }
 
 // Serve builds the server and runs it until ctx ends.
@@ -60,11 +66,18 @@ func Serve(ctx context.Context, c *config.Server, log *slog.Logger) error {
 	go func() { _ = s.keys.Ready(ctx) }()
 	go s.revoked.Run(ctx)
 	go s.tenants.Run(ctx)
-	return httpx.Serve(ctx, log, public)
+	go s.outcomes.Run(ctx)
+	err = httpx.Serve(ctx, log, public)
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastReport)
+	defer cancel()
+	if flushErr := s.outcomes.Flush(last); flushErr != nil {
+		log.Warn("the last tool outcomes were not reported", "error", flushErr)
+	}
+	return err
 }
 
-// New builds the whole handler, for a listener of the caller's, and follows the
-// feeds of revocations and of tenants until ctx ends.
+// New builds the whole handler, for a listener of the caller's, follows the
+// feeds of revocations and of tenants, and reports outcomes, until ctx ends.
 func New(ctx context.Context, c *config.Server, log *slog.Logger) (http.Handler, error) {
 	s, err := build(c, log)
 	if err != nil {
@@ -72,6 +85,7 @@ func New(ctx context.Context, c *config.Server, log *slog.Logger) (http.Handler,
 	}
 	go s.revoked.Run(ctx)
 	go s.tenants.Run(ctx)
+	go s.outcomes.Run(ctx)
 	return s.routes(log), nil
 }
 
@@ -102,6 +116,7 @@ func build(c *config.Server, log *slog.Logger) (*server, error) {
 	}
 	credentials := credential.New(client, nil)
 	s.revoked = revocation.New(revocation.Config{Feed: client, Revoked: credentials.Drop, Log: log})
+	s.outcomes = outcome.New(client, log)
 	links, err := download.NewLinks(sealKeys, nil)
 	if err != nil {
 		return nil, err
@@ -111,7 +126,7 @@ func build(c *config.Server, log *slog.Logger) (*server, error) {
 	if s.tools, err = allTools(c.ToolPreset, api, credentials, mail); err != nil {
 		return nil, err
 	}
-	s.shared = shared{elicit: elicitor, policy: c.Policy, revoked: s.revoked.Revoked, loopbackHosts: c.ListenLoopback, log: log}
+	s.shared = shared{elicit: elicitor, policy: c.Policy, revoked: s.revoked.Revoked, called: s.outcomes.Record, loopbackHosts: c.ListenLoopback, log: log}
 	s.tenants = resource.New(resource.Config{Feed: client, Base: c.ASInternalURL, Changed: s.follow, Log: log})
 	first, err := s.tableOf(nil, newTable())
 	if err != nil {

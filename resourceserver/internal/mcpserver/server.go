@@ -40,13 +40,14 @@ const instructions = "Tools for the signed-in person's Google Workspace. Every r
 	"What sends, shares or destroys is confirmed by the person, never by you. " +
 	"If a tool says that the connection has ended, tell the person and use account_status."
 
-// Config configures the server; every field is required.
+// Config configures the server; every field but Called is required.
 type Config struct {
 	Version string
 	Tools   []*tool.Tool // in the order of tools/list
 	Log     *slog.Logger
 	Elicit  *elicit.Elicitor
-	Policy  policy.Policy // what tools may do here
+	Policy  policy.Policy                                                       // what tools may do here
+	Called  func(ctx context.Context, tool, outcome string, took time.Duration) // learns how each call ended; must not block
 }
 
 // Server is the MCP endpoint without its guard.
@@ -55,6 +56,7 @@ type Server struct {
 	scopes  map[string]oauth.Scopes
 	elicit  *elicit.Elicitor
 	policy  policy.Policy
+	called  func(ctx context.Context, tool, outcome string, took time.Duration)
 }
 
 // New assembles the server.
@@ -69,7 +71,7 @@ func New(c Config) (*Server, error) {
 		server.WithOutputSchemaValidation(), server.WithHooks(hooks),
 		// private: what a list holds may come to depend on the person.
 		server.WithCacheHints(listTTL.Milliseconds(), mcp.CacheScopePrivate))
-	s := &Server{scopes: map[string]oauth.Scopes{}, elicit: c.Elicit, policy: c.Policy}
+	s := &Server{scopes: map[string]oauth.Scopes{}, elicit: c.Elicit, policy: c.Policy, called: c.Called}
 	for _, t := range c.Tools {
 		if _, twice := s.scopes[t.Name]; twice {
 			return nil, fmt.Errorf("there are two tools %s", t.Name)
@@ -101,7 +103,11 @@ func (s *Server) call(ctx context.Context, t *tool.Tool, r mcp.CallToolRequest) 
 		client = elicit.Modern(info.ClientCapabilities)
 	}
 	ctx = s.elicit.Begin(policy.With(ctx, s.policy), client, r.Params.MultiRoundTripParams)
+	start := time.Now()
 	result, failure := t.Call(ctx, arguments)
+	if s.called != nil {
+		s.called(ctx, t.Name, tool.OutcomeOf(result, failure), time.Since(start))
+	}
 	if failure == nil {
 		return result, nil
 	}

@@ -126,6 +126,18 @@ func ErrorResult(e *Error) *mcp.CallToolResult {
 	return &mcp.CallToolResult{Content: []mcp.Content{mcp.NewTextContent(e.text())}, StructuredContent: e.body(), IsError: true}
 }
 
+// OutcomeOf is ok, the code of the error, or input_required for a call that
+// waits for its person, of what Call returned.
+func OutcomeOf(r *mcp.CallToolResult, failure *Error) string {
+	switch {
+	case failure != nil:
+		return string(failure.Code)
+	case r.ResultType == mcp.ResultTypeInputRequired:
+		return string(mcp.ResultTypeInputRequired)
+	}
+	return "ok"
+}
+
 func annotate(ctx context.Context, name, outcome string) {
 	httpx.Annotate(ctx, slog.String("tool", name), slog.String("outcome", outcome))
 }
