@@ -77,7 +77,7 @@ func TestRequestRefusals(t *testing.T) {
 		"min_ttl no number":     {func(f url.Values) { f.Set("min_ttl", "1m") }, oauth.InvalidRequest},
 		"version negative":      {func(f url.Values) { f.Set("grant_version", "-1") }, oauth.InvalidRequest},
 		"version no number":     {func(f url.Values) { f.Set("grant_version", "99999999999999999999") }, oauth.InvalidRequest},
-		"endless account":       {func(f url.Values) { f.Set("account", strings.Repeat("a", 65)) }, oauth.InvalidRequest},
+		"endless account":       {func(f url.Values) { f.Set("account", strings.Repeat("a", 161)) }, oauth.InvalidRequest},
 		"endless tool":          {func(f url.Values) { f.Set("tool", strings.Repeat("a", 65)) }, oauth.InvalidRequest},
 		"endless request id":    {func(f url.Values) { f.Set("request_id", strings.Repeat("a", 65)) }, oauth.InvalidRequest},
 	} {
