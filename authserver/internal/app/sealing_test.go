@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -20,6 +21,7 @@ import (
 	"latchkey/authserver/internal/authtest"
 	"latchkey/authserver/internal/connection"
 	"latchkey/authserver/internal/tenant"
+	"latchkey/pkg/exchange"
 )
 
 // keysCommand runs `authserver keys ...` and returns what it prints on both
@@ -56,13 +58,18 @@ func status(t *testing.T, dsn string) (keys []sealedUnder) {
 func TestKeysRotateUnderLoad(t *testing.T) {
 	t.Parallel()
 	s := authtest.Start(t)
-	var replicas [2]atomic.Pointer[authtest.Server]
-	restart := func() {
+	var replicas [2]replica
+	restart := func() { // one after the other, each when its last request is answered
 		for i := range replicas {
-			replicas[i].Store(s.Replica(t))
+			replicas[i].restart(t, s)
 		}
 	}
 	restart()
+	defer func() {
+		for i := range replicas {
+			replicas[i].end()
+		}
+	}()
 	var load sync.WaitGroup
 	var exchanges, refreshes atomic.Int64
 	stop, tokens := make(chan struct{}), make([]map[string]any, 4)
@@ -78,10 +85,10 @@ func TestKeysRotateUnderLoad(t *testing.T) {
 					return
 				default:
 				}
-				r := replicas[(w+n)%2].Load()
+				r := &replicas[(w+n)%2]
 				req := request(out, gmailRead)
 				req.ForceRefresh = n%3 == 0
-				got, err := r.Exchanger(t, r.Internal).Exchange(context.Background(), req)
+				got, err := r.exchange(t, req)
 				if err != nil || got.AccountEmail != v.Choice.Account {
 					t.Errorf("exchange %d of %d: %+v %v", n, w, got, err)
 					return
@@ -90,7 +97,7 @@ func TestKeysRotateUnderLoad(t *testing.T) {
 				if n%5 != 0 {
 					continue
 				}
-				code, next := r.Token(t, v.Refresh(out["refresh_token"].(string)))
+				code, next := r.refresh(t, v.Refresh(out["refresh_token"].(string)))
 				if code != 200 {
 					t.Errorf("refresh %d of %d: %d %v", n, w, code, next)
 					return
@@ -160,6 +167,50 @@ func TestKeysRotateUnderLoad(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// replica is a server that is replaced by its successor, as in a rolling restart.
+type replica struct {
+	mu     sync.RWMutex // held while a request is answered
+	server *authtest.Server
+	life   *life
+}
+
+// life ends what was started for a test before the test does.
+type life struct {
+	testing.TB
+	ends []func()
+}
+
+func (l *life) Cleanup(f func()) { l.ends = append(l.ends, f) }
+
+func (r *replica) restart(t *testing.T, of *authtest.Server) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.end()
+	r.life = &life{TB: t}
+	r.server = of.Replica(r.life)
+}
+
+func (r *replica) end() {
+	if r.life != nil {
+		for _, f := range slices.Backward(r.life.ends) {
+			f()
+		}
+	}
+	r.life = nil
+}
+
+func (r *replica) exchange(t *testing.T, req exchange.Request) (*exchange.Response, error) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.server.Exchanger(t, r.server.Internal).Exchange(context.Background(), req)
+}
+
+func (r *replica) refresh(t *testing.T, form url.Values) (int, map[string]any) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.server.Token(t, form)
 }
 
 // asJobs runs statements as the jobs role.
