@@ -6,110 +6,82 @@ import (
 	"time"
 )
 
-type event struct {
-	ID, Summary, Description, Location string
-	start, end, created                time.Time
-	allDay                             bool
-	organizer, status                  string
-	guests                             []string
-}
-
-const zone = "Europe/Berlin"
-
-func (e *event) view() map[string]any {
-	at := func(t time.Time) map[string]any {
-		if e.allDay {
-			return map[string]any{"date": t.Format(time.DateOnly)}
-		}
-		return map[string]any{"dateTime": t.Format(time.RFC3339), "timeZone": zone}
+// calendar checks the calendar id: every user has a primary calendar and one of
+// the family, in another zone.
+func (c *call) calendar() (name string, in *time.Location, err error) {
+	in, err = time.LoadLocation(zone)
+	switch id := c.path["calendarId"]; id {
+	case "primary", c.user.Email:
+	case second:
+		name = second
+		in, err = time.LoadLocation(other)
+	default:
+		return "", nil, notFound("Not Found: calendar")
 	}
-	out := map[string]any{
-		"kind": "calendar#event", "id": e.ID, "status": e.status, "summary": e.Summary, "htmlLink": "https://calendar.fake/event?eid=" + e.ID,
-		"created": e.created.Format(time.RFC3339), "updated": e.created.Format(time.RFC3339), "organizer": map[string]any{"email": e.organizer},
-		"start": at(e.start), "end": at(e.end),
-	}
-	if e.Description != "" {
-		out["description"] = e.Description
-	}
-	if e.Location != "" {
-		out["location"] = e.Location
-	}
-	guests := []any{}
-	for _, g := range e.guests {
-		guests = append(guests, map[string]any{"email": g, "responseStatus": "needsAction"})
-	}
-	if len(guests) > 0 {
-		out["attendees"] = guests
-	}
-	return out
-}
-
-type eventTime struct{ Date, DateTime, TimeZone string }
-
-func (t *eventTime) parse() (at time.Time, allDay bool, err error) {
-	if t.Date != "" {
-		at, err = time.Parse(time.DateOnly, t.Date)
-		return at, true, err
-	}
-	at, err = time.Parse(time.RFC3339, t.DateTime)
-	return at, false, err
-}
-
-func (c *call) writeEvent(e *event) (any, error) {
-	var in struct {
-		Summary, Description, Location *string
-		Start, End                     *eventTime
-		Attendees                      []struct{ Email string }
-	}
-	if err := c.decode(&in); err != nil {
-		return nil, err
-	}
-	for from, to := range map[**string]*string{&in.Summary: &e.Summary, &in.Description: &e.Description, &in.Location: &e.Location} {
-		if *from != nil {
-			*to = **from
+	if z := c.query.Get("timeZone"); z != "" && err == nil {
+		if in, err = time.LoadLocation(z); err != nil {
+			err = badRequest("Invalid time zone.")
 		}
 	}
-	var err error
-	if in.Start != nil {
-		if e.start, e.allDay, err = in.Start.parse(); err != nil {
-			return nil, badRequest("Invalid start time.")
-		}
-	}
-	if in.End != nil {
-		if e.end, _, err = in.End.parse(); err != nil {
-			return nil, badRequest("Invalid end time.")
-		}
-	}
-	if e.end.Before(e.start) || e.start.IsZero() {
-		return nil, badRequest("The specified time range is empty.")
-	}
-	if in.Attendees != nil {
-		e.guests = nil
-		for _, a := range in.Attendees {
-			e.guests = append(e.guests, a.Email)
-		}
-	}
-	return e.view(), nil
+	return name, in, err
 }
 
-// calendar checks the calendar id: every user has one.
-func (c *call) calendar() error {
-	if id := c.path["calendarId"]; id != "primary" && id != c.user.Email {
-		return notFound("Not Found: calendar")
+// event finds the event of a request, or the instance of a series.
+func (c *call) event() (*event, *time.Location, error) {
+	name, in, err := c.calendar()
+	if err != nil {
+		return nil, nil, err
 	}
-	return nil
-}
-
-func (c *call) event() (*event, error) {
-	if err := c.calendar(); err != nil {
-		return nil, err
-	}
+	id := c.path["eventId"]
 	for _, e := range c.user.events {
-		if e.ID == c.path["eventId"] {
-			return e, nil
+		if e.ID == id && (e.calendar == name || e.organizer != c.user.Email) {
+			return e, in, nil
 		}
 	}
-	return nil, notFound("Not Found: event")
+	if series, _, ok := strings.Cut(id, "_"); ok {
+		for _, e := range c.user.events {
+			if e.ID != series || e.rule == "" || e.status == "cancelled" {
+				continue
+			}
+			all, err := c.user.instances(e, time.Time{}, time.Time{})
+			if err != nil {
+				return nil, nil, err
+			}
+			if i := slices.IndexFunc(all, func(one *event) bool { return one.ID == id }); i >= 0 {
+				return all[i], in, nil
+			}
+		}
+	}
+	return nil, nil, notFound("Not Found: event")
+}
+
+// keep makes an instance that is changed an event of its own.
+func (c *call) keep(e *event) {
+	if !slices.Contains(c.user.events, e) {
+		c.user.events = append(c.user.events, e)
+	}
+}
+
+// between are a user's events, series as single events if wanted.
+func (u *User) between(name string, from, to time.Time, single bool) ([]*event, error) {
+	var out []*event
+	for _, e := range u.events {
+		if e.status == "cancelled" || e.calendar != name && e.organizer == u.Email {
+			continue
+		}
+		if e.rule != "" && single {
+			all, err := u.instances(e, from, to)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, all...)
+			continue
+		}
+		if e.rule != "" || (from.IsZero() || e.end.After(from)) && (to.IsZero() || e.start.Before(to)) {
+			out = append(out, e)
+		}
+	}
+	return out, nil
 }
 
 func (c *call) bound(name string) (time.Time, error) {
@@ -126,8 +98,12 @@ func (c *call) bound(name string) (time.Time, error) {
 
 func init() {
 	handle("calendar.calendarList.list", func(c *call) (any, error) {
-		entry := map[string]any{"kind": "calendar#calendarListEntry", "id": c.user.Email, "summary": c.user.Name, "primary": true, "accessRole": "owner", "timeZone": zone}
-		return map[string]any{"kind": "calendar#calendarList", "items": []any{entry}}, nil
+		all := []any{
+			map[string]any{"kind": "calendar#calendarListEntry", "id": c.user.Email, "summary": c.user.Name, "primary": true, "accessRole": "owner", "timeZone": zone},
+			map[string]any{"kind": "calendar#calendarListEntry", "id": second, "summary": "Family", "accessRole": "owner", "timeZone": other},
+		}
+		page, next, err := paginate(c, all, c.size("maxResults", 100, 250))
+		return withNext(map[string]any{"kind": "calendar#calendarList", "items": page}, next), err
 	})
 	handle("calendar.events.list", func(c *call) (any, error) {
 		from, err := c.bound("timeMin")
@@ -138,17 +114,17 @@ func init() {
 		if err != nil {
 			return nil, err
 		}
-		if err := c.calendar(); err != nil {
+		name, in, err := c.calendar()
+		if err != nil {
 			return nil, err
 		}
-		var found []*event
-		for _, e := range c.user.events {
-			if e.status == "cancelled" || (!from.IsZero() && !e.end.After(from)) || (!to.IsZero() && !e.start.Before(to)) ||
-				!strings.Contains(lower(e.Summary, e.Description, e.Location), lower(c.query.Get("q"))) {
-				continue
-			}
-			found = append(found, e)
+		found, err := c.user.between(name, from, to, c.query.Get("singleEvents") == "true")
+		if err != nil {
+			return nil, err
 		}
+		found = slices.DeleteFunc(found, func(e *event) bool {
+			return !strings.Contains(lower(e.Summary, e.Description, e.Location), lower(c.query.Get("q")))
+		})
 		if c.query.Get("orderBy") == "startTime" {
 			if c.query.Get("singleEvents") != "true" {
 				return nil, badRequest("The requested ordering is not available for the particular query.")
@@ -158,70 +134,121 @@ func init() {
 		page, next, err := paginate(c, found, c.size("maxResults", 250, 2500))
 		items := []any{}
 		for _, e := range page {
-			items = append(items, e.view())
+			items = append(items, e.view(c.user, in, c.size("maxAttendees", 1<<20, 1<<20)))
 		}
-		return withNext(map[string]any{"kind": "calendar#events", "summary": c.user.Email, "timeZone": zone, "accessRole": "owner", "items": items}, next), err
+		return withNext(map[string]any{"kind": "calendar#events", "summary": c.user.Email, "timeZone": in.String(), "accessRole": "owner", "items": items}, next), err
 	})
 	handle("calendar.events.get", func(c *call) (any, error) {
-		e, err := c.event()
+		e, in, err := c.event()
 		if err != nil {
 			return nil, err
 		}
-		return e.view(), nil
+		return e.view(c.user, in, c.size("maxAttendees", 1<<20, 1<<20)), nil
 	})
 	handle("calendar.events.insert", func(c *call) (any, error) {
-		if err := c.calendar(); err != nil {
+		name, zone, err := c.calendar()
+		if err != nil {
 			return nil, err
 		}
-		e := &event{ID: c.user.next("e"), organizer: c.user.Email, created: c.s.now().UTC(), status: "confirmed"}
-		out, err := c.writeEvent(e)
-		if err == nil {
-			c.user.events = append(c.user.events, e)
+		in, err := c.decodeEvent()
+		if err != nil {
+			return nil, err
 		}
-		return out, err
+		e := &event{ID: c.user.next("e"), calendar: name, organizer: c.user.Email, created: c.s.now().UTC(), status: "confirmed"}
+		if in.ID != "" {
+			if e.ID = in.ID; !eventID.MatchString(in.ID) || len(in.ID) > 1024 {
+				return nil, badRequest("Invalid resource id value.")
+			}
+			if c.user.known(in.ID) {
+				return nil, &apiError{409, "ALREADY_EXISTS", "duplicate", "The requested identifier already exists."}
+			}
+		}
+		if err := c.writeEvent(e, in); err != nil {
+			return nil, err
+		}
+		c.user.events = append(c.user.events, e)
+		c.tell(e, nil)
+		return e.view(c.user, zone, 1<<20), nil
 	})
 	handle("calendar.events.patch", func(c *call) (any, error) {
-		e, err := c.event()
+		e, zone, err := c.event()
 		if err != nil {
 			return nil, err
 		}
-		return c.writeEvent(e)
+		in, err := c.decodeEvent()
+		if err == nil {
+			err = c.matches(e)
+		}
+		if err != nil {
+			return nil, err
+		}
+		before := e.guests
+		if e.organizer != c.user.Email {
+			err = c.answer(e, in)
+		} else {
+			err = c.writeEvent(e, in)
+		}
+		if err != nil {
+			return nil, err
+		}
+		c.keep(e)
+		c.tell(e, before)
+		return e.view(c.user, zone, 1<<20), nil
 	})
 	handle("calendar.events.delete", func(c *call) (any, error) {
-		e, err := c.event()
+		e, _, err := c.event()
+		if err == nil {
+			err = c.matches(e)
+		}
 		if err != nil {
 			return nil, err
 		}
+		if e.status == "cancelled" {
+			return nil, &apiError{410, "FAILED_PRECONDITION", "deleted", "Resource has been deleted"}
+		}
 		e.status = "cancelled"
+		e.version++
+		c.keep(e)
+		c.tell(e, nil)
 		return nil, nil
 	})
 	handle("calendar.freebusy.query", func(c *call) (any, error) {
 		var in struct {
-			TimeMin, TimeMax string
-			Items            []struct{ ID string }
+			TimeMin, TimeMax, TimeZone string
+			Items                      []struct{ ID string }
 		}
 		if err := c.decode(&in); err != nil {
 			return nil, err
 		}
 		from, err1 := time.Parse(time.RFC3339, in.TimeMin)
 		to, err2 := time.Parse(time.RFC3339, in.TimeMax)
-		if err1 != nil || err2 != nil {
+		zone, err3 := time.LoadLocation(in.TimeZone)
+		if err1 != nil || err2 != nil || err3 != nil {
 			return nil, badRequest("Invalid time range")
+		}
+		if len(in.Items) > 50 {
+			return nil, badRequest("Too many calendars requested.")
 		}
 		calendars := map[string]any{}
 		for _, item := range in.Items {
-			busy := []any{}
+			entry := map[string]any{"busy": []any{}, "errors": []any{map[string]any{"domain": "global", "reason": "notFound"}}}
 			for _, u := range c.s.users {
-				if u.Email != item.ID && (item.ID != "primary" || u != c.user) {
+				// People of one organization see when others are busy.
+				if item.ID != "primary" && u.Email != item.ID || item.ID == "primary" && u != c.user || u != c.user && (u.HostedDomain == "" || u.HostedDomain != c.user.HostedDomain) {
 					continue
 				}
-				for _, e := range u.events {
-					if e.status != "cancelled" && e.end.After(from) && e.start.Before(to) {
-						busy = append(busy, map[string]any{"start": e.start.Format(time.RFC3339), "end": e.end.Format(time.RFC3339)})
-					}
+				found, err := u.between("", from, to, true)
+				if err != nil {
+					return nil, err
 				}
+				slices.SortStableFunc(found, func(a, b *event) int { return a.start.Compare(b.start) })
+				busy := []any{}
+				for _, e := range found {
+					busy = append(busy, map[string]any{"start": e.start.In(zone).Format(time.RFC3339), "end": e.end.In(zone).Format(time.RFC3339)})
+				}
+				entry = map[string]any{"busy": busy}
 			}
-			calendars[item.ID] = map[string]any{"busy": busy}
+			calendars[item.ID] = entry
 		}
 		return map[string]any{"kind": "calendar#freeBusy", "timeMin": in.TimeMin, "timeMax": in.TimeMax, "calendars": calendars}, nil
 	})

@@ -109,7 +109,7 @@ func (u *User) seedFiles(now time.Time) {
 func (u *User) seedEvents(now time.Time, other *User) {
 	day := now.Truncate(24 * time.Hour)
 	add := func(summary string, start time.Time, length time.Duration, guests ...string) {
-		u.events = append(u.events, &event{ID: u.next("e"), Summary: summary, start: start, end: start.Add(length), organizer: u.Email, guests: guests, created: now, status: "confirmed"})
+		u.events = append(u.events, &event{ID: u.next("e"), Summary: summary, start: start, end: start.Add(length), organizer: u.Email, guests: invite(guests...), created: now, status: "confirmed"})
 	}
 	add("Budget review", day.Add(34*time.Hour), time.Hour, other.Email)
 	add("Stand-up", day.Add(33*time.Hour), 15*time.Minute, other.Email)

@@ -10,6 +10,7 @@ import (
 	"latchkey/pkg/accesstoken"
 	"latchkey/pkg/exchange"
 	"latchkey/pkg/oauth"
+	"latchkey/pkg/scope"
 	"latchkey/resourceserver/internal/bearer"
 	"latchkey/resourceserver/internal/elicit"
 	"latchkey/resourceserver/internal/mcpserver"
@@ -148,13 +149,14 @@ func (s *server) limit(g *bearer.Config, r resource.Resource) {
 	}
 }
 
-// baselineOf are the scopes to ask for at first: those of the tools that only
-// read. What writes is asked for when it is used (MCP, "Scope Minimization").
+// baselineOf are the scopes to ask for at first: of the tools that only read,
+// those of mail, files and events (scope.Baseline). The rest is asked for when it
+// is used (MCP, "Scope Minimization").
 func baselineOf(tools []*tool.Tool) oauth.Scopes {
 	var out oauth.Scopes
 	for _, t := range tools {
 		if t.Hints.ReadOnly {
-			out = out.Union(t.Scopes)
+			out = out.Union(t.Scopes.Intersect(scope.Baseline()))
 		}
 	}
 	return out

@@ -1,6 +1,9 @@
 // Package calendar holds the Google Calendar tools. It owns how times are read
-// and written: always with a zone, all-day events as dates.
+// and written (always with an IANA zone, all-day events as dates), what may
+// recur, and whose word is needed before other people are reached.
 //
-// It must never change an event, and never log or put into an error what an
-// event says.
+// An event that other people are invited to is never created, changed, answered
+// or deleted before the person has confirmed whom it reaches; an event is never
+// changed if somebody else changed it since it was shown. It must never log or
+// put into an error what an event says.
 package calendar

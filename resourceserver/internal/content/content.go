@@ -23,6 +23,10 @@ func Fence(text string) string {
 	return "<<<untrusted " + word + ">>>\n" + text + "\n<<<end " + word + ">>>"
 }
 
+// Mark sets text off within a question to the person: every line of it begins
+// with a bar, so that none looks like one of the question.
+func Mark(text string) string { return "| " + strings.ReplaceAll(text, "\n", "\n| ") }
+
 // foldFrom is the least length of a quotation that is folded, in lines: short
 // ones are the question that is being answered.
 const foldFrom = 4

@@ -76,13 +76,14 @@ type round struct {
 	client    Client
 	responses mcp.InputResponses
 	sealed    string
+	act       string // id of the confirmation, once it was given
 }
 
 type roundKey struct{}
 
 // Begin puts the answers of a request into its context.
 func (e *Elicitor) Begin(ctx context.Context, c Client, answers mcp.MultiRoundTripParams) context.Context {
-	return context.WithValue(ctx, roundKey{}, &round{e, c, answers.InputResponses, answers.RequestState})
+	return context.WithValue(ctx, roundKey{}, &round{elicitor: e, client: c, responses: answers.InputResponses, sealed: answers.RequestState})
 }
 
 func from(ctx context.Context) *round {
@@ -180,8 +181,19 @@ func Confirm(ctx context.Context, a Act) error {
 	if !r.elicitor.used.first(given.ID, until, r.elicitor.now()) {
 		return invalid("The confirmation was used already; nothing more was done.")
 	}
+	r.act = given.ID
 	tool.Confirmed(ctx)
 	return nil
+}
+
+// ActID names what the running call is about to do: the same at every replica for
+// one confirmation, and for a call that needs none its own. A product that gives
+// it to Google as the key of what it creates creates it once.
+func ActID(ctx context.Context) string {
+	if r := from(ctx); r != nil && r.act != "" {
+		return r.act
+	}
+	return rand.Text()
 }
 
 // Waive says that this call of a tool that asks needs no confirmation: it reaches

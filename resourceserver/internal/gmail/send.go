@@ -128,7 +128,7 @@ func (d *parsedDraft) question(account googleapi.Account) string {
 	}
 	fmt.Fprintf(&b, "Subject: %s\n", content.Line(d.subject, maxSubject))
 	text, length, more := content.Cut(content.Clean(d.text), 0, maxShown)
-	b.WriteString(marked(text) + "\n")
+	b.WriteString(content.Mark(text) + "\n")
 	if more {
 		fmt.Fprintf(&b, "(%d of %d characters are shown; the draft is in Gmail)\n", maxShown, length)
 	}
@@ -137,9 +137,6 @@ func (d *parsedDraft) question(account googleapi.Account) string {
 	}
 	return strings.TrimSpace(b.String())
 }
-
-// marked sets text off within a question.
-func marked(text string) string { return "| " + strings.ReplaceAll(text, "\n", "\n| ") }
 
 // parsedDraft is a draft as Gmail would send it.
 type parsedDraft struct {

@@ -121,7 +121,7 @@ func (g *Gmail) setVacation(ctx context.Context, in setVacationInput) (tool.Outp
 	question := "Switch off the vacation reply of " + account.Email + "?"
 	if in.Enabled {
 		question = fmt.Sprintf("Answer everybody who writes to %s by itself, from %s until %s, for %s?\nSubject: %s\n%s", account.Email,
-			orElse(v.Start, "now"), orElse(v.End, "it is switched off"), orElse(v.Limited, "everybody"), v.Subject, marked(v.Text))
+			orElse(v.Start, "now"), orElse(v.End, "it is switched off"), orElse(v.Limited, "everybody"), v.Subject, content.Mark(v.Text))
 	}
 	if err := elicit.Confirm(ctx, elicit.Act{Question: question}); err != nil {
 		return out, err

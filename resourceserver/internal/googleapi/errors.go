@@ -97,6 +97,8 @@ func fromGoogle(doing string, g *googleapi.Error) *tool.Error {
 		return set(tool.CodePermissionDenied, "Google does not let this account do that.", "Check that the account has access to it.")
 	case g.Code == http.StatusNotFound || g.Code == http.StatusGone:
 		return set(tool.CodeNotFound, "There is no such item, or this account cannot see it.", "Check the id and the account.")
+	case g.Code == http.StatusPreconditionFailed || g.Code == http.StatusConflict:
+		return set(tool.CodeConflict, "It was changed by somebody else meanwhile; nothing was done.", "Read it again, and ask the person if the change is still wanted.")
 	}
 	return set(tool.CodeInvalidArgument, "Google refused the request: "+shorten(g.Message), "Correct the arguments and call again.")
 }

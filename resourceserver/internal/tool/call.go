@@ -115,7 +115,7 @@ func (t *Tool) Call(ctx context.Context, arguments json.RawMessage) (*mcp.CallTo
 // expected tells what people and models do from what fails.
 func (c Code) expected() bool {
 	switch c {
-	case CodeInvalidArgument, CodeNotFound, CodeDeclined, CodeConfirmationUnavailable, CodePolicy:
+	case CodeInvalidArgument, CodeNotFound, CodeConflict, CodeDeclined, CodeConfirmationUnavailable, CodePolicy:
 		return true
 	}
 	return false

@@ -16,6 +16,7 @@ type Code string
 const (
 	CodeInvalidArgument   Code = "invalid_argument"
 	CodeNotFound          Code = "not_found"
+	CodeConflict          Code = "conflict" // changed by somebody else meanwhile
 	CodePermissionDenied  Code = "permission_denied"
 	CodeRateLimited       Code = "rate_limited"
 	CodeUnavailable       Code = "temporarily_unavailable"

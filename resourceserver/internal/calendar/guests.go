@@ -1,0 +1,133 @@
+package calendar
+
+import (
+	"context"
+	"fmt"
+	"net/mail"
+	"slices"
+	"strings"
+
+	"google.golang.org/api/calendar/v3"
+
+	"latchkey/resourceserver/internal/content"
+	"latchkey/resourceserver/internal/elicit"
+	"latchkey/resourceserver/internal/googleapi"
+	"latchkey/resourceserver/internal/policy"
+	"latchkey/resourceserver/internal/tool"
+)
+
+const (
+	// maxShown is the most of a description that the person is shown, in characters.
+	maxShown = 2_000
+	// maxNamed are the guests that a question names; beyond that nobody reads them.
+	maxNamed = wholeGuests
+)
+
+// address reads one e-mail address without a name: names are what others see of
+// a guest in Calendar, and could pretend to be somebody else.
+func address(s string) (string, error) {
+	a, err := mail.ParseAddress(s)
+	if err != nil || a.Address != strings.TrimSpace(s) || content.Line(a.Address, maxText) != a.Address {
+		return "", tool.Invalid("attendees must be plain e-mail addresses such as bob@example.com.")
+	}
+	return a.Address, nil
+}
+
+// same compares addresses as Google does, without regard to case.
+func same(a, b string) bool { return strings.EqualFold(a, b) }
+
+// act is something that other people learn of by mail.
+type act struct {
+	question string   // what the person is asked, before whom it reaches
+	guests   []string // all that get mail; the person's own address may be among them
+	details  string   // below the question
+	binding  string
+	always   bool // ask even if nobody else is reached
+}
+
+// allow lets an act happen: the operator's policy first, then the person's word.
+// What reaches nobody else needs none, unless it says so.
+func (a act) allow(ctx context.Context, account googleapi.Account) error {
+	var others []string
+	for _, g := range a.guests {
+		if !same(g, account.Email) && !slices.ContainsFunc(others, func(o string) bool { return same(o, g) }) {
+			others = append(others, g)
+		}
+	}
+	slices.SortFunc(others, strings.Compare)
+	p := policy.From(ctx)
+	for _, o := range others {
+		if !p.MaySend() || !p.Reaches(o) {
+			return &tool.Error{Code: tool.CodePolicy, Message: "The operator of this server does not allow mail to " + o + ", and Calendar would send it; nothing was done.",
+				NextAction: "Tell the person; they can do it themselves in Google Calendar."}
+		}
+	}
+	if len(others) == 0 && !a.always {
+		elicit.Waive(ctx)
+		return nil
+	}
+	if len(others) > maxNamed {
+		return tool.Invalid("An event with more than %d guests is for the person to change in Google Calendar.", maxNamed)
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s (%s)\n", a.question, account.Email)
+	if len(others) > 0 {
+		fmt.Fprintf(&b, "Google sends mail to: %s\n", strings.Join(others, ", "))
+	}
+	b.WriteString(a.details)
+	return elicit.Confirm(ctx, elicit.Act{Question: strings.TrimSpace(b.String()), Binding: a.binding})
+}
+
+// updates is Google's sendUpdates: whoever was confirmed gets mail.
+func (a act) updates(account googleapi.Account) string {
+	if slices.ContainsFunc(a.guests, func(g string) bool { return !same(g, account.Email) }) {
+		return "all"
+	}
+	return "none"
+}
+
+// details are what the person is shown of an event. Every line of the event's
+// own text is marked.
+func details(title, when, location, recurrence, description string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "When: %s\n", when)
+	if recurrence != "" {
+		fmt.Fprintf(&b, "Repeats: %s\n", content.Line(recurrence, maxText))
+	}
+	b.WriteString(content.Mark(content.Line(title, maxText)) + "\n")
+	if location != "" {
+		b.WriteString(content.Mark(content.Line(location, maxText)) + "\n")
+	}
+	if description != "" {
+		text, length, more := content.Cut(content.Clean(description), 0, maxShown)
+		b.WriteString(content.Mark(text) + "\n")
+		if more {
+			fmt.Fprintf(&b, "(%d of %d characters are shown)\n", maxShown, length)
+		}
+	}
+	return b.String()
+}
+
+// invited are the addresses of an event: guests and, if it is another's, who
+// organizes it.
+func invited(e *calendar.Event) []string {
+	var out []string
+	for _, a := range e.Attendees {
+		if !a.Self {
+			out = append(out, a.Email)
+		}
+	}
+	if o := e.Organizer; o != nil && !o.Self && o.Email != "" && !slices.Contains(out, o.Email) && len(e.Attendees) > 0 {
+		out = append(out, o.Email)
+	}
+	return out
+}
+
+// doubtful says so when nobody can know whether Google did it.
+func doubtful(err error) error {
+	if e, ok := err.(*tool.Error); ok && (e.Code == tool.CodeUnavailable || e.Code == tool.CodeTimeout) {
+		e.Message, e.Retryable = "Google did not answer: it may have been done.", false
+		e.NextAction = "Look at the event with calendar_list_events or calendar_get_event before anything else."
+	}
+	return err
+}

@@ -1,0 +1,73 @@
+package calendar
+
+import (
+	"context"
+
+	"google.golang.org/api/calendar/v3"
+
+	"latchkey/resourceserver/internal/content"
+	"latchkey/resourceserver/internal/googleapi"
+	"latchkey/resourceserver/internal/tool"
+)
+
+type respondInput struct {
+	EventID    string `json:"event_id" limit:"minlen=1,maxlen=1100"`
+	Response   string `json:"response" enum:"accepted,declined,tentative"`
+	Comment    string `json:"comment,omitempty" jsonschema:"for the organizer" limit:"maxlen=300"`
+	CalendarID string `json:"calendar_id,omitempty" limit:"maxlen=300"`
+	Account    string `json:"account,omitempty" limit:"maxlen=64"`
+}
+
+var questions = map[string]string{
+	"accepted": "Accept this invitation?", "declined": "Decline this invitation?", "tentative": "Accept this invitation tentatively?",
+}
+
+// respond answers for the person. Only their own answer is written: Google keeps
+// the other guests of an event that says attendeesOmitted.
+func (c *product) respond(ctx context.Context, in respondInput) (tool.Output[eventOutput], error) {
+	var out tool.Output[eventOutput]
+	service, account, err := c.open(ctx, in.Account)
+	if err != nil {
+		return out, err
+	}
+	id := orPrimary(in.CalendarID)
+	e, err := read(ctx, service, id, in.EventID)
+	if err != nil {
+		return out, err
+	}
+	own := ""
+	for _, a := range e.Attendees {
+		if a.Self {
+			own = a.Email
+		}
+	}
+	if own == "" {
+		return out, tool.Invalid("The person is not invited to this event.")
+	}
+	zone, err := ownZone(ctx, service, id, e)
+	if err != nil {
+		return out, err
+	}
+	answer := &calendar.EventAttendee{Email: own, ResponseStatus: in.Response, Comment: content.Line(in.Comment, maxText)}
+	a := act{question: questions[in.Response], guests: organizer(e), binding: id + " " + e.Id + " " + e.Etag,
+		details: details(e.Summary, moment(e.Start, zone).String()+" to "+moment(e.End, zone).String(), e.Location, "", answer.Comment)}
+	if err := a.allow(ctx, account); err != nil {
+		return out, err
+	}
+	patch := &calendar.Event{Attendees: []*calendar.EventAttendee{answer}, AttendeesOmitted: true}
+	call := service.Events.Patch(id, in.EventID, patch).SendUpdates(a.updates(account)).MaxAttendees(wholeGuests).Fields(eventFields).Context(ctx)
+	call.Header().Set("If-Match", e.Etag)
+	done, err := call.Do()
+	if err != nil {
+		return out, doubtful(googleapi.Error("answering invitation", err))
+	}
+	return result("Answered", account, done, zone), nil
+}
+
+// organizer is who learns of an answer, if it is somebody else.
+func organizer(e *calendar.Event) []string {
+	if e.Organizer == nil || e.Organizer.Self || e.Organizer.Email == "" {
+		return nil
+	}
+	return []string{e.Organizer.Email}
+}
