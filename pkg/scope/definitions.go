@@ -36,6 +36,12 @@ var definitions = []Definition{
 		GoogleText: "Compose and send messages in Google Chat",
 	},
 	{
+		Name: "contacts.other.read", Product: "Google Contacts",
+		Google:     []string{google + "contacts.other.readonly"},
+		Text:       "find people whom you wrote to and who are not among your contacts",
+		GoogleText: "See and download contact info automatically saved in your “Other contacts”",
+	},
+	{
 		Name: "contacts.read", Product: "Google Contacts",
 		Google:     []string{google + "contacts.readonly"},
 		Text:       "find and read your contacts",

@@ -42,6 +42,10 @@ var discovered = []GoogleScope{
 		},
 	},
 	{
+		Name: google + "contacts.other.readonly", APIs: []string{"people"},
+		Description: "See and download contact info automatically saved in your \"Other contacts\"",
+	},
+	{
 		Name: google + "contacts.readonly", APIs: []string{"people"},
 		Description: "See and download your contacts",
 	},

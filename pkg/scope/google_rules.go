@@ -38,6 +38,7 @@ var classes = map[string]Sensitivity{
 	google + "chat.messages.readonly":         Restricted,
 	google + "chat.spaces.readonly":           Sensitive,
 	google + "contacts":                       Sensitive,
+	google + "contacts.other.readonly":        Sensitive,
 	google + "contacts.readonly":              Sensitive,
 	google + "directory.readonly":             Sensitive,
 	google + "documents":                      Sensitive,

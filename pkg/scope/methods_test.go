@@ -28,8 +28,6 @@ var accepting = []struct {
 		"chat.users.spaces.spaceNotificationSetting.get",
 		"chat.users.spaces.threads.getThreadReadState",
 		"drive.apps.list",
-		"people.otherContacts.list",
-		"people.otherContacts.search",
 	}},
 	{"calendar.calendarlist.readonly", true, []string{
 		"calendar.calendarList.get",
@@ -58,6 +56,10 @@ var accepting = []struct {
 		"chat.spaces.messagePins.list",
 		"chat.spaces.search",
 	}},
+	{"contacts contacts.other.readonly contacts.readonly directory.readonly", true, []string{
+		"people.people.get",
+		"people.people.getBatchGet",
+	}},
 	{"contacts contacts.readonly", true, []string{
 		"people.contactGroups.batchGet",
 		"people.contactGroups.get",
@@ -65,9 +67,9 @@ var accepting = []struct {
 		"people.people.connections.list",
 		"people.people.searchContacts",
 	}},
-	{"contacts contacts.readonly directory.readonly", true, []string{
-		"people.people.get",
-		"people.people.getBatchGet",
+	{"contacts.other.readonly", true, []string{
+		"people.otherContacts.list",
+		"people.otherContacts.search",
 	}},
 	{"directory.readonly", true, []string{
 		"people.people.listDirectoryPeople",
@@ -293,7 +295,6 @@ var accepting = []struct {
 		"people.contactGroups.delete",
 		"people.contactGroups.members.modify",
 		"people.contactGroups.update",
-		"people.otherContacts.copyOtherContactToMyContactsGroup",
 		"people.people.batchCreateContacts",
 		"people.people.batchDeleteContacts",
 		"people.people.batchUpdateContacts",
@@ -302,6 +303,9 @@ var accepting = []struct {
 		"people.people.deleteContactPhoto",
 		"people.people.updateContact",
 		"people.people.updateContactPhoto",
+	}},
+	{"contacts contacts.other.readonly", false, []string{
+		"people.otherContacts.copyOtherContactToMyContactsGroup",
 	}},
 	{"documents drive drive.file", false, []string{
 		"docs.documents.batchUpdate",

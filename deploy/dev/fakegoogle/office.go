@@ -7,28 +7,6 @@ import (
 	"strings"
 )
 
-type contact struct{ resource, name, email string }
-
-func (p *contact) view() map[string]any {
-	return map[string]any{
-		"resourceName": p.resource, "names": []any{map[string]any{"displayName": p.name}}, "emailAddresses": []any{map[string]any{"value": p.email}},
-	}
-}
-
-type task struct {
-	ID     string `json:"id"`
-	Title  string `json:"title"`
-	Notes  string `json:"notes,omitempty"`
-	Status string `json:"status"`
-	Due    string `json:"due,omitempty"`
-}
-
-type taskList struct {
-	ID    string
-	Title string
-	tasks []*task
-}
-
 func csv(rows [][]any) string {
 	var b strings.Builder
 	for _, row := range rows {
@@ -240,78 +218,5 @@ func init() {
 		}
 		out, err := c.write(f, "A"+strconv.Itoa(len(f.rows)+1), in)
 		return map[string]any{"spreadsheetId": f.ID, "updates": out}, err
-	})
-	search := func(c *call) (any, error) {
-		results := []any{}
-		for _, p := range c.user.contacts {
-			if strings.Contains(lower(p.name, p.email), lower(c.query.Get("query"))) {
-				results = append(results, map[string]any{"person": p.view()})
-			}
-		}
-		return map[string]any{"results": results}, nil
-	}
-	handle("people.people.searchContacts", search)
-	handle("people.otherContacts.search", search)
-	handle("people.people.connections.list", func(c *call) (any, error) {
-		list := []any{}
-		for _, p := range c.user.contacts {
-			list = append(list, p.view())
-		}
-		return map[string]any{"connections": list, "totalPeople": len(list)}, nil
-	})
-	handle("people.people.get", func(c *call) (any, error) {
-		me := &contact{resource: "people/me", name: c.user.Name, email: c.user.Email}
-		return me.view(), nil
-	})
-	handle("tasks.tasklists.list", func(c *call) (any, error) {
-		items := []any{}
-		for _, l := range c.user.lists {
-			items = append(items, map[string]any{"id": l.ID, "title": l.Title})
-		}
-		return map[string]any{"items": items}, nil
-	})
-	list := func(c *call) (*taskList, error) {
-		for _, l := range c.user.lists {
-			if l.ID == c.path["tasklist"] || c.path["tasklist"] == "@default" {
-				return l, nil
-			}
-		}
-		return nil, notFound("Task list")
-	}
-	handle("tasks.tasks.list", func(c *call) (any, error) {
-		l, err := list(c)
-		if err != nil {
-			return nil, err
-		}
-		page, next, err := paginate(c, l.tasks, c.size("maxResults", 20, 100))
-		return withNext(map[string]any{"items": append([]*task{}, page...)}, next), err
-	})
-	handle("tasks.tasks.insert", func(c *call) (any, error) {
-		l, err := list(c)
-		if err != nil {
-			return nil, err
-		}
-		t := &task{Status: "needsAction"}
-		if err := c.decode(t); err != nil {
-			return nil, err
-		}
-		t.ID = c.user.next("t")
-		l.tasks = append(l.tasks, t)
-		return t, nil
-	})
-	handle("tasks.tasks.patch", func(c *call) (any, error) {
-		l, err := list(c)
-		if err != nil {
-			return nil, err
-		}
-		for _, t := range l.tasks {
-			if t.ID == c.path["task"] {
-				id := t.ID
-				err := c.decode(t)
-				t.ID = id
-				return t, err
-			}
-		}
-		return nil, notFound("Task")
 	})
 }

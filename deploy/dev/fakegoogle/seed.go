@@ -17,6 +17,9 @@ type User struct {
 	files    []*file
 	events   []*event
 	contacts []*contact
+	others   []*contact      // whom the user wrote to
+	warmed   map[string]bool // searches of people that were prepared
+	meetings []*meeting
 	lists    []*taskList
 	filters  []map[string]any
 	vacation map[string]any
@@ -52,9 +55,18 @@ func seed(now time.Time, more int) []*User {
 		u.seedFiles(now)
 		u.seedEvents(now, other)
 		u.contacts = []*contact{
-			{resource: "people/c1", name: other.Name, email: other.Email}, {resource: "people/c2", name: "Dana Diaz", email: "dana@partner.test"},
+			{resource: "people/c1", name: other.Name, email: other.Email}, {resource: "people/c2", name: "Dana Diaz", email: "dana@partner.test", phone: "+49 30 123456", organization: "Partner Ltd"},
 		}
-		u.lists = []*taskList{{ID: "list1", Title: "My tasks", tasks: []*task{{ID: u.next("t"), Title: "Prepare the budget review", Status: "needsAction", Due: now.Add(48 * time.Hour).Format(time.RFC3339)}}}}
+		u.others = []*contact{{resource: "otherContacts/o1", name: "Danilo Drake", email: "danilo@elsewhere.test"}}
+		u.seedMeetings(now, other)
+		u.lists = []*taskList{
+			{ID: "list1", Title: "My tasks", tasks: []*task{
+				{ID: u.next("t"), Title: "Prepare the budget review", Status: "needsAction", Due: now.Add(48 * time.Hour).Format("2006-01-02T00:00:00.000Z")},
+				{ID: u.next("t"), Title: "Book the room", Status: "needsAction"},
+				{ID: u.next("t"), Title: "Order cake", Status: "completed", Completed: now.Format(time.RFC3339)},
+			}},
+			{ID: "list2", Title: "Garden"},
+		}
 	}
 	return users
 }
@@ -115,6 +127,8 @@ func (u *User) seedEvents(now time.Time, other *User) {
 	add("Stand-up", day.Add(33*time.Hour), 15*time.Minute, other.Email)
 	add("Dentist", day.Add(82*time.Hour), time.Hour)
 	add("Kick-off", day.Add(-40*time.Hour), time.Hour, other.Email)
+	lunch := &event{ID: u.next("e"), Summary: "Lunch with " + u.Name, start: day.Add(60 * time.Hour), end: day.Add(61 * time.Hour), organizer: other.Email, guests: invite(u.Email), created: now, status: "confirmed"}
+	u.events, other.events = append(u.events, lunch), append(other.events, lunch)
 	u.events = append(u.events, &event{ID: u.next("e"), Summary: "Holiday", start: day.Add(120 * time.Hour), end: day.Add(144 * time.Hour), allDay: true, organizer: u.Email, created: now, status: "confirmed"})
 }
 

@@ -17,6 +17,8 @@ import (
 // tools are added here, and every test of this file holds for them.
 func (r *rig) samples() map[string]map[string]any {
 	minutes := r.message("subject:minutes")
+	// Nobody else comes to the one, and bob invites to the other.
+	alone, guests := r.event("Dentist"), r.event("Lunch with Alice")
 	return map[string]map[string]any{
 		"account_status": {}, "calendar_list_events": {}, "drive_search": {}, "gmail_search_threads": {"page_size": 3},
 		"gmail_get_thread": {"thread_id": r.thread("subject:autumn")}, "gmail_get_message": {"message_id": minutes},
@@ -24,6 +26,10 @@ func (r *rig) samples() map[string]map[string]any {
 		"gmail_modify": {"message_ids": []string{minutes}, "actions": []string{"star"}}, "gmail_create_draft": {"to": []string{bob}, "text": "t", "reply_to_message_id": minutes},
 		"gmail_send": {"draft_id": r.draft(bob, "s", "t")}, "gmail_manage_draft": {"action": "list"}, "gmail_list_filters": {}, "gmail_get_vacation": {},
 		"gmail_create_filter": {"from": "x@y.test", "label": "projects"}, "gmail_delete_filter": {"filter_id": "f"}, "gmail_set_vacation": {"enabled": false},
+		"calendar_list_calendars": {}, "calendar_get_event": {"event_id": alone}, "calendar_create_event": {"title": "t", "start": "2027-01-31"},
+		"calendar_update_event": {"event_id": alone, "title": "Dentist"}, "calendar_freebusy": {}, "calendar_respond": {"event_id": guests, "response": "declined"},
+		"calendar_delete_event": {"event_id": alone}, "contacts_search": {"query": "d"}, "meet_list_conferences": {}, "meet_get_transcript": {"conference_id": "conf1"},
+		"tasks_list": {}, "tasks_manage": {"action": "add", "title": "t"},
 	}
 }
 
@@ -121,7 +127,7 @@ func TestGoogleErrorClasses(t *testing.T) {
 			"daily quota":       {fakegoogle.Fault{Status: 403, Code: "dailyLimitExceeded"}, "rate_limited", true},
 			"refused":           {fakegoogle.Fault{Status: 401}, "reconnect_required", false},
 		} {
-			for _, prefix := range []string{"/gmail/", "/drive/", "/calendar/"} {
+			for _, prefix := range []string{"/gmail/", "/drive/", "/calendar/", "/v1/people", "/v1/otherContacts", "/v2/conferenceRecords", "/tasks/"} {
 				c.fault.Prefix = prefix
 				r.google.Inject(c.fault)
 			}
@@ -173,7 +179,7 @@ func TestHugeInput(t *testing.T) {
 			switch p.Type {
 			case "string":
 				huge = strings.Repeat("a", 3_000)
-				if property == "text" { // what a person writes
+				if property == "text" || property == "description" || property == "notes" { // what a person writes
 					huge = strings.Repeat("a", 100_001)
 				}
 			case "integer":
@@ -217,10 +223,13 @@ func TestCursorWalk(t *testing.T) {
 		list, id string
 		least    int
 	}{
-		"gmail_search_threads": {map[string]any{"page_size": 7}, "threads", "thread_id", 30},
-		"gmail_manage_draft":   {map[string]any{"action": "list", "page_size": 2}, "drafts", "draft_id", 5},
-		"drive_search":         {map[string]any{"page_size": 1}, "files", "file_id", 3},
-		"calendar_list_events": {map[string]any{"page_size": 1, "time_min": "2020-01-01", "time_max": "2040-01-01"}, "events", "event_id", 4},
+		"gmail_search_threads":    {map[string]any{"page_size": 7}, "threads", "thread_id", 30},
+		"gmail_manage_draft":      {map[string]any{"action": "list", "page_size": 2}, "drafts", "draft_id", 5},
+		"drive_search":            {map[string]any{"page_size": 1}, "files", "file_id", 3},
+		"calendar_list_events":    {map[string]any{"page_size": 1, "time_min": "2020-01-01", "time_max": "2040-01-01"}, "events", "event_id", 4},
+		"calendar_list_calendars": {map[string]any{"page_size": 1}, "calendars", "calendar_id", 2},
+		"tasks_list":              {map[string]any{"page_size": 1, "completed": true}, "tasks", "task_id", 3},
+		"meet_list_conferences":   {map[string]any{"page_size": 1}, "conferences", "conference_id", 2},
 	} {
 		seen := map[any]bool{}
 		args := map[string]any{}
@@ -252,4 +261,15 @@ func TestCursorWalk(t *testing.T) {
 			t.Errorf("%s with a forged cursor: %v", name, bad.Data)
 		}
 	}
+}
+
+// event returns the id of alice's event of a title.
+func (r *rig) event(title string) string {
+	r.t.Helper()
+	found := r.ok("calendar_list_events", map[string]any{"query": title, "time_min": "2020-01-01", "time_max": "2040-01-01"})
+	id, ok := field(found, "events", 0, "event_id").(string)
+	if !ok {
+		r.t.Fatalf("no event %q", title)
+	}
+	return id
 }

@@ -123,7 +123,7 @@ func (c *product) freebusy(ctx context.Context, in freebusyInput) (tool.Output[f
 // gaps are the times of at least leastFree within the whole in which nothing is
 // busy.
 func gaps(busy []interval, whole interval) []interval {
-	busy = slices.Clone(busy)
+	busy = slices.DeleteFunc(slices.Clone(busy), func(b interval) bool { return !b.end.After(b.start) })
 	slices.SortFunc(busy, func(a, b interval) int { return a.start.Compare(b.start) })
 	var out []interval
 	at := whole.start

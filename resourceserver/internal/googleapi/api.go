@@ -15,6 +15,7 @@ import (
 	"google.golang.org/api/option"
 
 	"latchkey/pkg/httpx"
+	"latchkey/pkg/oauth"
 	"latchkey/pkg/scope"
 	"latchkey/resourceserver/internal/bearer"
 	"latchkey/resourceserver/internal/credential"
@@ -74,6 +75,33 @@ func (a *API) Open(ctx context.Context, account string) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
+	return a.open(ctx, need)
+}
+
+// OpenAlso opens a session for a Google scope that the running tool names beside
+// its least ones (tool.Description.Also), with a credential that opens nothing
+// else. It returns nil without an error if the app was not given it, or the
+// person did not grant it at Google.
+func (a *API) OpenAlso(ctx context.Context, account, google string) (*Session, error) {
+	need, err := NeedOf(ctx, account)
+	if err != nil {
+		return nil, err
+	}
+	if !tool.Current(ctx).Also.Contains(google) {
+		return nil, errors.New("opening a Google session with a scope that the tool does not name")
+	}
+	if !scope.AllowsGoogle(need.Principal.Scopes, google) {
+		return nil, nil
+	}
+	need.Scopes = oauth.NewScopes(google)
+	s, err := a.open(ctx, need)
+	if e, ok := asToolError(err); ok && e.Code == tool.CodeMissingScopes {
+		return nil, nil
+	}
+	return s, err
+}
+
+func (a *API) open(ctx context.Context, need credential.Need) (*Session, error) {
 	first, err := a.Credentials.Get(ctx, need)
 	if err != nil {
 		return nil, credential.ToolError(ctx, err)

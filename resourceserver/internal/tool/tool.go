@@ -43,8 +43,11 @@ type Description struct {
 	Description string       // for the model: what it does, when to use it
 	Scopes      oauth.Scopes // MCP scopes, all of them needed
 	Google      oauth.Scopes // least Google scopes; the MCP scopes must entitle to each
-	Hints       Hints
-	Tier        Tier
+	// Also are Google scopes that the tool uses where they are to be had, and does
+	// without where the app was not given them (googleapi.API.OpenAlso).
+	Also  oauth.Scopes
+	Hints Hints
+	Tier  Tier
 	// Asks says that the tool does nothing before the person has confirmed
 	// (elicit.Confirm). What destroys or reaches other people must.
 	Asks bool
@@ -112,6 +115,11 @@ func New[In, Out any](d Description, handler func(ctx context.Context, in In) (O
 		// The exchange would refuse it (DESIGN §1.1); say so at start.
 		if !scope.AllowsGoogle(d.Scopes, s) {
 			return nil, fmt.Errorf("tool %s: its scopes do not entitle to %s", d.Name, s)
+		}
+	}
+	for _, s := range d.Also.Slice() {
+		if scope.Needed(s).Empty() {
+			return nil, fmt.Errorf("tool %s: no scope entitles to %s", d.Name, s)
 		}
 	}
 	input, err := schemaOf[In]()

@@ -26,12 +26,13 @@ type Method struct {
 
 // Documents are the APIs that the stand-in knows, by their place in the module.
 var Documents = []string{
-	"calendar/v3/calendar", "docs/v1/docs", "drive/v3/drive", "gmail/v1/gmail", "people/v1/people", "sheets/v4/sheets", "tasks/v1/tasks",
+	"calendar/v3/calendar", "chat/v1/chat", "docs/v1/docs", "drive/v3/drive", "forms/v1/forms", "gmail/v1/gmail", "meet/v2/meet", "people/v1/people",
+	"sheets/v4/sheets", "tasks/v1/tasks",
 }
 
 // Workspace are the APIs that the scope registry (pkg/scope) knows: the whole
 // of what the tools of the resource server are made of.
-var Workspace = append([]string{"chat/v1/chat", "forms/v1/forms", "meet/v2/meet", "slides/v1/slides"}, Documents...)
+var Workspace = append([]string{"slides/v1/slides"}, Documents...)
 
 // API is one document, reduced.
 type API struct {
