@@ -21,6 +21,10 @@ type Fault struct {
 	Hang    bool          `json:"hang,omitempty"`  // never answer, until the caller goes away
 	Times   int           `json:"times,omitempty"` // how often; 0 until cleared
 
+	Method string `json:"method,omitempty"` // only requests with this HTTP method
+	Unless string `json:"unless,omitempty"` // not requests with this header, "Name: value"
+	After  bool   `json:"after,omitempty"`  // do what is asked and lose the answer
+
 	RetryAfter int `json:"retry_after,omitempty"` // header of an answer with Status, in seconds
 
 	// ID token faults, for path prefix "/token".
@@ -75,9 +79,15 @@ func (s *Server) take(path string, want func(*Fault) bool) *Fault {
 
 // inject applies a transport fault. It reports whether the request is answered.
 func (s *Server) inject(w http.ResponseWriter, r *http.Request) bool {
-	f := s.take(r.URL.Path, func(f *Fault) bool { return f.Status != 0 || f.Delay > 0 || f.Reset || f.Hang })
+	f := s.take(r.URL.Path, func(f *Fault) bool {
+		name, value, named := strings.Cut(f.Unless, ": ")
+		return (f.Method == "" || f.Method == r.Method) && !(named && r.Header.Get(name) == value) && (f.Status != 0 || f.Delay > 0 || f.Reset || f.Hang)
+	})
 	if f == nil {
 		return false
+	}
+	if f.After {
+		s.mux.ServeHTTP(&lost{header: http.Header{}}, r)
 	}
 	if f.Delay > 0 {
 		select {
@@ -106,6 +116,13 @@ func (s *Server) inject(w http.ResponseWriter, r *http.Request) bool {
 	writeError(w, &apiError{f.Status, status, f.Code, "Injected fault."})
 	return true
 }
+
+// lost is where an answer goes that nobody gets.
+type lost struct{ header http.Header }
+
+func (l *lost) Header() http.Header         { return l.header }
+func (l *lost) Write(b []byte) (int, error) { return len(b), nil }
+func (l *lost) WriteHeader(int)             {}
 
 // RevokeUser ends every grant of a user, as a person does on their account
 // page: refreshing answers invalid_grant.
