@@ -53,11 +53,17 @@ func (r *rig) modern(token, name string, args map[string]any, state, answer stri
 // confirm lets the person accept what a tool asks.
 func (r *rig) confirm(name string, args map[string]any) (result, *asked) {
 	r.t.Helper()
-	_, q := r.modern(r.as.mint(full), name, args, "", "")
+	return r.confirmAs(r.as.mint(full), name, args)
+}
+
+// confirmAs lets the person of a token accept.
+func (r *rig) confirmAs(token, name string, args map[string]any) (result, *asked) {
+	r.t.Helper()
+	_, q := r.modern(token, name, args, "", "")
 	if q == nil {
 		r.t.Fatalf("%s did not ask", name)
 	}
-	out, again := r.modern(r.as.mint(full), name, args, q.state, "accept")
+	out, again := r.modern(token, name, args, q.state, "accept")
 	if again != nil {
 		r.t.Fatalf("%s asked twice", name)
 	}
