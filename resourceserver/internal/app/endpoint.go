@@ -101,7 +101,9 @@ func (s *server) mount(r resource.Resource, keys accesstoken.KeySource) (*mounte
 	if err != nil {
 		return nil, err
 	}
-	if m.mcp, err = mcpserver.New(mcpserver.Config{Version: version(), Tools: tools, Log: s.log, Elicit: s.elicit, Policy: s.policy, Called: s.called}); err != nil {
+	if m.mcp, err = mcpserver.New(mcpserver.Config{
+		Version: version(), Tools: tools, Resources: resources, Prompts: prompts, Log: s.log, Elicit: s.elicit, Policy: s.policy, Called: s.called,
+	}); err != nil {
 		return nil, err
 	}
 	name, baseline := resourceName, baselineOf(tools)

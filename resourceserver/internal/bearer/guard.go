@@ -29,8 +29,10 @@ type Config struct {
 	Verifier *accesstoken.Verifier
 	// Baseline are the scopes a client should ask for at first.
 	Baseline oauth.Scopes
-	// Required returns the MCP scopes of a tool, false for no such tool.
-	Required func(tool string) (oauth.Scopes, bool)
+	// Required returns the MCP scopes of a tool or prompt by its name, or of a
+	// resource by its address, with the tool that would run ("" for a prompt);
+	// false if there is none.
+	Required func(method, target string) (tool string, required oauth.Scopes, ok bool)
 	// Revoked reports whether a grant is known to be revoked; nil for never.
 	Revoked func(grant string) bool
 	// AllowedOrigins are the exact origins of browser clients, besides the
@@ -65,7 +67,7 @@ type Guard struct {
 	verifier    *accesstoken.Verifier
 	metadataURL string
 	baseline    oauth.Scopes
-	required    func(string) (oauth.Scopes, bool)
+	required    func(method, target string) (tool string, required oauth.Scopes, ok bool)
 	revoked     func(string) bool
 	origins     map[string]bool
 	hosts       hosts
@@ -123,13 +125,17 @@ func (g *Guard) MCP(next http.Handler) http.Handler {
 			g.refuse(w, refusal)
 			return
 		}
-		method, tool := calledTool(body)
+		method, target := asked(body)
 		httpx.Annotate(ctx, slog.String("mcp_method", known(method)))
+		tool, required, ok := g.required(method, target)
 		if tool != "" && g.reports.Tool != nil && g.reports.Tool(tool) {
 			report(ctx, "allowed_tools", p.Tenant, p.ClientID)
 		}
-		if required, ok := g.required(tool); ok && !scope.Satisfies(p.Scopes, required) {
-			httpx.Annotate(ctx, slog.String("tool", tool), slog.String("outcome", string(oauth.InsufficientScope)))
+		if ok && !scope.Satisfies(p.Scopes, required) {
+			if tool != "" {
+				httpx.Annotate(ctx, slog.String("tool", tool))
+			}
+			httpx.Annotate(ctx, slog.String("outcome", string(oauth.InsufficientScope)))
 			refusal := InsufficientScope(required)
 			// 2025-11-25 recommends to repeat what was granted, 2026-07-28 allows it.
 			refusal.Scopes = required.Union(p.Scopes)
@@ -240,7 +246,8 @@ func (g *Guard) read(w http.ResponseWriter, r *http.Request) ([]byte, *Refusal) 
 // known keeps text that a client chose out of the log.
 func known(method string) string {
 	switch method {
-	case "initialize", "server/discover", "ping", "tools/list", "tools/call", "notifications/initialized", "notifications/cancelled", "subscriptions/listen":
+	case "initialize", "server/discover", "ping", "tools/list", MethodCallTool, "notifications/initialized", "notifications/cancelled", "subscriptions/listen",
+		"resources/list", "resources/templates/list", MethodReadResource, "prompts/list", MethodGetPrompt, "completion/complete":
 		return method
 	}
 	return "other"

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -44,7 +45,9 @@ func guarded(t *testing.T, next http.HandlerFunc) (http.Handler, *http.Request) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	g, err := bearer.New(bearer.Config{Resource: resource, Verifier: v, Baseline: oauth.NewScopes("base"), Required: func(name string) (oauth.Scopes, bool) { return oauth.NewScopes("more"), name == "guarded_tool" }})
+	g, err := bearer.New(bearer.Config{Resource: resource, Verifier: v, Baseline: oauth.NewScopes("base"), Required: func(method, target string) (string, oauth.Scopes, bool) {
+		return target, oauth.NewScopes("more"), slices.Contains([]string{"tools/call guarded_tool", "prompts/get guarded_tool", "resources/read gmail://thread/1"}, method+" "+target)
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,6 +130,15 @@ func TestGuardComesFirst(t *testing.T) {
 		`{"method":"tools/call","params":{"name":"guarded_tool"},"params":{}}`:           http.StatusOK,
 		`{"method":"tools/call","params":{"name":"free"}}`:                               http.StatusOK,
 		`{"method":"tools/list","params":{"name":"guarded_tool"}}`:                       http.StatusOK,
+		// Of these the library lays one params member over the other.
+		`{"method":"resources/read","params":{"uri":"gmail://thread/1"}}`:                       http.StatusForbidden,
+		`{"method":"resources/read","params":{"uri":"gmail://thread/1"},"params":{}}`:           http.StatusForbidden,
+		`{"method":"resources/read","params":{"uri":"x"},"PARAMS":{"URI":"gmail://thread/1"}}`:  http.StatusForbidden,
+		`{"method":"resources/read","params":{"uri":"gmail://thread/1"},"params":{"uri":"x"}}`:  http.StatusOK,
+		`{"method":"resources/read","params":{"name":"guarded_tool"}}`:                          http.StatusOK,
+		`{"method":"prompts/get","params":{"name":"guarded_tool"}}`:                             http.StatusForbidden,
+		`{"method":"prompts/get","params":{"name":"guarded_tool"},"params":{"arguments":null}}`: http.StatusForbidden,
+		`{"method":"prompts/get","params":{"uri":"gmail://thread/1"}}`:                          http.StatusOK,
 	} {
 		reached := false
 		h, r := guarded(t, func(http.ResponseWriter, *http.Request) { reached = true })

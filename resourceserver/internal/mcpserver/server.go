@@ -16,6 +16,7 @@ import (
 
 	"latchkey/pkg/httpx"
 	"latchkey/pkg/oauth"
+	"latchkey/resourceserver/internal/bearer"
 	"latchkey/resourceserver/internal/elicit"
 	"latchkey/resourceserver/internal/policy"
 	"latchkey/resourceserver/internal/tool"
@@ -45,19 +46,25 @@ const instructions = "Tools for the signed-in person's Google Workspace. Every r
 type Config struct {
 	Version string
 	Tools   []*tool.Tool // in the order of tools/list
-	Log     *slog.Logger
-	Elicit  *elicit.Elicitor
-	Policy  policy.Policy                                                       // what tools may do here
-	Called  func(ctx context.Context, tool, outcome string, took time.Duration) // learns how each call ended; must not block
+	// Resources and Prompts work with tools; those whose tools are not all there
+	// are left out.
+	Resources []Resource
+	Prompts   []Prompt
+	Log       *slog.Logger
+	Elicit    *elicit.Elicitor
+	Policy    policy.Policy                                                       // what tools may do here
+	Called    func(ctx context.Context, tool, outcome string, took time.Duration) // learns how each call ended; must not block
 }
 
 // Server is the MCP endpoint without its guard.
 type Server struct {
-	handler http.Handler
-	scopes  map[string]oauth.Scopes
-	elicit  *elicit.Elicitor
-	policy  policy.Policy
-	called  func(ctx context.Context, tool, outcome string, took time.Duration)
+	handler   http.Handler
+	tools     map[string]*tool.Tool
+	resources []Resource
+	prompts   map[string]Prompt
+	elicit    *elicit.Elicitor
+	policy    policy.Policy
+	called    func(ctx context.Context, tool, outcome string, took time.Duration)
 }
 
 // New assembles the server.
@@ -67,20 +74,28 @@ func New(c Config) (*Server, error) {
 	}
 	hooks := &server.Hooks{}
 	hooks.AddAfterCallTool(typed)
+	s := &Server{tools: map[string]*tool.Tool{}, prompts: map[string]Prompt{}, elicit: c.Elicit, policy: c.Policy, called: c.Called}
 	m := server.NewMCPServer("latchkey", c.Version,
 		server.WithTitle("Latchkey: Google Workspace"), server.WithInstructions(instructions), server.WithToolCapabilities(false),
 		server.WithOutputSchemaValidation(), server.WithHooks(hooks),
+		server.WithResourceCapabilities(false, false), server.WithPromptCapabilities(false), server.WithCompletions(),
+		server.WithPromptCompletionProvider(completer{s}), server.WithResourceCompletionProvider(completer{s}),
 		// private: what a list holds may come to depend on the person.
 		server.WithCacheHints(listTTL.Milliseconds(), mcp.CacheScopePrivate))
-	s := &Server{scopes: map[string]oauth.Scopes{}, elicit: c.Elicit, policy: c.Policy, called: c.Called}
 	for _, t := range c.Tools {
-		if _, twice := s.scopes[t.Name]; twice {
+		if _, twice := s.tools[t.Name]; twice {
 			return nil, fmt.Errorf("there are two tools %s", t.Name)
 		}
-		s.scopes[t.Name] = t.Scopes
+		s.tools[t.Name] = t
 		m.AddTool(t.MCP(), func(ctx context.Context, r mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 			return s.call(ctx, t, r)
 		})
+	}
+	if err := s.addResources(m, c.Resources); err != nil {
+		return nil, err
+	}
+	if err := s.addPrompts(m, c.Prompts); err != nil {
+		return nil, err
 	}
 	s.handler = server.NewStreamableHTTPServer(m,
 		server.WithStateLess(true), server.WithDisableStreaming(true),
@@ -90,10 +105,24 @@ func New(c Config) (*Server, error) {
 	return s, nil
 }
 
-// Required returns the MCP scopes of a tool, false for no such tool.
-func (s *Server) Required(name string) (oauth.Scopes, bool) {
-	required, ok := s.scopes[name]
-	return required, ok
+// Required returns the MCP scopes of a tool or prompt by its name, or of a resource
+// by its address, with the tool that would run; false if there is none.
+func (s *Server) Required(method, target string) (run string, required oauth.Scopes, ok bool) {
+	switch method {
+	case bearer.MethodCallTool:
+		if t, ok := s.tools[target]; ok {
+			return target, t.Scopes, true
+		}
+	case bearer.MethodReadResource:
+		if r, _, ok := s.resource(target); ok {
+			return r.Tool, s.tools[r.Tool].Scopes, true
+		}
+	case bearer.MethodGetPrompt:
+		if p, ok := s.prompts[target]; ok {
+			return "", s.scopesOf(p), true
+		}
+	}
+	return "", oauth.Scopes{}, false
 }
 
 // call runs a tool within the conversation with its person.
