@@ -1,8 +1,8 @@
 // Package fakegoogle is a stand-in for Google in development and tests: the
 // authorization page with account chooser and consent, token endpoint, ID
 // tokens, userinfo, revocation, security events (Cross-Account Protection), and
-// stateful Gmail, Drive, Calendar, Docs, Sheets, People and Tasks APIs with
-// seeded data.
+// stateful Gmail, Drive, Calendar, Chat, Docs, Forms, Meet, People, Sheets and
+// Tasks APIs with seeded data.
 //
 // Every API call is held to the scopes that the method lists in Google's own
 // Discovery document (methods.json, generated), and an unknown token is never

@@ -20,6 +20,7 @@ type User struct {
 	others   []*contact      // whom the user wrote to
 	warmed   map[string]bool // searches of people that were prepared
 	meetings []*meeting
+	forms    []*form
 	lists    []*taskList
 	filters  []map[string]any
 	vacation map[string]any
@@ -59,6 +60,7 @@ func seed(now time.Time, more int) []*User {
 		}
 		u.others = []*contact{{resource: "otherContacts/o1", name: "Danilo Drake", email: "danilo@elsewhere.test"}}
 		u.seedMeetings(now, other)
+		u.seedForms(now)
 		u.lists = []*taskList{
 			{ID: "list1", Title: "My tasks", tasks: []*task{
 				{ID: u.next("t"), Title: "Prepare the budget review", Status: "needsAction", Due: now.Add(48 * time.Hour).Format("2006-01-02T00:00:00.000Z")},

@@ -42,6 +42,7 @@ type Server struct {
 	mu       sync.Mutex
 	clients  map[string]Client
 	users    map[string]*User // by sub
+	spaces   []*space         // of Chat
 	codes    map[string]*code
 	access   map[string]*accessToken
 	refresh  map[string]*refreshToken
@@ -74,6 +75,7 @@ func New(c Config) (*Server, error) {
 	for _, u := range seed(s.now(), c.Crowd) {
 		s.users[u.Sub] = u
 	}
+	s.seedChat(s.now().UTC().Truncate(time.Minute))
 	s.mux.HandleFunc("GET /o/oauth2/v2/auth", s.authorize)
 	s.mux.HandleFunc("POST /o/oauth2/v2/choose", s.choose)
 	s.mux.HandleFunc("POST /o/oauth2/v2/consent", s.consent)

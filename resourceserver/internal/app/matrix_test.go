@@ -29,7 +29,8 @@ func (r *rig) samples() map[string]map[string]any {
 		"calendar_list_calendars": {}, "calendar_get_event": {"event_id": alone}, "calendar_create_event": {"title": "t", "start": "2027-01-31"},
 		"calendar_update_event": {"event_id": alone, "title": "Dentist"}, "calendar_freebusy": {}, "calendar_respond": {"event_id": guests, "response": "declined"},
 		"calendar_delete_event": {"event_id": alone}, "contacts_search": {"query": "d"}, "meet_list_conferences": {}, "meet_get_transcript": {"conference_id": "conf1"},
-		"tasks_list": {}, "tasks_manage": {"action": "add", "title": "t"},
+		"chat_search": {"query": "build"}, "chat_list_messages": {"space_id": "spaces/TEAM"}, "chat_send": {"space_id": "TEAM", "text": "t"},
+		"forms_get": {"form_id": "form11"}, "forms_list_responses": {"form_id": "form11"}, "tasks_list": {}, "tasks_manage": {"action": "add", "title": "t"},
 	}
 }
 
@@ -127,7 +128,7 @@ func TestGoogleErrorClasses(t *testing.T) {
 			"daily quota":       {fakegoogle.Fault{Status: 403, Code: "dailyLimitExceeded"}, "rate_limited", true},
 			"refused":           {fakegoogle.Fault{Status: 401}, "reconnect_required", false},
 		} {
-			for _, prefix := range []string{"/gmail/", "/drive/", "/calendar/", "/v1/people", "/v1/otherContacts", "/v2/conferenceRecords", "/tasks/"} {
+			for _, prefix := range []string{"/gmail/", "/drive/", "/calendar/", "/v1/people", "/v1/otherContacts", "/v2/conferenceRecords", "/tasks/", "/v1/spaces", "/v1/forms"} {
 				c.fault.Prefix = prefix
 				r.google.Inject(c.fault)
 			}
@@ -227,6 +228,9 @@ func TestCursorWalk(t *testing.T) {
 		"gmail_manage_draft":      {map[string]any{"action": "list", "page_size": 2}, "drafts", "draft_id", 5},
 		"drive_search":            {map[string]any{"page_size": 1}, "files", "file_id", 3},
 		"calendar_list_events":    {map[string]any{"page_size": 1, "time_min": "2020-01-01", "time_max": "2040-01-01"}, "events", "event_id", 4},
+		"chat_search":             {map[string]any{"query": "build", "page_size": 7}, "messages", "message_id", 40},
+		"chat_list_messages":      {map[string]any{"space_id": "TEAM", "page_size": 9}, "messages", "message_id", 40},
+		"forms_list_responses":    {map[string]any{"form_id": "form11", "page_size": 2}, "responses", "response_id", 7},
 		"calendar_list_calendars": {map[string]any{"page_size": 1}, "calendars", "calendar_id", 2},
 		"tasks_list":              {map[string]any{"page_size": 1, "completed": true}, "tasks", "task_id", 3},
 		"meet_list_conferences":   {map[string]any{"page_size": 1}, "conferences", "conference_id", 2},

@@ -17,12 +17,14 @@ import (
 	"latchkey/resourceserver/internal/account"
 	"latchkey/resourceserver/internal/bearer"
 	"latchkey/resourceserver/internal/calendar"
+	"latchkey/resourceserver/internal/chat"
 	"latchkey/resourceserver/internal/config"
 	"latchkey/resourceserver/internal/contacts"
 	"latchkey/resourceserver/internal/credential"
 	"latchkey/resourceserver/internal/download"
 	"latchkey/resourceserver/internal/drive"
 	"latchkey/resourceserver/internal/elicit"
+	"latchkey/resourceserver/internal/forms"
 	"latchkey/resourceserver/internal/gmail"
 	"latchkey/resourceserver/internal/googleapi"
 	"latchkey/resourceserver/internal/meet"
@@ -187,8 +189,10 @@ func allTools(preset tool.Preset, api *googleapi.API, credentials *credential.Cr
 	var all []*tool.Tool
 	for _, product := range []func() ([]*tool.Tool, error){
 		func() ([]*tool.Tool, error) { return calendar.Tools(api, nil) },
+		func() ([]*tool.Tool, error) { return chat.Tools(api) },
 		func() ([]*tool.Tool, error) { return contacts.Tools(api) },
 		func() ([]*tool.Tool, error) { return drive.Tools(api) },
+		func() ([]*tool.Tool, error) { return forms.Tools(api) },
 		func() ([]*tool.Tool, error) { return meet.Tools(api) },
 		func() ([]*tool.Tool, error) { return tasks.Tools(api) },
 		mail.Tools,

@@ -42,17 +42,17 @@ func Tools(api *googleapi.API, now func() time.Time) ([]*tool.Tool, error) {
 	var s tool.Set
 	tool.Add(&s, tool.Description{
 		Name: "calendar_list_calendars", Title: "List calendars",
-		Description: "List the person's calendars with their time zones.",
+		Description: "List calendars with their time zones.",
 		Scopes:      mcpRead, Google: oauth.NewScopes(calendarList), Hints: tool.Read,
 	}, c.calendars)
 	tool.Add(&s, tool.Description{
-		Name: "calendar_list_events", Title: "List calendar events",
+		Name: "calendar_list_events", Title: "List events",
 		Description: "List events, earliest first, recurring ones one by one; by default the next 7 days.",
 		Scopes:      mcpRead, Google: oauth.NewScopes(readonly), Hints: tool.Read,
 	}, c.list)
 	tool.Add(&s, tool.Description{
 		Name: "calendar_get_event", Title: "Read an event",
-		Description: "Read one event whole, with guests, recurrence and etag.",
+		Description: "Read one event with guests, recurrence and etag.",
 		Scopes:      mcpRead, Google: oauth.NewScopes(readonly), Hints: tool.Read,
 	}, c.get)
 	tool.Add(&s, tool.Description{
@@ -67,7 +67,7 @@ func Tools(api *googleapi.API, now func() time.Time) ([]*tool.Tool, error) {
 	}, c.update)
 	tool.Add(&s, tool.Description{
 		Name: "calendar_freebusy", Title: "Find free time",
-		Description: "Show when people or calendars are busy, and when all of them are free.",
+		Description: "Show when people or calendars are busy, and when all are free.",
 		Scopes:      mcpRead, Google: oauth.NewScopes(freebusy, readonly), Hints: tool.Read,
 	}, c.freebusy)
 	tool.Add(&s, tool.Description{

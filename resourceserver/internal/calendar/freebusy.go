@@ -20,8 +20,8 @@ const (
 )
 
 type freebusyInput struct {
-	Calendars []string `json:"calendar_ids,omitempty" jsonschema:"people's addresses or calendar ids; default: primary" limit:"maxitems=50"`
-	TimeMin   string   `json:"time_min,omitempty" jsonschema:"RFC 3339 time or date; default now" limit:"maxlen=40"`
+	Calendars []string `json:"calendar_ids,omitempty" jsonschema:"addresses or calendar ids; default: primary" limit:"maxitems=50"`
+	TimeMin   string   `json:"time_min,omitempty" jsonschema:"default now" limit:"maxlen=40"`
 	TimeMax   string   `json:"time_max,omitempty" limit:"maxlen=40"`
 	TimeZone  string   `json:"time_zone,omitempty" jsonschema:"default: the calendar's" limit:"maxlen=60"`
 	Account   string   `json:"account,omitempty" limit:"maxlen=64"`

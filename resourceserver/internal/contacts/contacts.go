@@ -38,7 +38,7 @@ func Tools(api *googleapi.API) ([]*tool.Tool, error) {
 	var s tool.Set
 	tool.Add(&s, tool.Description{
 		Name: "contacts_search", Title: "Find people",
-		Description: "Find people's addresses and numbers by the beginning of a name, address or number.",
+		Description: "Find people's addresses and numbers by the start of a name, address or number.",
 		Scopes:      oauth.NewScopes("contacts.read"), Google: oauth.NewScopes(readonly), Also: oauth.NewScopes(others, directory), Hints: tool.Read,
 	}, p.search)
 	return s.Tools()
