@@ -2,7 +2,6 @@ package calendar
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"google.golang.org/api/calendar/v3"
@@ -90,15 +89,7 @@ type product struct {
 
 // open returns the service for the account of the running call.
 func (c *product) open(ctx context.Context, account string) (*calendar.Service, googleapi.Account, error) {
-	s, err := c.api.Open(ctx, account)
-	if err != nil {
-		return nil, googleapi.Account{}, err
-	}
-	service, err := calendar.NewService(ctx, s.Options(servicePath)...)
-	if err != nil {
-		return nil, googleapi.Account{}, fmt.Errorf("making Calendar client: %w", err)
-	}
-	return service, s.Account, nil
+	return googleapi.Service(ctx, c.api, account, servicePath, calendar.NewService)
 }
 
 // zoneOf asks for a calendar's own zone, by the smallest of the requests that

@@ -67,5 +67,5 @@ func result(what string, account googleapi.Account, e *calendar.Event, zone *tim
 	v := eventOutput{Account: account, Notice: content.Notice, Event: whole.describe(e, zone)}
 	var b strings.Builder
 	v.Event.writeWhole(&b)
-	return tool.Output[eventOutput]{Value: v, Text: what + " in " + account.Email + ". " + content.Notice + "\n" + content.Fence(b.String())}
+	return tool.Output[eventOutput]{Value: v, Text: content.List(what+" in "+account.Email, b.String(), "")}
 }

@@ -183,14 +183,9 @@ func midnight(d time.Time, zone *time.Location) time.Time {
 }
 
 func (o listOutput) text() string {
-	var b, list strings.Builder
-	fmt.Fprintf(&b, "%d events in %s, from %s to %s (%s). %s\n", len(o.Events), o.Account.Email, o.TimeMin, o.TimeMax, o.TimeZone, content.Notice)
+	var list strings.Builder
 	for _, e := range o.Events {
 		e.write(&list)
 	}
-	b.WriteString(content.Fence(list.String()))
-	if o.NextPageToken != "" {
-		fmt.Fprintf(&b, "\nMore: page_token %s", o.NextPageToken)
-	}
-	return b.String()
+	return content.List(fmt.Sprintf("%d events in %s from %s to %s (%s)", len(o.Events), o.Account.Email, o.TimeMin, o.TimeMax, o.TimeZone), list.String(), o.NextPageToken)
 }

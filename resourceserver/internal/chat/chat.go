@@ -52,15 +52,11 @@ func Tools(api *googleapi.API) ([]*tool.Tool, error) {
 type product struct{ api *googleapi.API }
 
 func (p *product) open(ctx context.Context, account string) (*chatapi.SpacesService, googleapi.Account, error) {
-	s, err := p.api.Open(ctx, account)
+	service, used, err := googleapi.Service(ctx, p.api, account, "", chatapi.NewService)
 	if err != nil {
-		return nil, googleapi.Account{}, err
+		return nil, used, err
 	}
-	service, err := chatapi.NewService(ctx, s.Options("")...)
-	if err != nil {
-		return nil, googleapi.Account{}, fmt.Errorf("making Chat client: %w", err)
-	}
-	return service.Spaces, s.Account, nil
+	return service.Spaces, used, nil
 }
 
 const messageFields = "name,text,createTime,deleteTime,sender(name,displayName),thread/name,attachment/contentName"

@@ -57,10 +57,7 @@ func (p *product) search(ctx context.Context, in searchInput) (tool.Output[searc
 			m.write(&list)
 		}
 	}
-	out.Value, out.Text = v, fmt.Sprintf("%d messages in %s. %s\n%s", len(v.Messages), account.Email, content.Notice, content.Fence(list.String()))
-	if v.NextPageToken != "" {
-		out.Text += "\nMore: page_token " + v.NextPageToken
-	}
+	out.Value, out.Text = v, content.List(fmt.Sprintf("%d messages in %s", len(v.Messages), account.Email), list.String(), v.NextPageToken)
 	return out, nil
 }
 
@@ -155,10 +152,7 @@ func (p *product) list(ctx context.Context, in listInput) (tool.Output[listOutpu
 	for _, m := range v.Messages {
 		m.write(&list)
 	}
-	out.Value, out.Text = v, fmt.Sprintf("%d spaces, %d messages in %s. %s\n%s", len(v.Spaces), len(v.Messages), account.Email, content.Notice, content.Fence(list.String()))
-	if v.NextPageToken != "" {
-		out.Text += "\nMore: page_token " + v.NextPageToken
-	}
+	out.Value, out.Text = v, content.List(fmt.Sprintf("%d spaces, %d messages in %s", len(v.Spaces), len(v.Messages), account.Email), list.String(), v.NextPageToken)
 	return out, nil
 }
 

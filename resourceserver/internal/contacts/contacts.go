@@ -208,5 +208,5 @@ func (v searchOutput) text() string {
 	for _, p := range v.People {
 		fmt.Fprintf(&list, "- %s | %s | %s | %s (%s)\n", p.Name, strings.Join(p.Emails, ", "), strings.Join(p.Phones, ", "), p.Organization, p.Source)
 	}
-	return fmt.Sprintf("%d people in %s of %s. %s\n%s", len(v.People), strings.Join(v.Sources, ", "), v.Account.Email, content.Notice, content.Fence(list.String()))
+	return content.List(fmt.Sprintf("%d people in %s of %s", len(v.People), strings.Join(v.Sources, ", "), v.Account.Email), list.String(), "")
 }

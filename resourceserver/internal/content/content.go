@@ -23,6 +23,16 @@ func Fence(text string) string {
 	return "<<<untrusted " + word + ">>>\n" + text + "\n<<<end " + word + ">>>"
 }
 
+// List is the short text of a list: what it is, the entries as text of others, and
+// how to get the next page if there is one.
+func List(what, entries, nextPageToken string) string {
+	text := what + ". " + Notice + "\n" + Fence(entries)
+	if nextPageToken != "" {
+		text += "\nMore: page_token " + nextPageToken
+	}
+	return text
+}
+
 // Mark sets text off within a question to the person: every line of it begins
 // with a bar, so that none looks like one of the question.
 func Mark(text string) string { return "| " + strings.ReplaceAll(text, "\n", "\n| ") }

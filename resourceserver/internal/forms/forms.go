@@ -45,15 +45,11 @@ func Tools(api *googleapi.API) ([]*tool.Tool, error) {
 type product struct{ api *googleapi.API }
 
 func (p *product) open(ctx context.Context, account string) (*formsapi.FormsService, googleapi.Account, error) {
-	s, err := p.api.Open(ctx, account)
+	service, used, err := googleapi.Service(ctx, p.api, account, "", formsapi.NewService)
 	if err != nil {
-		return nil, googleapi.Account{}, err
+		return nil, used, err
 	}
-	service, err := formsapi.NewService(ctx, s.Options("")...)
-	if err != nil {
-		return nil, googleapi.Account{}, fmt.Errorf("making Forms client: %w", err)
-	}
-	return service.Forms, s.Account, nil
+	return service.Forms, used, nil
 }
 
 type getInput struct {
@@ -121,7 +117,7 @@ func (p *product) get(ctx context.Context, in getInput) (tool.Output[getOutput],
 		}
 		list.WriteString("\n")
 	}
-	out.Value, out.Text = v, fmt.Sprintf("A form in %s. %s\n%s", account.Email, content.Notice, content.Fence(list.String()))
+	out.Value, out.Text = v, content.List("A form in "+account.Email, list.String(), "")
 	return out, nil
 }
 

@@ -80,10 +80,7 @@ func (p *product) responses(ctx context.Context, in responsesInput) (tool.Output
 			fmt.Fprintf(&list, "  %s: %s\n", a.QuestionID, strings.Join(a.Values, " / "))
 		}
 	}
-	out.Value, out.Text = v, fmt.Sprintf("%d answers, read with %s. %s\n%s", len(v.Responses), account.Email, content.Notice, content.Fence(list.String()))
-	if v.NextPageToken != "" {
-		out.Text += "\nMore: page_token " + v.NextPageToken
-	}
+	out.Value, out.Text = v, content.List(fmt.Sprintf("%d answers, read with %s", len(v.Responses), account.Email), list.String(), v.NextPageToken)
 	return out, nil
 }
 

@@ -78,6 +78,20 @@ func (a *API) Open(ctx context.Context, account string) (*Session, error) {
 	return a.open(ctx, need)
 }
 
+// Service opens a session and makes a product's client for it: path is as for
+// Options, create is the generated NewService. Errors are typed tool errors.
+func Service[T any](ctx context.Context, a *API, account, path string, create func(context.Context, ...option.ClientOption) (*T, error)) (*T, Account, error) {
+	s, err := a.Open(ctx, account)
+	if err != nil {
+		return nil, Account{}, err
+	}
+	service, err := create(ctx, s.Options(path)...)
+	if err != nil {
+		return nil, Account{}, fmt.Errorf("making client: %w", err)
+	}
+	return service, s.Account, nil
+}
+
 // OpenAlso opens a session for a Google scope that the running tool names beside
 // its least ones (tool.Description.Also), with a credential that opens nothing
 // else. It returns nil without an error if the app was not given it, or the

@@ -42,15 +42,11 @@ func Tools(api *googleapi.API) ([]*tool.Tool, error) {
 type product struct{ api *googleapi.API }
 
 func (p *product) open(ctx context.Context, account string) (*meetapi.ConferenceRecordsService, googleapi.Account, error) {
-	s, err := p.api.Open(ctx, account)
+	service, used, err := googleapi.Service(ctx, p.api, account, "", meetapi.NewService)
 	if err != nil {
-		return nil, googleapi.Account{}, err
+		return nil, used, err
 	}
-	service, err := meetapi.NewService(ctx, s.Options("")...)
-	if err != nil {
-		return nil, googleapi.Account{}, fmt.Errorf("making Meet client: %w", err)
-	}
-	return service.ConferenceRecords, s.Account, nil
+	return service.ConferenceRecords, used, nil
 }
 
 type listInput struct {

@@ -2,7 +2,6 @@ package tasks
 
 import (
 	"context"
-	"fmt"
 	"strings"
 
 	tasksapi "google.golang.org/api/tasks/v1"
@@ -52,7 +51,7 @@ func (p *product) manage(ctx context.Context, in manageInput) (tool.Output[manag
 	v := manageOutput{Account: account, Notice: content.Notice, Task: describe(done)}
 	var b strings.Builder
 	v.Task.write(&b)
-	out.Value, out.Text = v, fmt.Sprintf("The task in %s. %s\n%s", account.Email, content.Notice, content.Fence(b.String()))
+	out.Value, out.Text = v, content.List("The task in "+account.Email, b.String(), "")
 	return out, nil
 }
 

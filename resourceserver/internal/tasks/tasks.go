@@ -48,15 +48,7 @@ func Tools(api *googleapi.API) ([]*tool.Tool, error) {
 type product struct{ api *googleapi.API }
 
 func (p *product) open(ctx context.Context, account string) (*tasksapi.Service, googleapi.Account, error) {
-	s, err := p.api.Open(ctx, account)
-	if err != nil {
-		return nil, googleapi.Account{}, err
-	}
-	service, err := tasksapi.NewService(ctx, s.Options("")...)
-	if err != nil {
-		return nil, googleapi.Account{}, fmt.Errorf("making Tasks client: %w", err)
-	}
-	return service, s.Account, nil
+	return googleapi.Service(ctx, p.api, account, "", tasksapi.NewService)
 }
 
 // taskFields of a task.
@@ -167,10 +159,7 @@ func (p *product) list(ctx context.Context, in listInput) (tool.Output[listOutpu
 		v.Tasks = append(v.Tasks, e)
 		e.write(&list)
 	}
-	out.Value, out.Text = v, fmt.Sprintf("%d tasks of %s. %s\n%s", len(v.Tasks), account.Email, content.Notice, content.Fence(list.String()))
-	if v.NextPageToken != "" {
-		out.Text += "\nMore: page_token " + v.NextPageToken
-	}
+	out.Value, out.Text = v, content.List(fmt.Sprintf("%d tasks of %s", len(v.Tasks), account.Email), list.String(), v.NextPageToken)
 	return out, nil
 }
 
