@@ -1,0 +1,5 @@
+// Package ratelimit is the arithmetic of rate limits, the same in both servers:
+// the generic cell rate algorithm in whole microseconds, limits in one process,
+// and the headers that tell a client where it stands. It knows no tenant, no
+// request and no database; who is counted under which name is its callers'.
+package ratelimit
