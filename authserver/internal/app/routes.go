@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"latchkey/authserver/internal/audit"
+	"latchkey/authserver/internal/ratelimit"
 	"latchkey/authserver/internal/tenant"
 	"latchkey/authserver/internal/web"
 	wire "latchkey/pkg/exchange"
@@ -20,20 +21,20 @@ func (s *Server) Public(log *slog.Logger) http.Handler {
 	// Tenant-relative: the router has cut /t/<slug> off and put the tenant into
 	// the context.
 	per := http.NewServeMux()
-	machine := func(path, allow string, h httpx.HandlerFunc, methods ...string) {
-		per.Handle(path, web.CORS(allow, web.OAuthJSON(web.Methods(serving(h), methods...))))
+	machine := func(path, allow string, limit ratelimit.Endpoint, h httpx.HandlerFunc, methods ...string) {
+		per.Handle(path, web.CORS(allow, web.OAuthJSON(web.Methods(s.limits.Guard(limit, serving(h)), methods...))))
 	}
-	machine("/token", "POST", s.provider.Token, http.MethodPost)
-	machine("/revoke", "POST", s.provider.Revoke, http.MethodPost)
-	machine("/introspect", "POST", s.provider.Introspect, http.MethodPost)
-	machine("/par", "POST", s.flow.Push, http.MethodPost)
-	machine("/register", "POST", s.registration.Register, http.MethodPost)
-	machine("/register/{id}", "GET, PUT, DELETE", s.registration.Manage, http.MethodGet, http.MethodPut, http.MethodDelete)
-	per.Handle("GET /authorize", web.Authorize(serving(s.flow.Authorize)))
-	per.Handle("POST /authorize/consent", sameOrigin(web.Authorize(serving(s.flow.Consent))))
+	machine("/token", "POST", ratelimit.Token, s.provider.Token, http.MethodPost)
+	machine("/revoke", "POST", ratelimit.Revocation, s.provider.Revoke, http.MethodPost)
+	machine("/introspect", "POST", ratelimit.Introspection, s.provider.Introspect, http.MethodPost)
+	machine("/par", "POST", ratelimit.Push, s.flow.Push, http.MethodPost)
+	machine("/register", "POST", ratelimit.Registration, s.registration.Register, http.MethodPost)
+	machine("/register/{id}", "GET, PUT, DELETE", ratelimit.Management, s.registration.Manage, http.MethodGet, http.MethodPut, http.MethodDelete)
+	per.Handle("GET /authorize", web.Authorize(s.limits.Guard(ratelimit.Authorization, serving(s.flow.Authorize))))
+	per.Handle("POST /authorize/consent", sameOrigin(web.Authorize(s.limits.Guard(ratelimit.Forms, serving(s.flow.Consent)))))
 	// Keys and metadata say nothing about whether a tenant is suspended.
 	per.Handle("/jwks", web.CORS("GET", web.OAuthJSON(web.Methods(s.discovery.JWKS, http.MethodGet))))
-	per.Handle("GET /account", web.Page(serving(s.account.Page)))
+	per.Handle("GET /account", web.Page(s.limits.Guard(ratelimit.Pages, serving(s.account.Page))))
 	for path, serve := range map[string]httpx.HandlerFunc{
 		"/account/sign-in": s.account.BeginSignIn, "/account/sign-out": s.account.SignOut, "/account/sign-out-everywhere": s.account.SignOutEverywhere,
 		"/account/add": s.account.Add, "/account/default": s.account.SetDefault, "/account/rename": s.account.Rename,
@@ -41,16 +42,16 @@ func (s *Server) Public(log *slog.Logger) http.Handler {
 		"/account/apps/revoke": s.account.RevokeApp, "/account/sessions/end": s.account.EndSession,
 		"/connect/{secret}": s.account.UseConnect,
 	} {
-		per.Handle("POST "+path, sameOrigin(web.Page(serving(serve))))
+		per.Handle("POST "+path, sameOrigin(web.Page(s.limits.Guard(ratelimit.Forms, serving(serve)))))
 	}
-	per.Handle("GET /connect/{secret}", web.Page(serving(s.account.Connect)))
+	per.Handle("GET /connect/{secret}", web.Page(s.limits.Guard(ratelimit.Pages, serving(s.account.Connect))))
 	for _, name := range documents {
 		per.Handle("/.well-known/"+name, web.CORS("GET", http.HandlerFunc(s.discovery.Appended)))
 	}
 	per.Handle("/", web.Page(notFound))
 
 	all := http.NewServeMux()
-	all.Handle("GET "+callbackPath, web.Authorize(s.signin.Callback))
+	all.Handle("GET "+callbackPath, web.Authorize(s.limits.Guard(ratelimit.Callback, s.signin.Callback)))
 	if s.signals != nil {
 		all.Handle(signalsPath, s.signals) // has an error form of its own (RFC 8935 §2.3)
 	}

@@ -25,6 +25,7 @@ import (
 	"latchkey/authserver/internal/outbound"
 	"latchkey/authserver/internal/postgres"
 	"latchkey/authserver/internal/provider"
+	"latchkey/authserver/internal/ratelimit"
 	"latchkey/authserver/internal/registration"
 	"latchkey/authserver/internal/session"
 	"latchkey/authserver/internal/signals"
@@ -65,6 +66,7 @@ type Server struct {
 	proxies      httpx.Proxies
 	db           *postgres.DB
 	keys         *keyset.Keyset
+	limits       *ratelimit.Limiter
 }
 
 // serve builds the server and runs it until ctx ends.
@@ -216,7 +218,11 @@ func New(c *config.Server, db *postgres.DB, key *vault.KEK, callers *exchange.Cl
 	if len(c.TestHosts) > 0 || c.TestRoots != nil {
 		log.Warn("TEST ONLY: client metadata documents are admitted from loopback (CIMD_TEST_ALLOW_HOSTS, CIMD_TEST_CA_FILE); never set these where people sign in", "hosts", c.TestHosts)
 	}
-	fetch, err := outbound.New(outbound.Config{AllowHosts: c.TestHosts, RootCAs: c.TestRoots, Now: time.Now})
+	if c.RateLimitScale == 0 {
+		log.Warn("there are no rate limits (RATE_LIMIT_SCALE is 0): anyone can fill the database and use up Google's quota")
+	}
+	limits := ratelimit.New(ratelimit.Config{Store: db, Limits: ratelimit.Everywhere(ratelimit.Default(c.RateLimitScale)), Proxies: c.Proxies, Log: log})
+	fetch, err := outbound.New(outbound.Config{AllowHosts: c.TestHosts, RootCAs: c.TestRoots, Now: time.Now, Shared: limits})
 	if err != nil {
 		return nil, fmt.Errorf("CIMD_TEST_ALLOW_HOSTS: %w", err)
 	}
@@ -256,7 +262,7 @@ func New(c *config.Server, db *postgres.DB, key *vault.KEK, callers *exchange.Cl
 		},
 		provider: provider.New(provider.Config{Auth: auth, Clients: clients, Store: db, Keys: keys.For}),
 		exchange: &exchange.Handler{
-			Clients: callers, Store: db, Vault: v, Tenants: tenants, Audit: db, Now: time.Now, Log: log,
+			Clients: callers, Store: db, Vault: v, Tenants: tenants, Audit: db, Limits: limits, Now: time.Now, Log: log,
 			Links: &connection.Invitations{Store: db, Tenants: tenants},
 			Credentials: &connection.Credentials{
 				Store: db, Vault: v, Endings: db, Log: log,
@@ -275,7 +281,7 @@ func New(c *config.Server, db *postgres.DB, key *vault.KEK, callers *exchange.Cl
 			Keys: func(ctx context.Context, t tenant.ID) (audit.Signer, error) { return keys.For(ctx, t) },
 		},
 		proxies: c.Proxies,
-		db:      db, keys: keys,
+		db:      db, keys: keys, limits: limits,
 	}, nil
 }
 

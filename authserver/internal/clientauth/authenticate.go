@@ -4,13 +4,10 @@ import (
 	"context"
 	"crypto/subtle"
 	"errors"
-	"net/http"
-	"sync"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"latchkey/authserver/internal/client"
+	"latchkey/authserver/internal/ratelimit"
 	"latchkey/authserver/internal/tenant"
 	"latchkey/pkg/oauth"
 )
@@ -38,7 +35,6 @@ type Config struct {
 // Authenticator authenticates clients. Safe for concurrent use.
 type Authenticator struct {
 	Config
-	failures failures
 }
 
 // New returns an authenticator.
@@ -59,7 +55,8 @@ func (p *Proof) Client() *client.Client { return p.client }
 func (p *Proof) Confidential() bool { return p.method != oauth.AuthNone }
 
 // Authenticate checks credentials (RFC 6749 §2.3) and uses an assertion up. It
-// returns invalid_client, slow_down after many failures, or doubt.
+// returns invalid_client, 429 temporarily_unavailable beyond a rate limit or after
+// many failures, or doubt.
 func (a *Authenticator) Authenticate(ctx context.Context, t *tenant.Tenant, c Credentials) (*Proof, error) {
 	p, assertion, err := a.AuthenticateForClaim(ctx, t, c)
 	if err != nil || assertion == nil {
@@ -84,9 +81,12 @@ func Replayed(cause error) error {
 // returned assertion up, in the same transaction as what it does: one round
 // trip instead of two. The assertion is nil for the other methods.
 func (a *Authenticator) AuthenticateForClaim(ctx context.Context, t *tenant.Tenant, c Credentials) (*Proof, *client.AssertionID, error) {
+	if err := ratelimit.ByClient(ctx, t, c.ClientID); err != nil {
+		return nil, nil, err
+	}
 	found, err := a.Clients.Client(ctx, t, c.ClientID)
 	if errors.Is(err, client.ErrNotFound) {
-		return nil, nil, a.failed(t, c, err)
+		return nil, nil, a.failed(ctx, t, c, err)
 	}
 	if err != nil {
 		return nil, nil, oauth.Unavailable(err)
@@ -95,7 +95,7 @@ func (a *Authenticator) AuthenticateForClaim(ctx context.Context, t *tenant.Tena
 	switch {
 	case !c.Assertion.Empty():
 		if found.AuthMethod != oauth.AuthPrivateKeyJWT {
-			return nil, nil, a.failed(t, c, errors.New("client has no private_key_jwt"))
+			return nil, nil, a.failed(ctx, t, c, errors.New("client has no private_key_jwt"))
 		}
 		p.method = oauth.AuthPrivateKeyJWT
 		if p.assertion, err = a.verify(ctx, t, found, c.Assertion.Reveal()); err != nil {
@@ -103,22 +103,22 @@ func (a *Authenticator) AuthenticateForClaim(ctx context.Context, t *tenant.Tena
 			if errors.As(err, &doubt) {
 				return nil, nil, err
 			}
-			return nil, nil, a.failed(t, c, err)
+			return nil, nil, a.failed(ctx, t, c, err)
 		}
 		return p, p.assertion, nil
 	case !c.Secret.Empty():
 		// A client that registered one transport of its secret and uses the other
 		// proves the same thing (real clients do: PROTOCOL 3.6 no. 9).
 		if found.AuthMethod != oauth.AuthSecretBasic && found.AuthMethod != oauth.AuthSecretPost {
-			return nil, nil, a.failed(t, c, errors.New("client has no secret"))
+			return nil, nil, a.failed(ctx, t, c, errors.New("client has no secret"))
 		}
 		if len(found.SecretHash) == 0 || subtle.ConstantTimeCompare(client.HashSecret(c.Secret.Reveal()), found.SecretHash) != 1 {
-			return nil, nil, a.failed(t, c, errors.New("wrong secret"))
+			return nil, nil, a.failed(ctx, t, c, errors.New("wrong secret"))
 		}
 		p.method = found.AuthMethod
 		return p, nil, nil
 	case !found.Public(): // draft client ID metadata document §6.2, RFC 6749 §3.2.1
-		return nil, nil, a.failed(t, c, errors.New("client did not authenticate"))
+		return nil, nil, a.failed(ctx, t, c, errors.New("client did not authenticate"))
 	}
 	return p, nil, nil
 }
@@ -146,49 +146,7 @@ func (a *Authenticator) verify(ctx context.Context, t *tenant.Tenant, c *client.
 	return id, err
 }
 
-// failed counts a failure. The secrets have nothing to guess at, so this only
-// slows and shows who tries; a right credential is never refused for it, so
-// nobody can lock a client out (OAuth 2.1 §2.4.1).
-func (a *Authenticator) failed(t *tenant.Tenant, c Credentials, cause error) error {
-	if wait := a.failures.count(t.ID, c.ClientID, a.Now()); wait > 0 {
-		return &oauth.Error{Code: oauth.SlowDown, Status: http.StatusTooManyRequests, RetryAfter: wait, Cause: cause,
-			Description: "Too many failed attempts to authenticate this client. Wait, then try again."}
-	}
-	return refuse(notKnown).WithCause(cause)
-}
-
-const (
-	failureBurst   = 20
-	failureEvery   = 3 * time.Second
-	maxFailureKeys = 10_000
-)
-
-// failures limits failed attempts per client id, in this process.
-type failures struct {
-	mu     sync.Mutex
-	byName map[failureKey]*rate.Limiter
-}
-
-type failureKey struct {
-	tenant tenant.ID
-	id     string
-}
-
-// count notes a failure and returns how long to wait, 0 while within the limit.
-func (f *failures) count(t tenant.ID, id string, now time.Time) time.Duration {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.byName == nil || len(f.byName) >= maxFailureKeys { // a flood of names: none is worth remembering
-		f.byName = map[failureKey]*rate.Limiter{}
-	}
-	k := failureKey{t, id}
-	l := f.byName[k]
-	if l == nil {
-		l = rate.NewLimiter(rate.Every(failureEvery), failureBurst)
-		f.byName[k] = l
-	}
-	if l.AllowN(now, 1) {
-		return 0
-	}
-	return failureEvery
+// failed counts a failure.
+func (a *Authenticator) failed(ctx context.Context, t *tenant.Tenant, c Credentials, cause error) error {
+	return ratelimit.Guessed(ctx, t, c.ClientID, refuse(notKnown).WithCause(cause))
 }

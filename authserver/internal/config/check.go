@@ -241,6 +241,10 @@ func (s Serve) checkClients(p *problems, out *Server) {
 	if out.Proxies, err = httpx.ParseProxies(s.TrustedProxies); err != nil {
 		p.addf("TRUSTED_PROXIES: %v", err)
 	}
+	out.RateLimitScale = s.RateLimitScale
+	if f := s.RateLimitScale; f != 0 && !(f >= 0.001 && f <= 1000) { // nor NaN
+		p.addf("RATE_LIMIT_SCALE %v is outside 0.001 to 1000, and not 0", f)
+	}
 	out.TestHosts = s.CIMDTestAllowHosts
 	for _, host := range s.CIMDTestAllowHosts {
 		name, _, err := net.SplitHostPort(host)

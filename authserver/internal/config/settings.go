@@ -89,6 +89,7 @@ type Serve struct {
 	ClientDocumentHosts []string `name:"client-document-hosts" env:"CLIENT_DOCUMENT_HOSTS" help:"Exact hosts of client metadata documents to admit beside the built-in catalogue." placeholder:"HOST,..."`
 	CustomRedirects     []string `name:"custom-redirect-uris" env:"CUSTOM_REDIRECT_URIS" help:"Exact private-use redirect URIs that clients may register, beside the built-in ones." placeholder:"URI,..."`
 	TrustedProxies      string   `name:"trusted-proxies" env:"TRUSTED_PROXIES" help:"Networks of the reverse proxies in front of this server: only they are believed about a client's address." placeholder:"CIDR,..."`
+	RateLimitScale      float64  `name:"rate-limit-scale" env:"RATE_LIMIT_SCALE" default:"1" help:"Factor on every rate limit, 0.001 to 1000; 0: none."`
 	CIMDTestAllowHosts  []string `name:"cimd-test-allow-hosts" env:"CIMD_TEST_ALLOW_HOSTS" help:"Test only: host:port on loopback from which client metadata documents may come." placeholder:"HOST:PORT,..."`
 	CIMDTestCAFile      string   `name:"cimd-test-ca-file" env:"CIMD_TEST_CA_FILE" help:"Test only: certificate authority of these hosts." placeholder:"FILE"`
 
@@ -145,6 +146,7 @@ type Server struct {
 	Documents       tenant.Admission
 	CustomRedirects []string // beside registration.DefaultCustomRedirects
 	Proxies         httpx.Proxies
+	RateLimitScale  float64        // 0: no limits
 	TestHosts       []string       // host:port; test only
 	TestRoots       *x509.CertPool // nil: the system's; test only
 

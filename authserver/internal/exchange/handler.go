@@ -16,6 +16,7 @@ import (
 	"latchkey/authserver/internal/audit"
 	"latchkey/authserver/internal/client"
 	"latchkey/authserver/internal/connection"
+	"latchkey/authserver/internal/ratelimit"
 	"latchkey/authserver/internal/tenant"
 	"latchkey/authserver/internal/vault"
 	"latchkey/pkg/accesstoken"
@@ -66,6 +67,12 @@ type Recorder interface {
 	Record(ctx context.Context, e audit.Event) error
 }
 
+// Limits count exchanges. Exchange returns *ratelimit.Exceeded beyond a limit; any
+// other error is doubt.
+type Limits interface {
+	Exchange(ctx context.Context, t *tenant.Tenant, subject uuid.UUID, tool string) error
+}
+
 // Handler serves the exchange. Every field is required.
 type Handler struct {
 	Clients     *Clients // resource servers and their keys
@@ -73,6 +80,7 @@ type Handler struct {
 	Vault       Opener
 	Credentials *connection.Credentials
 	Tenants     func() *tenant.Directory
+	Limits      Limits
 	Keys        func(ctx context.Context, t tenant.ID) (accesstoken.KeySource, error)
 	Links       Linker
 	Audit       Recorder
@@ -202,6 +210,9 @@ func (h *Handler) exchange(w http.ResponseWriter, r *http.Request, act *audit.Ev
 	if lookup.Subject, err = uuid.Parse(who.Subject); err != nil {
 		return nil, fail(oauth.InvalidGrant, "The access token is not valid.")
 	}
+	if err := h.limited(ctx, t, lookup.Subject, req.Tool); err != nil {
+		return nil, err
+	}
 	found, err := h.Store.Exchange(ctx, lookup)
 	if errors.Is(err, client.ErrAssertionUsed) {
 		return nil, fail(oauth.InvalidClient, "The client assertion was used before.")
@@ -254,6 +265,22 @@ func blocked(description string) *exchange.Error {
 	e := fail(oauth.InteractionRequired, description)
 	e.Reason = exchange.AdminPolicyBlocked
 	return e
+}
+
+// limited asks about the limits of tenant, person and tool.
+func (h *Handler) limited(ctx context.Context, t *tenant.Tenant, subject uuid.UUID, tool string) error {
+	err := h.Limits.Exchange(ctx, t, subject, tool)
+	var exceeded *ratelimit.Exceeded
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &exceeded):
+		e := fail(oauth.SlowDown, "Too many requests were made.")
+		e.RetryAfter, e.Cause = int(math.Ceil(exceeded.State.Retry.Seconds())), err
+		httpx.Annotate(ctx, slog.String("limit", exceeded.State.Limit.Name))
+		return e
+	}
+	return unavailable(err)
 }
 
 // subject verifies the presented access token: of the tenant it names, for one

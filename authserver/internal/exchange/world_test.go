@@ -29,6 +29,7 @@ import (
 	"latchkey/authserver/internal/keyset"
 	"latchkey/authserver/internal/pgtest"
 	"latchkey/authserver/internal/postgres"
+	"latchkey/authserver/internal/ratelimit"
 	"latchkey/authserver/internal/tenant"
 	"latchkey/authserver/internal/vault"
 	"latchkey/pkg/accesstoken"
@@ -155,9 +156,13 @@ func newWorld(t testing.TB, size int) *world {
 	must(os.WriteFile(file, jwks, 0o600))
 	callers, err := exchange.LoadClients(rsClient, file, internal, w.tenants[0].Issuer)
 	must(err)
+	apart, err := postgres.Open(context.Background(), postgres.Config{URL: secret.NewText(w.dsn)}) // what it tells beside is nobody's round trip
+	must(err)
+	t.Cleanup(apart.Close)
 	w.handler = &exchange.Handler{
 		Clients: callers, Store: w.db, Vault: v, Tenants: tenants, Audit: w.db, Now: time.Now, Log: slog.New(slog.DiscardHandler),
-		Links: &connection.Invitations{Store: w.db, Tenants: tenants},
+		Links:  &connection.Invitations{Store: w.db, Tenants: tenants},
+		Limits: ratelimit.New(ratelimit.Config{Store: apart, Limits: ratelimit.Everywhere(ratelimit.Default(1000)), Log: slog.New(slog.DiscardHandler)}),
 		Credentials: &connection.Credentials{Store: w.db, Vault: v, Google: func(context.Context, tenant.ID) (connection.Google, error) {
 			panic("google is asked although the token lives")
 		}},

@@ -47,6 +47,13 @@ type Config struct {
 	AllowHosts []string         // test only: exact host:port that may be on loopback and on that port
 	RootCAs    *x509.CertPool   // test only: nil means the system's
 	Now        func() time.Time // default time.Now
+	Shared     Shared           // nil: what this process knows is all
+}
+
+// Shared counts fetches over all replicas. FetchDocument returns how long to wait,
+// 0 to go on, and whether that is because of the source's own fetches.
+type Shared interface {
+	FetchDocument(ctx context.Context, source string) (wait time.Duration, ofSource bool)
 }
 
 // Fetcher fetches. Safe for concurrent use.
@@ -64,7 +71,7 @@ type Fetcher struct {
 // New returns a fetcher. It starts nothing. It returns an error for an
 // AllowHosts entry that is not host:port on loopback.
 func New(c Config) (*Fetcher, error) {
-	f := &Fetcher{allow: c.AllowHosts, now: c.Now}
+	f := &Fetcher{allow: c.AllowHosts, now: c.Now, governor: governor{shared: c.Shared}}
 	if f.now == nil {
 		f.now = time.Now
 	}

@@ -33,12 +33,14 @@ type BusyError struct {
 
 func (e *BusyError) Error() string { return fmt.Sprintf("too many fetches: %s", e.what) }
 
-// governor bounds what strangers can make this server fetch, in this process. A
+// governor bounds what strangers can make this server fetch: in this process, and
+// by shared in all of them together. A
 // flood of strangers' URLs never uses up what known hosts need: those do not
 // count against the strangers' budget, and have slots of their own. What
 // strangers name at a known host is counted apart from it, and what is merely
 // at a known host apart from a URL that is kept (account).
 type governor struct {
+	shared    Shared // nil: no others
 	mu        sync.Mutex
 	underWay  int
 	perHost   map[string]int // by account
@@ -52,6 +54,11 @@ type governor struct {
 // it back.
 func (g *governor) admit(ctx context.Context, now time.Time, host string, r Request) (release func(), err error) {
 	name := account(host, r)
+	if g.shared != nil && !r.Known && r.Source != "" {
+		if wait, ofSource := g.shared.FetchDocument(ctx, r.Source); wait > 0 {
+			return nil, &BusyError{RetryAfter: wait, what: "by all replicas", ofSource: ofSource}
+		}
+	}
 	if err := g.budget(now, name, r); err != nil {
 		return nil, err
 	}

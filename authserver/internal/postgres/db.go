@@ -27,10 +27,12 @@ type Config struct {
 }
 
 // DB is the database. Its runtime pool sees one tenant at a time, its jobs pool
-// does cross-tenant work. Safe for concurrent use.
+// does cross-tenant work. Rate limits have a pool of their own: a flood never
+// takes a connection from those who are served. Safe for concurrent use.
 type DB struct {
 	runtime *pgxpool.Pool
 	jobs    *pgxpool.Pool
+	limits  *pgxpool.Pool // the jobs role
 }
 
 // Open makes the pools. It connects lazily: a database that is away at start
@@ -48,7 +50,13 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 		runtime.Close()
 		return nil, err
 	}
-	return &DB{runtime: runtime, jobs: jobs}, nil
+	limits, err := pool(ctx, c, jobsRole, 2)
+	if err != nil {
+		runtime.Close()
+		jobs.Close()
+		return nil, err
+	}
+	return &DB{runtime: runtime, jobs: jobs, limits: limits}, nil
 }
 
 func pool(ctx context.Context, c Config, role string, size int32) (*pgxpool.Pool, error) {
@@ -91,6 +99,7 @@ func pool(ctx context.Context, c Config, role string, size int32) (*pgxpool.Pool
 func (db *DB) Close() {
 	db.runtime.Close()
 	db.jobs.Close()
+	db.limits.Close()
 }
 
 // Ready reports whether the database answers.

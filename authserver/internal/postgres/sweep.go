@@ -19,7 +19,8 @@ var swept = []struct{ table, ended string }{
 	{"sessions", `created_at < now() - interval '31 days'`}, // longer than any SESSION_ABSOLUTE
 	{"clients", `expires_at < now() - interval '1 hour'`},
 	{"client_documents", `last_used_at < now() - interval '90 days'`},
-	{"google_signals", `issued_at < now() - interval '31 days'`}, // signals.MaxAge and a day
+	{"rate_limits", `tat < (extract(epoch FROM now()) * 1000000)::bigint`}, // at rest: as good as no row
+	{"google_signals", `issued_at < now() - interval '31 days'`},           // signals.MaxAge and a day
 	{"grants", `created_at BETWEEN now() - interval '3 days' AND now() - interval '1 day' AND redeemed_at IS NULL AND code_expires_at < now()`},
 	{"grants", `expires_at < now() - interval '30 days'`},
 }

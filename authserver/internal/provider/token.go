@@ -14,7 +14,9 @@ import (
 
 	"latchkey/authserver/internal/client"
 	"latchkey/authserver/internal/clientauth"
+	"latchkey/authserver/internal/grant"
 	"latchkey/authserver/internal/keyset"
+	"latchkey/authserver/internal/ratelimit"
 	"latchkey/authserver/internal/tenant"
 	"latchkey/authserver/internal/web"
 	"latchkey/pkg/httpx"
@@ -105,6 +107,9 @@ func (p *Provider) Token(w http.ResponseWriter, r *http.Request) error {
 	}
 	ctx = withWork(ctx, unit)
 	access, err := p.fosite.NewAccessRequest(ctx, r, &session{})
+	if errors.Is(err, grant.ErrForged) {
+		return ratelimit.Guessed(ctx, t, c.ID, convert(err))
+	}
 	if err != nil {
 		return convert(err)
 	}

@@ -5,12 +5,14 @@ import (
 	"embed"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"html/template"
 	"net/http"
 	"strings"
 
 	"latchkey/pkg/httpx"
 	"latchkey/pkg/oauth"
+	"latchkey/pkg/ratelimit"
 )
 
 //go:embed pages/*.html pages/style.css
@@ -72,7 +74,10 @@ func Page(h httpx.HandlerFunc) http.Handler {
 
 func describe(e *oauth.Error) *PageError {
 	page := &PageError{Status: e.HTTPStatus(), Title: "This request cannot be completed", Advice: e.Description}
-	if page.Status >= http.StatusInternalServerError {
+	switch {
+	case page.Status == http.StatusTooManyRequests:
+		page.Title, page.Advice = "Too many requests came from your network", fmt.Sprintf("Nothing was changed. Wait %d s, then load this page again.", ratelimit.Seconds(e.RetryAfter))
+	case page.Status >= http.StatusInternalServerError:
 		page.Title, page.Advice = "We cannot answer right now", "Nothing was changed. Wait a moment, then try again."
 	}
 	return page

@@ -1,0 +1,115 @@
+package ratelimit
+
+import (
+	"time"
+
+	"latchkey/authserver/internal/tenant"
+	"latchkey/pkg/ratelimit"
+)
+
+// Name names a limit.
+type Name uint8
+
+const (
+	RegisterAddress Name = iota
+	RegisterNetwork
+	RegisterFresh
+	RegisterBusy
+	ManageAddress
+	AuthorizeAddress
+	AuthorizeClient
+	FormsAddress
+	PagesAddress
+	CallbackAddress
+	TokenAddress
+	TokenClient
+	PushAddress
+	PushClient
+	IntrospectAddress
+	IntrospectClient
+	RevokeAddress
+	RevokeClient
+	GuessAddress
+	GuessClient
+	FetchAddress
+	FetchNetwork
+	FetchFresh
+	FetchBusy
+	ExchangeTenant
+	ExchangePerson
+	ExchangeTool
+
+	names int = iota
+)
+
+// definition is what is fixed about a limit. Its numbers are a tenant's.
+type definition struct {
+	limit ratelimit.Limit // by default
+	where string          // what is counted
+	per   string          // by what
+
+	// deployment: counted once for all tenants. What is protected is the server's
+	// own, and nobody has more of it by naming more tenants.
+	deployment bool
+	// closed: while PostgreSQL cannot be asked, the answer is 503 and not the sieve's.
+	closed bool
+}
+
+// definitions has the seed's numbers for tenant, person and tool; docs/limits.md
+// is made of it.
+var definitions = [names]definition{
+	RegisterAddress: {ratelimit.Limit{Name: "register", Quota: 120, Window: time.Hour, Burst: 60}, "registrations", "address", true, true},
+	RegisterNetwork: {ratelimit.Limit{Name: "register-network", Quota: 480, Window: time.Hour, Burst: 240}, "registrations", "network (/24, IPv6 /48)", true, true},
+	RegisterFresh:   {ratelimit.Limit{Name: "register-tenant", Quota: 1500, Window: time.Hour, Burst: 300}, "registrations from networks with at most 3 of late", "tenant", false, true},
+	RegisterBusy:    {ratelimit.Limit{Name: "register-tenant-busy", Quota: 500, Window: time.Hour, Burst: 100}, "registrations from networks with more", "tenant", false, true},
+	ManageAddress:   {ratelimit.Limit{Name: "manage", Quota: 120, Window: time.Minute, Burst: 60}, "requests at a registration (RFC 7592)", "address", true, false},
+
+	AuthorizeAddress: {ratelimit.Limit{Name: "authorize", Quota: 600, Window: time.Minute, Burst: 300}, "authorization requests", "address", true, false},
+	AuthorizeClient:  {ratelimit.Limit{Name: "authorize-client", Quota: 120, Window: time.Minute, Burst: 60}, "authorization requests", "address and client", false, false},
+	FormsAddress:     {ratelimit.Limit{Name: "forms", Quota: 120, Window: time.Minute, Burst: 60}, "forms that people send: consent, sign-in, their account", "address", true, false},
+	PagesAddress:     {ratelimit.Limit{Name: "pages", Quota: 600, Window: time.Minute, Burst: 300}, "pages of the account", "address", true, false},
+	CallbackAddress:  {ratelimit.Limit{Name: "callback", Quota: 600, Window: time.Minute, Burst: 300}, "returns from Google", "address", true, false},
+
+	TokenAddress:      {ratelimit.Limit{Name: "token", Quota: 12000, Window: time.Minute, Burst: 6000}, "token requests", "address", true, false},
+	TokenClient:       {ratelimit.Limit{Name: "token-client", Quota: 3000, Window: time.Minute, Burst: 3000}, "token requests", "address and client", false, false},
+	PushAddress:       {ratelimit.Limit{Name: "par", Quota: 300, Window: time.Minute, Burst: 150}, "pushed requests", "address", true, false},
+	PushClient:        {ratelimit.Limit{Name: "par-client", Quota: 120, Window: time.Minute, Burst: 60}, "pushed requests", "address and client", false, false},
+	IntrospectAddress: {ratelimit.Limit{Name: "introspect", Quota: 12000, Window: time.Minute, Burst: 3000}, "introspections", "address", true, false},
+	IntrospectClient:  {ratelimit.Limit{Name: "introspect-client", Quota: 6000, Window: time.Minute, Burst: 1500}, "introspections", "address and client", false, false},
+	RevokeAddress:     {ratelimit.Limit{Name: "revoke", Quota: 3000, Window: time.Minute, Burst: 1000}, "revocations", "address", true, false},
+	RevokeClient:      {ratelimit.Limit{Name: "revoke-client", Quota: 600, Window: time.Minute, Burst: 300}, "revocations", "address and client", false, false},
+	GuessAddress:      {ratelimit.Limit{Name: "guess", Quota: 60, Window: time.Minute, Burst: 60}, "failed client authentications, forged codes and refresh tokens", "address", true, false},
+	GuessClient:       {ratelimit.Limit{Name: "guess-client", Quota: 20, Window: time.Minute, Burst: 20}, "failed client authentications, forged codes and refresh tokens", "client", false, false},
+
+	FetchAddress: {ratelimit.Limit{Name: "fetch", Quota: 30, Window: time.Minute, Burst: 15}, "fetches of unknown client metadata documents", "address", true, false},
+	FetchNetwork: {ratelimit.Limit{Name: "fetch-network", Quota: 120, Window: time.Minute, Burst: 60}, "fetches of unknown client metadata documents", "network (/24, IPv6 /48)", true, false},
+	FetchFresh:   {ratelimit.Limit{Name: "fetch-all", Quota: 600, Window: time.Minute, Burst: 60}, "such fetches for networks with at most 3 of late", "deployment", true, false},
+	FetchBusy:    {ratelimit.Limit{Name: "fetch-all-busy", Quota: 300, Window: time.Minute, Burst: 30}, "such fetches for networks with more", "deployment", true, false},
+
+	ExchangeTenant: {ratelimit.Limit{Name: "tenant", Quota: 10000, Window: time.Hour}, "token exchanges", "tenant", false, false},
+	ExchangePerson: {ratelimit.Limit{Name: "person", Quota: 1000, Window: time.Hour}, "token exchanges", "person", false, false},
+	ExchangeTool:   {ratelimit.Limit{Name: "tool", Quota: 100, Window: time.Minute}, "token exchanges", "person and tool", false, false},
+}
+
+// fresh is how many units a network may have used of late and still count as one
+// that has just come: what it asks for is not refused for what others did.
+const fresh = 3
+
+// Limits are the numbers of every limit.
+type Limits [names]ratelimit.Limit
+
+// Default are the numbers of docs/limits.md times a factor; 0 is none.
+func Default(factor float64) *Limits {
+	l := &Limits{}
+	for i, d := range definitions {
+		l[i] = d.limit.Scaled(factor)
+	}
+	return l
+}
+
+// Of returns the limits of a tenant, or of the deployment for nil. Limits that
+// are counted for the deployment are never a tenant's to say.
+type Of func(t *tenant.Tenant) *Limits
+
+// Everywhere is Of for a deployment whose tenants all have the same.
+func Everywhere(l *Limits) Of { return func(*tenant.Tenant) *Limits { return l } }
