@@ -12,9 +12,10 @@ import (
 )
 
 const (
-	maxAtOnce     = 16 // fetches under way
-	maxForKnown   = 4  // of these, kept free of strangers' hosts
+	maxAtOnce     = 64 // fetches under way
+	maxForKnown   = 16 // of these, kept free of strangers' hosts
 	maxPerHost    = 2
+	maxPerNetwork = 2 // of strangers' hosts, for one /24 or IPv6 /48
 	slotWait      = 250 * time.Millisecond
 	maxRemembered = 10_000
 
@@ -43,7 +44,7 @@ type governor struct {
 	shared    Shared // nil: no others
 	mu        sync.Mutex
 	underWay  int
-	perHost   map[string]int // by account
+	held      map[string]int // slots by account, and by network of a stranger's source
 	freed     chan struct{}  // closed and replaced when a slot is freed
 	strangers *rate.Limiter
 	hosts     limiters
@@ -62,22 +63,28 @@ func (g *governor) admit(ctx context.Context, now time.Time, host string, r Requ
 	if err := g.budget(now, name, r); err != nil {
 		return nil, err
 	}
+	around := ""
+	if !r.Known && r.Source != "" {
+		around = "network " + network(r.Source, 24, 48)
+	}
 	wait, cancel := context.WithTimeout(ctx, slotWait)
 	defer cancel()
 	for {
 		g.mu.Lock()
-		if g.perHost == nil {
-			g.perHost, g.freed = map[string]int{}, make(chan struct{})
+		if g.held == nil {
+			g.held, g.freed = map[string]int{}, make(chan struct{})
 		}
 		limit := maxAtOnce
 		if !r.Known {
 			limit -= maxForKnown
 		}
-		if g.underWay < limit && g.perHost[name] < maxPerHost {
+		// Slow hosts that one network names take its own slots, not everyone's.
+		if g.underWay < limit && g.held[name] < maxPerHost && (around == "" || g.held[around] < maxPerNetwork) {
 			g.underWay++
-			g.perHost[name]++
+			g.held[name]++
+			g.held[around]++
 			g.mu.Unlock()
-			return func() { g.release(name) }, nil
+			return func() { g.release(name, around) }, nil
 		}
 		freed := g.freed
 		g.mu.Unlock()
@@ -89,12 +96,14 @@ func (g *governor) admit(ctx context.Context, now time.Time, host string, r Requ
 	}
 }
 
-func (g *governor) release(name string) {
+func (g *governor) release(names ...string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.underWay--
-	if g.perHost[name]--; g.perHost[name] == 0 {
-		delete(g.perHost, name)
+	for _, name := range names {
+		if g.held[name]--; g.held[name] == 0 {
+			delete(g.held, name)
+		}
 	}
 	close(g.freed)
 	g.freed = make(chan struct{})
@@ -119,7 +128,7 @@ func account(host string, r Request) string {
 func (g *governor) budget(now time.Time, name string, r Request) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if !r.Known && r.Source != "" && !g.sources.allow(now, network(r.Source), sourceRate, sourceBurst) {
+	if !r.Known && r.Source != "" && !g.sources.allow(now, network(r.Source, 32, 64), sourceRate, sourceBurst) {
 		return &BusyError{RetryAfter: 2 * time.Second, what: "from this address", ofSource: true}
 	}
 	if g.strangers == nil {
@@ -134,17 +143,20 @@ func (g *governor) budget(now time.Time, name string, r Request) error {
 	return nil
 }
 
-// network is what one customer of a provider has: an IPv4 address or an IPv6
-// /64.
-func network(source string) string {
+// network is the network of so many bits around an address, by IP version. One
+// customer of a provider has an IPv4 address or an IPv6 /64, and easily gets a
+// /24 or a /48.
+func network(source string, bits4, bits6 int) string {
 	a, err := netip.ParseAddr(source)
 	if err != nil {
 		return source
 	}
-	if a = a.Unmap(); a.Is4() {
-		return a.String()
+	a = a.Unmap().WithZone("")
+	bits := bits6
+	if a.Is4() {
+		bits = bits4
 	}
-	p, _ := a.WithZone("").Prefix(64)
+	p, _ := a.Prefix(bits)
 	return p.String()
 }
 

@@ -226,7 +226,7 @@ func TestBudgets(t *testing.T) {
 			var seen load
 			w := newWorld(t, seen.handler)
 			var all sync.WaitGroup
-			for i := range 50 {
+			for i := range outbound.MaxAtOnce + 34 {
 				all.Go(func() {
 					_, _ = w.Get(t.Context(), outbound.Request{URL: fmt.Sprintf("https://slow%d.example.com/", i), Limit: 100, Known: true})
 				})
@@ -235,6 +235,32 @@ func TestBudgets(t *testing.T) {
 			all.Wait()
 			if most != outbound.MaxAtOnce || seen.strangers.Load() != outbound.MaxAtOnce {
 				t.Errorf("%d at once, %d in all", most, seen.strangers.Load())
+			}
+		})
+	})
+	t.Run("AS-C12 one network's slow hosts take its own slots, and a newcomer elsewhere is served at once", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			var seen load
+			w := newWorld(t, seen.handler)
+			var all sync.WaitGroup
+			for i := range 50 {
+				all.Go(func() {
+					_, _ = w.Get(t.Context(), outbound.Request{URL: fmt.Sprintf("https://slow%d.example.com/", i), Limit: 100, Source: fmt.Sprintf("192.0.2.%d", i)})
+				})
+			}
+			if most := seen.settled(); most != outbound.MaxPerNetwork {
+				t.Errorf("%d at once for one network", most)
+			}
+			start := time.Now()
+			if _, err := w.Get(t.Context(), outbound.Request{URL: "https://fast.example.com/", Limit: 100, Source: "198.51.100.1"}); err != nil || time.Since(start) != 0 {
+				t.Errorf("the newcomer after %v: %v", time.Since(start), err)
+			}
+			all.Wait()
+			for i := range 2 {
+				if _, err := w.Get(t.Context(), outbound.Request{URL: fmt.Sprintf("https://fast%d.example.com/", i), Limit: 100, Source: "192.0.2.200"}); err != nil {
+					t.Errorf("the network's slots did not come back: %v", err)
+				}
 			}
 		})
 	})
