@@ -116,7 +116,7 @@ func TestSecretGuessing(t *testing.T) {
 
 func secretGuessing(t *testing.T) {
 	t.Parallel()
-	s := authtest.Start(t)
+	s := authtest.Start(t, authtest.Limits(1))
 	reg := s.RegisterWith(t, nil)
 	id, secret := reg["client_id"].(string), reg["client_secret"].(string)
 	form := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {"lkr_x"}, "client_id": {id}}

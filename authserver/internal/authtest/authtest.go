@@ -17,6 +17,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -38,6 +39,7 @@ import (
 	"latchkey/deploy/dev/browser"
 	"latchkey/deploy/dev/fakegoogle"
 	wire "latchkey/pkg/exchange"
+	"latchkey/pkg/httpx"
 	"latchkey/pkg/oauth"
 	"latchkey/pkg/scope"
 	"latchkey/pkg/secret"
@@ -126,7 +128,7 @@ func Start(t testing.TB, options ...func(*config.Server)) *Server {
 		},
 		AccessTokenTTL: 10 * time.Minute, RefreshGrace: time.Minute, SessionIdle: time.Hour, SessionAbsolute: 24 * time.Hour, Profile: scope.Full,
 		Documents: tenant.Admission{Mode: tenant.AdmitOpen}, TestHosts: []string{s.Host.Addr}, TestRoots: s.Host.Roots,
-		RateLimitScale: 100, // all tests come from one address; those of the limits set their own
+		RateLimitScale: 100,
 	}
 	for _, o := range options {
 		o(&s.settings)
@@ -148,14 +150,32 @@ func Start(t testing.TB, options ...func(*config.Server)) *Server {
 	return s
 }
 
+// Limits sets the factor on the rate limits, which a test's server has so high that
+// they do not matter, and believes X-Forwarded-For (see From).
+func Limits(factor float64) func(*config.Server) {
+	return func(c *config.Server) {
+		c.RateLimitScale, c.Proxies = factor, httpx.Proxies{netip.MustParsePrefix("127.0.0.0/8")}
+	}
+}
+
+// From makes a request come from an address, at a server with Limits.
+func From(r *http.Request, address string) *http.Request {
+	r.Header.Set("X-Forwarded-For", address)
+	return r
+}
+
 // Replica runs another process's worth of the same server, with the same issuer:
 // same database, same keys, nothing shared in memory. URL is where it listens.
-func (s *Server) Replica(t testing.TB) *Server {
+// Options change its settings.
+func (s *Server) Replica(t testing.TB, options ...func(*config.Server)) *Server {
 	t.Helper()
 	public, internal := listen(t), listen(t)
 	r := *s
+	for _, o := range options {
+		o(&r.settings)
+	}
 	r.URL, r.Internal = "http://"+public.Addr().String(), "http://"+internal.Addr().String()
-	r.app = s.build(t, r.Internal)
+	r.app = r.build(t, r.Internal)
 	a, log := r.app, slog.New(slog.DiscardHandler)
 	serve(t, public, a.Public(log))
 	serve(t, internal, a.Internal(log))

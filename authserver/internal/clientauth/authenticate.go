@@ -148,5 +148,5 @@ func (a *Authenticator) verify(ctx context.Context, t *tenant.Tenant, c *client.
 
 // failed counts a failure.
 func (a *Authenticator) failed(ctx context.Context, t *tenant.Tenant, c Credentials, cause error) error {
-	return ratelimit.Guessed(ctx, t, c.ClientID, refuse(notKnown).WithCause(cause))
+	return ratelimit.Guessed(ctx, t, ratelimit.GuessClient, c.ClientID, refuse(notKnown).WithCause(cause))
 }

@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -19,7 +20,7 @@ import (
 const never = int64(24 * time.Hour / time.Microsecond)
 
 func debit(t tenant.ID, name ratelimit.Name, key string, burst, spent, asked int64) ratelimit.Debit {
-	return ratelimit.Debit{Bucket: ratelimit.Bucket{Tenant: t, Limit: name, Key: ratelimit.Client(key)}, Interval: never, Room: burst * never, Spent: spent * never, Asked: asked}
+	return ratelimit.Debit{Bucket: ratelimit.Bucket{Tenant: t, Limit: name, Key: ratelimit.AddressClient(netip.Addr{}, key)}, Interval: never, Room: burst * never, Spent: spent * never, Asked: asked}
 }
 
 // limitRows runs a query as the jobs role.

@@ -108,7 +108,7 @@ func (p *Provider) Token(w http.ResponseWriter, r *http.Request) error {
 	ctx = withWork(ctx, unit)
 	access, err := p.fosite.NewAccessRequest(ctx, r, &session{})
 	if errors.Is(err, grant.ErrForged) {
-		return ratelimit.Guessed(ctx, t, c.ID, convert(err))
+		return ratelimit.Guessed(ctx, t, ratelimit.GuessToken, c.ID, convert(err))
 	}
 	if err != nil {
 		return convert(err)

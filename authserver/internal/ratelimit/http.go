@@ -117,17 +117,18 @@ func ByClient(ctx context.Context, t *tenant.Tenant, clientID string) error {
 	return v.take(ctx, t, Ask{v.endpoint.client, AddressClient(v.address, clientID)})
 }
 
-// Guessed counts a credential, code or refresh token that nobody was given: it
-// returns how that is answered, 429 after many, otherwise cause. What was really
-// given is never refused for others' guesses, so that nobody can lock a client out
-// (OAuth 2.1 §2.4.1): the secrets are too long to be guessed, and this only shows
-// and slows who tries.
-func Guessed(ctx context.Context, t *tenant.Tenant, clientID string, cause error) error {
+// Guessed counts what nobody was given: under GuessClient a credential, under
+// GuessToken a code or refresh token. It returns the answer: 429 after many,
+// otherwise cause. What was really given is never refused for guesses, so nobody can
+// lock a client out (OAuth 2.1 §2.4.1): the secrets are too long to be guessed, and
+// this only shows and slows who tries. Nor does one who guesses elsewhere keep a
+// client from hearing that it must register or sign in again.
+func Guessed(ctx context.Context, t *tenant.Tenant, what Name, clientID string, cause error) error {
 	v, ok := ctx.Value(visitKey{}).(*visit)
 	if !ok {
 		return cause
 	}
-	err := v.take(ctx, t, Ask{GuessAddress, Address(v.address)}, Ask{GuessClient, Client(clientID)})
+	err := v.take(ctx, t, Ask{GuessAddress, Address(v.address)}, Ask{what, AddressClient(v.address, clientID)})
 	var answer *oauth.Error
 	if errors.As(err, &answer) && answer.Status == http.StatusTooManyRequests {
 		return answer.WithCause(errors.Join(answer.Cause, cause))

@@ -53,9 +53,6 @@ func AddressClient(a netip.Addr, clientID string) Key {
 	return key("address client", address(a), []byte(clientID))
 }
 
-// Client counts a client, wherever it is.
-func Client(clientID string) Key { return key("client", []byte(clientID)) }
-
 // Person counts a person, by subject id.
 func Person(subject uuid.UUID) Key { return key("person", subject[:]) }
 

@@ -33,9 +33,10 @@ func TestKeys(t *testing.T) {
 		"those without an address are one":     {ratelimit.Address(netip.Addr{}), ratelimit.Address(netip.Addr{}), true},
 		"two clients at one address":           {ratelimit.AddressClient(addr("192.0.2.1"), "a"), ratelimit.AddressClient(addr("192.0.2.1"), "b"), false},
 		"one client at two addresses":          {ratelimit.AddressClient(addr("192.0.2.1"), "a"), ratelimit.AddressClient(addr("192.0.2.2"), "a"), false},
-		"a person and a client":                {ratelimit.Person(person), ratelimit.Client(string(person[:])), false},
+		"a person and a person's tool":         {ratelimit.Person(person), ratelimit.PersonTool(person, ""), false},
+		"two persons":                          {ratelimit.Person(person), ratelimit.Person(uuid.New()), false},
 		"a person's two tools":                 {ratelimit.PersonTool(person, "a"), ratelimit.PersonTool(person, "b"), false},
-		"a client that is named like an end":   {ratelimit.Client("a\x00b"), ratelimit.Client("a"), false},
+		"a client that is named like an end":   {ratelimit.AddressClient(netip.Addr{}, "a\x00b"), ratelimit.AddressClient(netip.Addr{}, "a"), false},
 		"a client whose name has an address's": {ratelimit.AddressClient(netip.Addr{}, "\x00\x00\x04\xc0\x00\x02\x01"), ratelimit.AddressClient(addr("192.0.2.1"), ""), false},
 	} {
 		if (row.a == row.b) != row.same {

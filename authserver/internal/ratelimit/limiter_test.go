@@ -67,6 +67,8 @@ func limiter(t *testing.T, s ratelimit.Store, l *ratelimit.Limits) *ratelimit.Li
 	return ratelimit.New(ratelimit.Config{Store: s, Limits: ratelimit.Everywhere(l), Log: slog.New(slog.DiscardHandler)})
 }
 
+func named(client string) ratelimit.Key { return ratelimit.AddressClient(netip.Addr{}, client) }
+
 var acme = &tenant.Tenant{ID: tenant.DefaultID}
 
 func addr(s string) netip.Addr { return netip.MustParseAddr(s) }
@@ -104,7 +106,7 @@ func TestReplicas(t *testing.T) {
 					all.Go(func() {
 						for end := time.Now().Add(row.for_); time.Now().Before(end); time.Sleep(every) {
 							asked.Add(1)
-							_, err := replica.Take(t.Context(), acme, ratelimit.Ask{Limit: ratelimit.TokenClient, Key: ratelimit.Client("c")})
+							_, err := replica.Take(t.Context(), acme, ratelimit.Ask{Limit: ratelimit.TokenClient, Key: named("c")})
 							var exceeded *ratelimit.Exceeded
 							if err == nil {
 								admitted.Add(1)
@@ -147,7 +149,7 @@ func TestSieve(t *testing.T) {
 			time.Sleep(6 * time.Second)
 		}
 		for i := range 10_000 { // everyone once
-			if _, err := l.Take(t.Context(), acme, ratelimit.Ask{Limit: ratelimit.TokenClient, Key: ratelimit.Client(fmt.Sprint(i))}); err != nil {
+			if _, err := l.Take(t.Context(), acme, ratelimit.Ask{Limit: ratelimit.TokenClient, Key: named(fmt.Sprint(i))}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -191,7 +193,7 @@ func TestAllOrNone(t *testing.T) {
 		l := limiter(t, newMemory(), ratelimit.Default(1))
 		other := &tenant.Tenant{ID: tenant.FromUUID([16]byte{1})}
 		consent := ratelimit.Ask{Limit: ratelimit.ConsentAddress, Key: ratelimit.Address(addr("192.0.2.1"))}
-		guess := ratelimit.Ask{Limit: ratelimit.GuessClient, Key: ratelimit.Client("c")}
+		guess := ratelimit.Ask{Limit: ratelimit.GuessClient, Key: named("c")}
 		for i := range 40 {
 			if _, err := l.Take(t.Context(), acme, guess, consent); (err == nil) != (i < 20) {
 				t.Fatal(i, err)

@@ -31,6 +31,7 @@ const (
 	RevokeClient
 	GuessAddress
 	GuessClient
+	GuessToken
 	FetchAddress
 	FetchNetwork
 	FetchFresh
@@ -78,8 +79,9 @@ var definitions = [names]definition{
 	IntrospectClient:  {ratelimit.Limit{Name: "introspect-client", Quota: 6000, Window: time.Minute, Burst: 1500}, "introspections", "address and client", false, false},
 	RevokeAddress:     {ratelimit.Limit{Name: "revoke", Quota: 3000, Window: time.Minute, Burst: 1000}, "revocations", "address", true, false},
 	RevokeClient:      {ratelimit.Limit{Name: "revoke-client", Quota: 600, Window: time.Minute, Burst: 300}, "revocations", "address and client", false, false},
-	GuessAddress:      {ratelimit.Limit{Name: "guess", Quota: 60, Window: time.Minute, Burst: 60}, "failed client authentications, forged codes and refresh tokens", "address", true, false},
-	GuessClient:       {ratelimit.Limit{Name: "guess-client", Quota: 20, Window: time.Minute, Burst: 20}, "failed client authentications, forged codes and refresh tokens", "client", false, false},
+	GuessAddress:      {ratelimit.Limit{Name: "guess", Quota: 300, Window: time.Minute}, "failed client authentications, forged codes and refresh tokens", "address", true, false},
+	GuessClient:       {ratelimit.Limit{Name: "guess-client", Quota: 20, Window: time.Minute}, "failed client authentications", "address and client", false, false},
+	GuessToken:        {ratelimit.Limit{Name: "guess-token", Quota: 20, Window: time.Minute}, "forged codes and refresh tokens", "address and client", false, false},
 
 	FetchAddress: {ratelimit.Limit{Name: "fetch", Quota: 30, Window: time.Minute, Burst: 15}, "fetches of unknown client metadata documents", "address", true, false},
 	FetchNetwork: {ratelimit.Limit{Name: "fetch-network", Quota: 120, Window: time.Minute, Burst: 60}, "fetches of unknown client metadata documents", "network (/24, IPv6 /48)", true, false},
