@@ -106,12 +106,12 @@ func TestLimits(t *testing.T) {
 		{"token", "token-client", 60, form("/token"), false, true},
 		{"revoke", "revoke-client", 6, form("/revoke"), false, true},
 		{"introspect", "introspect-client", 30, form("/introspect"), false, true},
-		{"par", "par-client", 1, form("/par"), false, true},
+		{"par", "par-client", 2, form("/par"), false, false},
 		{"register", "register", 1, func(string) (string, string, string, string) {
 			return http.MethodPost, "/register", "application/json", registration
 		}, false, false},
 		{"manage", "manage", 1, func(string) (string, string, string, string) { return http.MethodGet, "/register/c_x", "", "" }, false, false},
-		{"authorize", "authorize-client", 1, func(client string) (string, string, string, string) { return http.MethodGet, visit(client), "", "" }, true, true},
+		{"authorize", "authorize-client", 4, func(client string) (string, string, string, string) { return http.MethodGet, visit(client), "", "" }, true, true},
 		{"consent", "consent", 1, func(string) (string, string, string, string) {
 			return http.MethodPost, "/authorize/consent", formType, "decision=approve"
 		}, true, false},

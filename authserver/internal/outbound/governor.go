@@ -19,7 +19,7 @@ const (
 	slotWait      = 250 * time.Millisecond
 	maxRemembered = 10_000
 
-	strangersRate, strangersBurst = 20, 60              // per second, all strangers' hosts together
+	strangersRate, strangersBurst = 40, 200             // per second, all strangers' hosts together
 	hostRate, hostBurst           = 1, 5                // per second, one host
 	sourceRate, sourceBurst       = rate.Limit(0.5), 15 // 30 per minute, one address
 )

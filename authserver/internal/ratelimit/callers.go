@@ -23,11 +23,10 @@ func (l *Limiter) Exchange(ctx context.Context, t *tenant.Tenant, subject uuid.U
 func (l *Limiter) FetchDocument(ctx context.Context, source string) (wait time.Duration, ofSource bool) {
 	from, _ := netip.ParseAddr(source)
 	around := Ask{FetchNetwork, Network(from)}
-	of := FetchFresh
-	if l.Busy(nil, around) {
-		of = FetchBusy
+	_, err := l.Take(ctx, nil, Ask{FetchAddress, Address(from)}, around)
+	if err == nil {
+		_, err = l.Take(ctx, nil, Ask{l.either(FetchFresh, FetchBusy, around), All()})
 	}
-	_, err := l.Take(ctx, nil, Ask{FetchAddress, Address(from)}, around, Ask{of, All()})
 	var exceeded *Exceeded
 	switch {
 	case errors.As(err, &exceeded):

@@ -63,16 +63,17 @@ func (l *Limiter) Guard(e Endpoint, h httpx.HandlerFunc) httpx.HandlerFunc {
 		if e.named != nil {
 			asks = append(asks, Ask{e.client, AddressClient(v.address, e.named(r))})
 		}
+		around := Ask{RegisterNetwork, Network(v.address)}
 		if e.fresh {
-			around := Ask{RegisterNetwork, Network(v.address)}
-			of := RegisterFresh
-			if l.Busy(nil, around) {
-				of = RegisterBusy
-			}
-			asks = append(asks, around, Ask{of, All()})
+			asks = append(asks, around)
 		}
 		if err := v.take(ctx, t, asks...); err != nil {
 			return err
+		}
+		if e.fresh { // how much the network has asked for is known by now
+			if err := v.take(ctx, t, Ask{l.either(RegisterFresh, RegisterBusy, around), All()}); err != nil {
+				return err
+			}
 		}
 		return h(w, r.WithContext(ctx))
 	}

@@ -242,17 +242,20 @@ func tightest(entries []*entry, now int64) ratelimit.State {
 	return out
 }
 
-// Busy reports whether a bucket has been used more than a little of late, by what
-// is known here.
-func (l *Limiter) Busy(t *tenant.Tenant, a Ask) bool {
+// either says of two limits which one counts a network that has taken its unit: one
+// that has asked for little of late, or the other. So a flood from some networks does
+// not use up what newcomers elsewhere need.
+func (l *Limiter) either(ofFresh, ofBusy Name, around Ask) Name {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	entries, _ := l.find(t, []Ask{a})
+	entries, _ := l.find(nil, []Ask{around})
 	now := l.micros()
 	for _, e := range entries {
-		return e.tat(now)-now > fresh*e.limit.Interval()
+		if e.tat(now)-now > fresh*e.limit.Interval() {
+			return ofBusy
+		}
 	}
-	return false
+	return ofFresh
 }
 
 func (l *Limiter) micros() int64 { return l.Now().Sub(l.start).Microseconds() }

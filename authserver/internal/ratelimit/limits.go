@@ -60,13 +60,13 @@ type definition struct {
 // is made of it.
 var definitions = [names]definition{
 	RegisterAddress: {ratelimit.Limit{Name: "register", Quota: 120, Window: time.Hour, Burst: 60}, "registrations", "address", true, true},
-	RegisterNetwork: {ratelimit.Limit{Name: "register-network", Quota: 480, Window: time.Hour, Burst: 240}, "registrations", "network (/24, IPv6 /48)", true, true},
-	RegisterFresh:   {ratelimit.Limit{Name: "register-tenant", Quota: 1500, Window: time.Hour, Burst: 300}, "registrations from networks with at most 3 of late", "tenant", false, true},
+	RegisterNetwork: {ratelimit.Limit{Name: "register-network", Quota: 240, Window: time.Hour, Burst: 90}, "registrations", "network (/24, IPv6 /48)", true, true},
+	RegisterFresh:   {ratelimit.Limit{Name: "register-tenant", Quota: 3000, Window: time.Hour, Burst: 300}, "registrations from networks with at most 3 of late", "tenant", false, true},
 	RegisterBusy:    {ratelimit.Limit{Name: "register-tenant-busy", Quota: 500, Window: time.Hour, Burst: 100}, "registrations from networks with more", "tenant", false, true},
 	ManageAddress:   {ratelimit.Limit{Name: "manage", Quota: 120, Window: time.Minute, Burst: 60}, "requests at a registration (RFC 7592)", "address", true, false},
 
 	AuthorizeAddress: {ratelimit.Limit{Name: "authorize", Quota: 600, Window: time.Minute, Burst: 300}, "authorization requests", "address", true, false},
-	AuthorizeClient:  {ratelimit.Limit{Name: "authorize-client", Quota: 120, Window: time.Minute, Burst: 60}, "authorization requests", "address and client", false, false},
+	AuthorizeClient:  {ratelimit.Limit{Name: "authorize-client", Quota: 120, Window: time.Minute, Burst: 200}, "authorization requests", "address and client", false, false},
 	FormsAddress:     {ratelimit.Limit{Name: "forms", Quota: 120, Window: time.Minute, Burst: 60}, "forms that people send: consent, sign-in, their account", "address", true, false},
 	PagesAddress:     {ratelimit.Limit{Name: "pages", Quota: 600, Window: time.Minute, Burst: 300}, "pages of the account", "address", true, false},
 	CallbackAddress:  {ratelimit.Limit{Name: "callback", Quota: 600, Window: time.Minute, Burst: 300}, "returns from Google", "address", true, false},
@@ -74,7 +74,7 @@ var definitions = [names]definition{
 	TokenAddress:      {ratelimit.Limit{Name: "token", Quota: 12000, Window: time.Minute, Burst: 6000}, "token requests", "address", true, false},
 	TokenClient:       {ratelimit.Limit{Name: "token-client", Quota: 3000, Window: time.Minute, Burst: 3000}, "token requests", "address and client", false, false},
 	PushAddress:       {ratelimit.Limit{Name: "par", Quota: 300, Window: time.Minute, Burst: 150}, "pushed requests", "address", true, false},
-	PushClient:        {ratelimit.Limit{Name: "par-client", Quota: 120, Window: time.Minute, Burst: 60}, "pushed requests", "address and client", false, false},
+	PushClient:        {ratelimit.Limit{Name: "par-client", Quota: 120, Window: time.Minute}, "pushed requests", "address and client", false, false},
 	IntrospectAddress: {ratelimit.Limit{Name: "introspect", Quota: 12000, Window: time.Minute, Burst: 3000}, "introspections", "address", true, false},
 	IntrospectClient:  {ratelimit.Limit{Name: "introspect-client", Quota: 6000, Window: time.Minute, Burst: 1500}, "introspections", "address and client", false, false},
 	RevokeAddress:     {ratelimit.Limit{Name: "revoke", Quota: 3000, Window: time.Minute, Burst: 1000}, "revocations", "address", true, false},
@@ -84,8 +84,8 @@ var definitions = [names]definition{
 	GuessToken:        {ratelimit.Limit{Name: "guess-token", Quota: 20, Window: time.Minute}, "forged codes and refresh tokens", "address and client", false, false},
 
 	FetchAddress: {ratelimit.Limit{Name: "fetch", Quota: 30, Window: time.Minute, Burst: 15}, "fetches of unknown client metadata documents", "address", true, false},
-	FetchNetwork: {ratelimit.Limit{Name: "fetch-network", Quota: 120, Window: time.Minute, Burst: 60}, "fetches of unknown client metadata documents", "network (/24, IPv6 /48)", true, false},
-	FetchFresh:   {ratelimit.Limit{Name: "fetch-all", Quota: 600, Window: time.Minute, Burst: 60}, "such fetches for networks with at most 3 of late", "deployment", true, false},
+	FetchNetwork: {ratelimit.Limit{Name: "fetch-network", Quota: 30, Window: time.Minute}, "fetches of unknown client metadata documents", "network (/24, IPv6 /48)", true, false},
+	FetchFresh:   {ratelimit.Limit{Name: "fetch-all", Quota: 1200, Window: time.Minute, Burst: 120}, "such fetches for networks with at most 3 of late", "deployment", true, false},
 	FetchBusy:    {ratelimit.Limit{Name: "fetch-all-busy", Quota: 300, Window: time.Minute, Burst: 30}, "such fetches for networks with more", "deployment", true, false},
 
 	ExchangeTenant: {ratelimit.Limit{Name: "tenant", Quota: 10000, Window: time.Hour}, "token exchanges", "tenant", false, false},
