@@ -16,6 +16,7 @@ import (
 	"latchkey/resourceserver/internal/mcpserver"
 	"latchkey/resourceserver/internal/metadata"
 	"latchkey/resourceserver/internal/policy"
+	"latchkey/resourceserver/internal/ratelimit"
 	"latchkey/resourceserver/internal/resource"
 	"latchkey/resourceserver/internal/tool"
 )
@@ -84,6 +85,7 @@ type shared struct {
 	called        func(ctx context.Context, tool, outcome string, took time.Duration)
 	loopbackHosts bool
 	log           *slog.Logger
+	limits        *ratelimit.Limits
 }
 
 // mount builds the parts of a resource.
@@ -102,7 +104,7 @@ func (s *server) mount(r resource.Resource, keys accesstoken.KeySource) (*mounte
 		return nil, err
 	}
 	if m.mcp, err = mcpserver.New(mcpserver.Config{
-		Version: version(), Tools: tools, Resources: resources, Prompts: prompts, Log: s.log, Elicit: s.elicit, Policy: s.policy, Called: s.called,
+		Version: version(), Tools: tools, Resources: resources, Prompts: prompts, Log: s.log, Elicit: s.elicit, Policy: s.policy, Called: s.called, Limits: s.limits,
 	}); err != nil {
 		return nil, err
 	}

@@ -116,6 +116,7 @@ func start(t *testing.T, change ...func(*config.Server)) *rig {
 		Resource: resource, Issuer: issuer, JWKSURL: r.as.url + "/jwks", ASInternalURL: r.as.url, RSClientID: "rs", RSKeyFile: filepath.Join(dir, "rs.json"),
 		GoogleAPIURL: googleURL, ListenLoopback: true, AllowedOrigins: []string{"https://inspector.example"},
 		ToolPreset: tool.PresetComplete, Policy: policy.Policy{Send: policy.SendConfirm, ExternalShare: policy.ShareConfirm},
+		RateLimitScale: 1,
 	}
 	for _, c := range change {
 		c(r.settings)

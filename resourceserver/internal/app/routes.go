@@ -32,7 +32,7 @@ func (s *server) routes(log *slog.Logger) http.Handler {
 			return
 		}
 		if m := t.find(t.at[r.URL.Path], r.Host); m != nil {
-			m.guard.MCP(m.mcp).ServeHTTP(w, r)
+			m.guard.MCP(s.limits.Requests(m.mcp)).ServeHTTP(w, r)
 			return
 		}
 		if m := t.find(t.about[r.URL.Path], r.Host); m != nil {

@@ -29,6 +29,7 @@ import (
 	"latchkey/resourceserver/internal/googleapi"
 	"latchkey/resourceserver/internal/meet"
 	"latchkey/resourceserver/internal/outcome"
+	"latchkey/resourceserver/internal/ratelimit"
 	"latchkey/resourceserver/internal/resource"
 	"latchkey/resourceserver/internal/revocation"
 	"latchkey/resourceserver/internal/seal"
@@ -131,7 +132,10 @@ func build(c *config.Server, log *slog.Logger) (*server, error) {
 	if s.tools, err = allTools(c.ToolPreset, api, credentials, mail); err != nil {
 		return nil, err
 	}
-	s.shared = shared{elicit: elicitor, policy: c.Policy, revoked: s.revoked.Revoked, called: s.outcomes.Record, loopbackHosts: c.ListenLoopback, log: log}
+	if c.RateLimitScale == 0 {
+		log.Warn("there are no rate limits (RATE_LIMIT_SCALE is 0): one person can use up Google's quota for everyone")
+	}
+	s.shared = shared{limits: ratelimit.New(c.RateLimitScale, nil), elicit: elicitor, policy: c.Policy, revoked: s.revoked.Revoked, called: s.outcomes.Record, loopbackHosts: c.ListenLoopback, log: log}
 	s.tenants = resource.New(resource.Config{Feed: client, Base: c.ASInternalURL, Changed: s.follow, Log: log})
 	first, err := s.tableOf(nil, newTable())
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"latchkey/pkg/oauth"
+	"latchkey/pkg/ratelimit"
 )
 
 // Refusal is an answer that replaces the protocol's: an HTTP status with a
@@ -17,7 +18,7 @@ type Refusal struct {
 	Code       oauth.Code    // "" when no credentials were sent (RFC 6750 §3.1)
 	Sentence   string        // ASCII without quotes, backslash, comma and "scope=" (see header)
 	Scopes     oauth.Scopes  // scope attribute of the challenge
-	RetryAfter time.Duration // 503 only
+	RetryAfter time.Duration // 503 and 429 only
 }
 
 func (g *Guard) unauthorized(code oauth.Code, sentence string) *Refusal {
@@ -93,7 +94,7 @@ func (g *Guard) refuse(w http.ResponseWriter, r *Refusal) {
 		h.Set("WWW-Authenticate", r.header(g.metadataURL))
 	}
 	if r.RetryAfter > 0 {
-		h.Set("Retry-After", strconv.Itoa(int(r.RetryAfter/time.Second)))
+		h.Set("Retry-After", strconv.FormatInt(ratelimit.Seconds(r.RetryAfter), 10))
 	}
 	h.Del("Content-Length")
 	h.Set("Content-Type", "application/json")

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"latchkey/pkg/oauth"
+	"latchkey/pkg/ratelimit"
 )
 
 // hosts are the Host values under which the server answers.
@@ -66,7 +67,7 @@ func (g *Guard) allowOrigin(origin string, r *http.Request) bool {
 // Headers of CORS (PROTOCOL 3.5).
 const (
 	allowedHeaders = "Authorization, Content-Type, Accept, MCP-Protocol-Version, Mcp-Method, Mcp-Name, Mcp-Session-Id, Last-Event-ID, DPoP"
-	exposedHeaders = "WWW-Authenticate, Mcp-Session-Id, MCP-Protocol-Version, Retry-After, DPoP-Nonce, X-Request-Id"
+	exposedHeaders = "WWW-Authenticate, Mcp-Session-Id, MCP-Protocol-Version, Retry-After, DPoP-Nonce, X-Request-Id, " + ratelimit.Headers
 )
 
 // cors checks the Origin (MCP Streamable HTTP: a present and invalid one MUST be

@@ -61,6 +61,10 @@ func (s Serve) Check() (*Server, error) {
 		Listen: s.Listen, JWKSURL: s.JWKSURL, ASInternalURL: strings.TrimSuffix(s.ASInternalURL, "/"), RSClientID: s.RSClientID,
 		RSKeyFile: s.RSKeyFile, GoogleAPIURL: strings.TrimSuffix(s.GoogleAPIURL, "/"),
 	}
+	out.RateLimitScale = s.RateLimitScale
+	if f := s.RateLimitScale; f != 0 && !(f >= 0.001 && f <= 1000) { // nor NaN
+		p.addf("RATE_LIMIT_SCALE %v is outside 0.001 to 1000, and not 0", f)
+	}
 	if host, _, err := net.SplitHostPort(s.Listen); err != nil {
 		p.addf("RS_LISTEN %q is not host:port", s.Listen)
 	} else {

@@ -30,6 +30,7 @@ type Serve struct {
 	TLSKey         string   `name:"rs-internal-tls-key-file" env:"RS_INTERNAL_TLS_KEY_FILE" help:"Key of RS_INTERNAL_TLS_CERT_FILE (PEM)." placeholder:"FILE"`
 	GoogleAPIURL   string   `name:"google-api-url" env:"GOOGLE_API_URL" help:"Stand-in for every Google API host, for development (default: Google)." placeholder:"URL"`
 	AllowedOrigins []string `name:"allowed-origins" env:"ALLOWED_ORIGINS" sep:"," help:"Origins of browser clients that may call, comma separated, e.g. http://localhost:6274." placeholder:"ORIGIN"`
+	RateLimitScale float64  `name:"rate-limit-scale" env:"RATE_LIMIT_SCALE" default:"1" help:"Factor on every rate limit, 0.001 to 1000; 0: none."`
 }
 
 // Server is the checked configuration of the server.
@@ -49,4 +50,5 @@ type Server struct {
 	AllowedOrigins []string
 	ToolPreset     tool.Preset
 	Policy         policy.Policy
+	RateLimitScale float64 // 0: no limits
 }

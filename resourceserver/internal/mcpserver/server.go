@@ -19,6 +19,7 @@ import (
 	"latchkey/resourceserver/internal/bearer"
 	"latchkey/resourceserver/internal/elicit"
 	"latchkey/resourceserver/internal/policy"
+	"latchkey/resourceserver/internal/ratelimit"
 	"latchkey/resourceserver/internal/tool"
 )
 
@@ -54,6 +55,7 @@ type Config struct {
 	Elicit    *elicit.Elicitor
 	Policy    policy.Policy                                                       // what tools may do here
 	Called    func(ctx context.Context, tool, outcome string, took time.Duration) // learns how each call ended; must not block
+	Limits    *ratelimit.Limits
 }
 
 // Server is the MCP endpoint without its guard.
@@ -69,8 +71,8 @@ type Server struct {
 
 // New assembles the server.
 func New(c Config) (*Server, error) {
-	if len(c.Tools) == 0 || c.Log == nil || c.Elicit == nil {
-		return nil, errors.New("MCP server needs tools, a log and elicitation")
+	if len(c.Tools) == 0 || c.Log == nil || c.Elicit == nil || c.Limits == nil {
+		return nil, errors.New("MCP server needs tools, a log, elicitation and limits")
 	}
 	hooks := &server.Hooks{}
 	hooks.AddAfterCallTool(typed)
@@ -88,6 +90,10 @@ func New(c Config) (*Server, error) {
 		}
 		s.tools[t.Name] = t
 		m.AddTool(t.MCP(), func(ctx context.Context, r mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+			if e := c.Limits.Call(ctx, t.Name); e != nil {
+				httpx.Annotate(ctx, slog.String("tool", t.Name), slog.String("outcome", string(e.Code)))
+				return tool.ErrorResult(e), nil
+			}
 			return s.call(ctx, t, r)
 		})
 	}

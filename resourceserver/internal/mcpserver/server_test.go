@@ -22,6 +22,7 @@ import (
 	"latchkey/resourceserver/internal/elicit"
 	"latchkey/resourceserver/internal/mcpserver"
 	"latchkey/resourceserver/internal/policy"
+	"latchkey/resourceserver/internal/ratelimit"
 	"latchkey/resourceserver/internal/seal"
 	"latchkey/resourceserver/internal/tool"
 )
@@ -83,7 +84,7 @@ func newBench(t *testing.T, p policy.Policy, tools ...*tool.Tool) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := mcpserver.New(mcpserver.Config{Version: "1", Tools: tools, Log: logger, Elicit: asker, Policy: p})
+	s, err := mcpserver.New(mcpserver.Config{Version: "1", Tools: tools, Log: logger, Elicit: asker, Policy: p, Limits: ratelimit.New(0, nil)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,7 +155,7 @@ func TestOutcomes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := mcpserver.New(mcpserver.Config{Version: "1", Tools: []*tool.Tool{made, made}, Log: slog.New(slog.DiscardHandler), Elicit: asker}); err == nil {
+	if _, err := mcpserver.New(mcpserver.Config{Version: "1", Tools: []*tool.Tool{made, made}, Log: slog.New(slog.DiscardHandler), Elicit: asker, Limits: ratelimit.New(0, nil)}); err == nil {
 		t.Error("two tools of one name")
 	}
 	b := newBench(t, policy.Policy{}, made)
