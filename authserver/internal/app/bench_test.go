@@ -10,21 +10,25 @@ import (
 	"latchkey/authserver/internal/authtest"
 )
 
-// BenchmarkRefresh compares a whole refresh over HTTP with one bare round trip
-// to the same database that commits one changed row.
+// BenchmarkRefresh compares a whole refresh over HTTP, with rate limits that are
+// told to PostgreSQL every some hundred requests and without limits, with one bare
+// round trip to the same database that commits one changed row.
 func BenchmarkRefresh(b *testing.B) {
 	s := authtest.Start(b)
 	v := s.NewVisit(b)
-	token := s.SignIn(b, v)["refresh_token"].(string)
-	b.Run("refresh", func(b *testing.B) {
-		for b.Loop() {
-			status, out := s.Token(b, v.Refresh(token))
-			if status != http.StatusOK {
-				b.Fatal(status, out)
+	for name, scale := range map[string]float64{"refresh": 20, "refresh-unlimited": 0} {
+		b.Run(name, func(b *testing.B) {
+			r := s.Replica(b, authtest.Limits(scale))
+			token := s.SignIn(b, s.VisitAs(b, v.Client))["refresh_token"].(string)
+			for b.Loop() {
+				status, out := r.Token(b, v.Refresh(token))
+				if status != http.StatusOK {
+					b.Fatal(status, out)
+				}
+				token = out["refresh_token"].(string)
 			}
-			token = out["refresh_token"].(string)
-		}
-	})
+		})
+	}
 	b.Run("bare-update", func(b *testing.B) {
 		ctx := context.Background()
 		conn, err := pgx.Connect(ctx, s.DSN)

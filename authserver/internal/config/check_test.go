@@ -1,6 +1,7 @@
 package config_test
 
 import (
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -88,6 +89,11 @@ func check(t *testing.T) {
 		"keys of signals over http": {func(s *config.Serve) {
 			s.GoogleSignals, s.GoogleSignalsIssuer, s.GoogleSignalsJWKSURL = "on", "https://accounts.google.com/", "http://a.example/certs"
 		}, "GOOGLE_SIGNALS_JWKS_URL"},
+		"no rate limits":                          {func(s *config.Serve) { s.RateLimitScale = 0 }, ""},
+		"rate limits that lock everyone out":      {func(s *config.Serve) { s.RateLimitScale = 0.0001 }, "RATE_LIMIT_SCALE"},
+		"rate limits that are no limits":          {func(s *config.Serve) { s.RateLimitScale = 1001 }, "RATE_LIMIT_SCALE"},
+		"rate limits that are negative":           {func(s *config.Serve) { s.RateLimitScale = -1 }, "RATE_LIMIT_SCALE"},
+		"rate limits that are no number":          {func(s *config.Serve) { s.RateLimitScale = math.NaN() }, "RATE_LIMIT_SCALE"},
 		"a profile that does not exist":           {func(s *config.Serve) { s.ConsentProfile = "everything" }, "CONSENT_PROFILE"},
 		"internal URL on a private network, http": {func(s *config.Serve) { s.InternalURL = "http://authserver:8081" }, ""},
 	} {

@@ -318,3 +318,18 @@ func TestFloodOfNames(t *testing.T) {
 		}
 	})
 }
+
+// BenchmarkTake is a decision of the sieve alone: admitted, and refused.
+func BenchmarkTake(b *testing.B) {
+	for name, limit := range map[string]limits.Limit{"admitted": {Name: "x", Quota: 1_000_000_000, Window: time.Second}, "refused": {Name: "x", Quota: 1, Window: time.Hour}} {
+		b.Run(name, func(b *testing.B) {
+			l := ratelimit.New(ratelimit.Config{Store: newMemory(), Limits: ratelimit.Everywhere(ratelimit.Default(1).With(ratelimit.TokenClient, limit)), Log: slog.New(slog.DiscardHandler)})
+			key := ratelimit.AddressClient(addr("192.0.2.1"), "c")
+			_, _ = l.Take(b.Context(), acme, ratelimit.Ask{Limit: ratelimit.TokenClient, Key: key})
+			b.ReportAllocs()
+			for b.Loop() {
+				_, _ = l.Take(b.Context(), acme, ratelimit.Ask{Limit: ratelimit.TokenClient, Key: key})
+			}
+		})
+	}
+}

@@ -40,6 +40,8 @@ func TestCheck(t *testing.T) {
 		"keys over a private network":    {func(s *config.Serve) { s.JWKSURL = "http://authserver:8080/jwks" }, ""},
 		"Google over http":               {func(s *config.Serve) { s.GoogleAPIURL = "http://google.example" }, "must be https"},
 		"Google on loopback":             {func(s *config.Serve) { s.GoogleAPIURL = "http://127.0.0.1:9" }, ""},
+		"no rate limits":                 {func(s *config.Serve) { s.RateLimitScale = 0 }, ""},
+		"rate limits below all":          {func(s *config.Serve) { s.RateLimitScale = -1 }, "RATE_LIMIT_SCALE"},
 		"wildcard origin":                {func(s *config.Serve) { s.AllowedOrigins = []string{"https://*.example.com"} }, "wildcard"},
 		"origin with a path":             {func(s *config.Serve) { s.AllowedOrigins = []string{"https://a.example/"} }, "not an origin"},
 		"recipient domains":              {func(s *config.Serve) { s.RecipientDomains = []string{"Example.com", " bücher.example", ""} }, ""},
