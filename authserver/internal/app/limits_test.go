@@ -112,7 +112,7 @@ func TestLimits(t *testing.T) {
 		}, false, false},
 		{"manage", "manage", 1, func(string) (string, string, string, string) { return http.MethodGet, "/register/c_x", "", "" }, false, false},
 		{"authorize", "authorize-client", 4, func(client string) (string, string, string, string) { return http.MethodGet, visit(client), "", "" }, true, true},
-		{"consent", "consent", 1, func(string) (string, string, string, string) {
+		{"consent", "forms", 1, func(string) (string, string, string, string) {
 			return http.MethodPost, "/authorize/consent", formType, "decision=approve"
 		}, true, false},
 		{"callback", "callback", 6, func(string) (string, string, string, string) {

@@ -192,7 +192,7 @@ func TestAllOrNone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := limiter(t, newMemory(), ratelimit.Default(1))
 		other := &tenant.Tenant{ID: tenant.FromUUID([16]byte{1})}
-		consent := ratelimit.Ask{Limit: ratelimit.ConsentAddress, Key: ratelimit.Address(addr("192.0.2.1"))}
+		consent := ratelimit.Ask{Limit: ratelimit.FormsAddress, Key: ratelimit.Address(addr("192.0.2.1"))}
 		guess := ratelimit.Ask{Limit: ratelimit.GuessClient, Key: named("c")}
 		for i := range 40 {
 			if _, err := l.Take(t.Context(), acme, guess, consent); (err == nil) != (i < 20) {
@@ -221,7 +221,7 @@ func TestStoreAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newMemory()
 		l := limiter(t, store, ratelimit.Default(1))
-		consent := ratelimit.Ask{Limit: ratelimit.ConsentAddress, Key: ratelimit.Address(addr("192.0.2.1"))}
+		consent := ratelimit.Ask{Limit: ratelimit.FormsAddress, Key: ratelimit.Address(addr("192.0.2.1"))}
 		register := ratelimit.Ask{Limit: ratelimit.RegisterAddress, Key: ratelimit.Address(addr("192.0.2.1"))}
 		store.away.Store(true)
 		admitted := 0
@@ -270,7 +270,7 @@ func TestLeaving(t *testing.T) {
 		store := newMemory()
 		store.latency = 100 * time.Millisecond
 		l := limiter(t, store, ratelimit.Default(1))
-		consent := ratelimit.Ask{Limit: ratelimit.ConsentAddress, Key: ratelimit.Address(addr("192.0.2.1"))}
+		consent := ratelimit.Ask{Limit: ratelimit.FormsAddress, Key: ratelimit.Address(addr("192.0.2.1"))}
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 		defer cancel()
 		var all sync.WaitGroup

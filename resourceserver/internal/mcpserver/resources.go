@@ -122,6 +122,9 @@ func (s *Server) read(ctx context.Context, uri string) ([]mcp.ResourceContents, 
 
 // run calls a tool with arguments that are not a client's.
 func (s *Server) run(ctx context.Context, t *tool.Tool, args map[string]any) (*mcp.CallToolResult, *tool.Error) {
+	if e := s.limited(ctx, t); e != nil {
+		return nil, e
+	}
 	b, err := json.Marshal(args)
 	if err != nil {
 		return nil, &tool.Error{Code: tool.CodeInternal, Message: "Something went wrong in the server.", Cause: err}

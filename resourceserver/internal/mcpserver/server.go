@@ -67,6 +67,7 @@ type Server struct {
 	elicit    *elicit.Elicitor
 	policy    policy.Policy
 	called    func(ctx context.Context, tool, outcome string, took time.Duration)
+	limits    *ratelimit.Limits
 }
 
 // New assembles the server.
@@ -76,7 +77,7 @@ func New(c Config) (*Server, error) {
 	}
 	hooks := &server.Hooks{}
 	hooks.AddAfterCallTool(typed)
-	s := &Server{tools: map[string]*tool.Tool{}, prompts: map[string]Prompt{}, elicit: c.Elicit, policy: c.Policy, called: c.Called}
+	s := &Server{tools: map[string]*tool.Tool{}, prompts: map[string]Prompt{}, elicit: c.Elicit, policy: c.Policy, called: c.Called, limits: c.Limits}
 	m := server.NewMCPServer("latchkey", c.Version,
 		server.WithTitle("Latchkey: Google Workspace"), server.WithInstructions(instructions), server.WithToolCapabilities(false),
 		server.WithOutputSchemaValidation(), server.WithHooks(hooks),
@@ -90,8 +91,7 @@ func New(c Config) (*Server, error) {
 		}
 		s.tools[t.Name] = t
 		m.AddTool(t.MCP(), func(ctx context.Context, r mcp.CallToolRequest) (*mcp.CallToolResult, error) {
-			if e := c.Limits.Call(ctx, t.Name); e != nil {
-				httpx.Annotate(ctx, slog.String("tool", t.Name), slog.String("outcome", string(e.Code)))
+			if e := s.limited(ctx, t); e != nil {
 				return tool.ErrorResult(e), nil
 			}
 			return s.call(ctx, t, r)
@@ -129,6 +129,15 @@ func (s *Server) Required(method, target string) (run string, required oauth.Sco
 		}
 	}
 	return "", oauth.Scopes{}, false
+}
+
+// limited counts a call, and refuses it when there were too many.
+func (s *Server) limited(ctx context.Context, t *tool.Tool) *tool.Error {
+	e := s.limits.Call(ctx, t.Name)
+	if e != nil {
+		httpx.Annotate(ctx, slog.String("tool", t.Name), slog.String("outcome", string(e.Code)))
+	}
+	return e
 }
 
 // call runs a tool within the conversation with its person.
