@@ -19,7 +19,7 @@ func (r *rig) tokenOf(subject string) string {
 	return r.as.sign(c, r.as.key, "at+jwt")
 }
 
-const carol = "0198f000-0000-7000-8000-00000000000c"
+const another = "0198f000-0000-7000-8000-00000000000c"
 
 // TestToolLimit: SEED 68-70, RS-M22: calls beyond a limit are tool errors that can be waited for; another tool and another person do not notice.
 func TestToolLimit(t *testing.T) {
@@ -43,7 +43,7 @@ func TestToolLimit(t *testing.T) {
 	if out := r.call(token, "drive_search", map[string]any{"query": "x"}); out.IsError && out.Data["code"] == "rate_limited" {
 		t.Errorf("another tool: %v", out.Data)
 	}
-	if out := r.call(r.tokenOf(carol), "account_status", nil); out.IsError {
+	if out := r.call(r.tokenOf(another), "account_status", nil); out.IsError {
 		t.Errorf("another person: %v", out.Data)
 	}
 }
@@ -72,7 +72,7 @@ func TestRequestLimit(t *testing.T) {
 	if err := json.Unmarshal([]byte(last.body), &body); err != nil || body.Error != "temporarily_unavailable" {
 		t.Errorf("body: %s", last.body)
 	}
-	if out := r.send(http.MethodPost, r.mcp, r.tokenOf(carol), list); out.status != http.StatusOK {
+	if out := r.send(http.MethodPost, r.mcp, r.tokenOf(another), list); out.status != http.StatusOK {
 		t.Errorf("another person: %d %s", out.status, out.body)
 	}
 	if out := r.send(http.MethodPost, r.mcp, "", list); out.status != http.StatusUnauthorized { // the first probe of every client
