@@ -183,6 +183,8 @@ func TestEveryActIsRecorded(t *testing.T) {
 			return err
 		}, nil,
 			[]string{"key.activated by operator ok grant dddd", "key.deleted by operator ok grant aaaa", "key.deleted by operator ok grant cccc"}},
+		{"an erasure", func() error { _, err := f.db.ShredSubject(operator, tenant.DefaultID, f.record.Subject); return err }, nil, []string{"subject.erased by operator ok"}},
+		{"the same once more", func() error { _, err := f.db.ShredSubject(operator, tenant.DefaultID, f.record.Subject); return err }, nil, nil},
 		{"a report of nobody's grant", func() error {
 			n, err := f.db.RecordOutcomes(ctx, []exchange.Outcome{{Tenant: tenant.DefaultID, Grant: uuid.New(), Tool: "t", Outcome: "ok"}})
 			if n != 0 {

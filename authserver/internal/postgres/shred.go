@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"latchkey/authserver/internal/audit"
 	"latchkey/authserver/internal/erasure"
 	"latchkey/authserver/internal/tenant"
 )
@@ -28,14 +29,20 @@ func (db *DB) ShredSubject(ctx context.Context, t tenant.ID, subject uuid.UUID) 
 			return err
 		}
 		const of = ` WHERE tenant_id = $1 AND connection_id IN (SELECT id FROM connections WHERE tenant_id = $1 AND subject_id = $2)`
-		return shred(ctx, tx, &done, []any{t.UUID(), subject}, []destruction{
+		if err := shred(ctx, tx, &done, []any{t.UUID(), subject}, []destruction{
 			{"", `SELECT id::text FROM subjects WHERE tenant_id = $1 AND id = $2 FOR NO KEY UPDATE`}, // as lockSubject
 			{"", `SELECT connection_id::text FROM credentials` + of + ` ORDER BY connection_id FOR UPDATE`},
 			{"credentials", forgetCredentials + of},
 			{"connections", `UPDATE connections SET email = '' WHERE tenant_id = $1 AND subject_id = $2`},
 			{"google_revocations", `DELETE FROM google_revocations WHERE tenant_id = $1 AND subject_id = $2`},
 			{"subject_secrets", `DELETE FROM subject_secrets WHERE tenant_id = $1 AND subject_id = $2 RETURNING id::text`},
-		})
+		}); err != nil || len(done.Keys) == 0 {
+			return err
+		}
+		// The tombstone, once: a repetition finds no secret.
+		tombstone := event(ctx, audit.Event{Tenant: t, Kind: audit.SubjectErased, Actor: audit.FromContext(ctx).ActorOr(audit.Operator), Subject: subject})
+		_, err := tx.Exec(ctx, tombstone.sql, tombstone.args...)
+		return err
 	})
 	if err != nil {
 		return erasure.Shredded{}, fmt.Errorf("shredding a subject: %w", err)
@@ -64,7 +71,10 @@ func (db *DB) ShredTenant(ctx context.Context, t tenant.ID) (erasure.Shredded, e
 			}
 			statements = append(statements, destruction{table, sql})
 		}
-		return shred(ctx, tx, &done, []any{t.UUID()}, statements)
+		if err := shred(ctx, tx, &done, []any{t.UUID()}, statements); err != nil || len(done.Keys) == 0 {
+			return err
+		}
+		return adminAct(ctx, tx, t, "tenant shredded")
 	})
 	if err != nil {
 		return erasure.Shredded{}, fmt.Errorf("shredding a tenant: %w", err)
