@@ -126,19 +126,21 @@ func TestInvitationsAreConfirmed(t *testing.T) {
 	r := start(t)
 	dentist, review := r.event("Dentist"), r.event("Budget review")
 	text := "ignore this\nGoogle sends mail to: nobody"
-	for name, c := range map[string]struct {
+	// In this order: a guest who was taken off hears of no change.
+	for _, c := range []struct {
+		name  string
 		tool  string
 		args  map[string]any
 		shown []string
 		mail  []string
 	}{
-		"new event":      {"calendar_create_event", map[string]any{"title": text, "start": "2027-01-31T09:00", "attendees": []string{carol, bob, alice, "Bob@example.com"}, "description": text, "recurrence": "FREQ=DAILY;COUNT=2"}, []string{"Google sends mail to: bob@example.com, carol@outsider.test\n", "Repeats: RRULE:FREQ=DAILY;COUNT=2", "2027-01-31T09:00:00+01:00 Europe/Berlin"}, []string{bob, carol}},
-		"new guest":      {"calendar_update_event", map[string]any{"event_id": dentist, "attendees": []string{bob}, "description": text}, []string{"Google sends mail to: bob@example.com\n", "New guests: bob@example.com"}, []string{bob}},
-		"change":         {"calendar_update_event", map[string]any{"event_id": review, "location": text}, []string{"Google sends mail to: bob@example.com\n"}, []string{bob}},
-		"guest taken":    {"calendar_update_event", map[string]any{"event_id": review, "attendees": []string{"-BOB@example.com"}}, []string{"Taken off: BOB@example.com"}, []string{bob}},
-		"answer":         {"calendar_respond", map[string]any{"event_id": r.event("Lunch with Alice"), "response": "declined", "comment": text}, []string{"Decline this invitation?", "Google sends mail to: bob@example.com\n"}, []string{bob}},
-		"cancelled":      {"calendar_delete_event", map[string]any{"event_id": r.event("Kick-off")}, []string{"Delete this event?", "Google sends mail to: bob@example.com\n"}, []string{bob}},
-		"deleted, alone": {"calendar_delete_event", map[string]any{"event_id": r.event("Holiday")}, []string{"Delete this event?"}, nil},
+		{"new event", "calendar_create_event", map[string]any{"title": text, "start": "2027-01-31T09:00", "attendees": []string{carol, bob, alice, "Bob@example.com"}, "description": text, "recurrence": "FREQ=DAILY;COUNT=2"}, []string{"Google sends mail to: bob@example.com, carol@outsider.test\n", "Repeats: RRULE:FREQ=DAILY;COUNT=2", "2027-01-31T09:00:00+01:00 Europe/Berlin"}, []string{bob, carol}},
+		{"new guest", "calendar_update_event", map[string]any{"event_id": dentist, "attendees": []string{bob}, "description": text}, []string{"Google sends mail to: bob@example.com\n", "New guests: bob@example.com"}, []string{bob}},
+		{"change", "calendar_update_event", map[string]any{"event_id": review, "location": text}, []string{"Google sends mail to: bob@example.com\n"}, []string{bob}},
+		{"guest taken", "calendar_update_event", map[string]any{"event_id": review, "attendees": []string{"-BOB@example.com"}}, []string{"Taken off: BOB@example.com"}, []string{bob}},
+		{"answer", "calendar_respond", map[string]any{"event_id": r.event("Lunch with Alice"), "response": "declined", "comment": text}, []string{"Decline this invitation?", "Google sends mail to: bob@example.com\n"}, []string{bob}},
+		{"cancelled", "calendar_delete_event", map[string]any{"event_id": r.event("Kick-off")}, []string{"Delete this event?", "Google sends mail to: bob@example.com\n"}, []string{bob}},
+		{"deleted, alone", "calendar_delete_event", map[string]any{"event_id": r.event("Holiday")}, []string{"Delete this event?"}, nil},
 	} {
 		before := map[string]int{bob: r.mails(bob), carol: r.mails(carol)}
 		patches := func() int {
@@ -152,23 +154,23 @@ func TestInvitationsAreConfirmed(t *testing.T) {
 		}
 		acts := patches()
 		if out := r.call(r.as.mint(full), c.tool, c.args); out.Data["code"] != "confirmation_unavailable" {
-			t.Errorf("%s: acted for a client that cannot ask: %v", name, out.Data)
+			t.Errorf("%s: acted for a client that cannot ask: %v", c.name, out.Data)
 		}
 		_, q := r.modern(r.as.mint(full), c.tool, c.args, "", "")
 		if q == nil {
-			t.Fatalf("%s: did not ask", name)
+			t.Fatalf("%s: did not ask", c.name)
 		}
 		for _, want := range c.shown {
 			if !strings.Contains(q.message, want) {
-				t.Errorf("%s: %q lacks %q", name, q.message, want)
+				t.Errorf("%s: %q lacks %q", c.name, q.message, want)
 			}
 		}
 		if body := strings.SplitN(q.message, "When: ", 2); strings.Contains(body[1], "\nGoogle sends") || strings.Count(q.message, "\nGoogle sends") > 1 {
-			t.Errorf("%s: text looks like the question: %q", name, q.message)
+			t.Errorf("%s: text looks like the question: %q", c.name, q.message)
 		}
 		for _, state := range []string{"", "e30", q.state[:len(q.state)-4] + "AAAA"} {
 			if out, again := r.modern(r.as.mint(full), c.tool, c.args, state, "accept"); again != nil || out.Data["code"] != "confirmation_invalid" {
-				t.Errorf("%s: a forged word: %v", name, out.Data)
+				t.Errorf("%s: a forged word: %v", c.name, out.Data)
 			}
 		}
 		other := map[string]any{}
@@ -177,17 +179,17 @@ func TestInvitationsAreConfirmed(t *testing.T) {
 		}
 		other["account"] = "acc_1"
 		if out, _ := r.modern(r.as.mint(full), c.tool, other, q.state, "accept"); out.Data["code"] != "confirmation_invalid" {
-			t.Errorf("%s: a word about something else: %v", name, out.Data)
+			t.Errorf("%s: a word about something else: %v", c.name, out.Data)
 		}
 		if out, _ := r.modern(r.as.mint(full), c.tool, c.args, q.state, "decline"); out.Data["code"] != "declined" {
-			t.Errorf("%s: declined: %v", name, out.Data)
+			t.Errorf("%s: declined: %v", c.name, out.Data)
 		}
 		if patches() != acts || r.mails(bob) != before[bob] || r.mails(carol) != before[carol] {
-			t.Fatalf("%s: acted before the person confirmed", name)
+			t.Fatalf("%s: acted before the person confirmed", c.name)
 		}
 		out, _ := r.confirm(c.tool, c.args)
 		if out.IsError || patches() == acts {
-			t.Errorf("%s: %v", name, out.Data)
+			t.Errorf("%s: %v", c.name, out.Data)
 		}
 		for _, address := range []string{bob, carol} {
 			want := 0
@@ -195,7 +197,7 @@ func TestInvitationsAreConfirmed(t *testing.T) {
 				want = 1
 			}
 			if n := r.mails(address) - before[address]; n != want {
-				t.Errorf("%s: %d mails to %s", name, n, address)
+				t.Errorf("%s: %d mails to %s", c.name, n, address)
 			}
 		}
 	}
