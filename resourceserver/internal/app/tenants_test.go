@@ -228,6 +228,16 @@ func TestTenantPolicyOfTools(t *testing.T) {
 	if !strings.Contains(r.log.String(), `"would_refuse":{"policy":"allowed_tools","tenant":"`+globexID+`","client":"client"}`) {
 		t.Error("the dry run is not in the log")
 	}
+	// What a tool may not read its address does not open either.
+	logged := strings.Count(r.log.String(), "would_refuse")
+	asked = len(r.as.requests())
+	uri := map[string]any{"uri": "gmail://thread/x"}
+	if res, failure, _ := r.rpc(acme.url, acme.token(r.as, nil), "resources/read", uri); res != nil || failure == nil || len(r.as.requests()) != asked {
+		t.Errorf("a forbidden tool ran behind an address: %v", res)
+	}
+	if _, _, out := r.rpc(globex.url, globex.token(r.as, nil), "resources/read", uri); !strings.Contains(out.body, "no such item") || strings.Count(r.log.String(), "would_refuse") != logged+1 {
+		t.Errorf("a dry run of an address: %d %s", out.status, out.body)
+	}
 }
 
 // TestTenantPolicyOfOrigins: a tenant's origins replace those of the settings, at its own resource alone; a dry run lets both
