@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
@@ -362,6 +363,35 @@ func TestUpdateKeepsTheRest(t *testing.T) {
 		if bad := r.call(r.as.mint(full), "calendar_update_event", args); bad.Data["code"] != "invalid_argument" {
 			t.Errorf("%s: %v", name, bad.Data)
 		}
+	}
+}
+
+// TestUnseenGuests: of an event with very many guests Google names none, so nobody
+// could say whom a change reaches: it is refused, and no mail is sent.
+func TestUnseenGuests(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	id := r.event("Dentist")
+	guests := []map[string]string{{"email": alice}}
+	for i := range 250 {
+		guests = append(guests, map[string]string{"email": fmt.Sprintf("guest%d@partner.test", i)})
+	}
+	body, _ := json.Marshal(map[string]any{"attendees": guests})
+	if out := r.send(http.MethodPatch, r.settings.GoogleAPIURL+"/calendar/v3/calendars/primary/events/"+id, r.as.googleToken(false).AccessToken, string(body)); out.status != http.StatusOK {
+		t.Fatal(out.body)
+	}
+	if e := r.get(id); e["more_attendees"] != true || len(e["attendees"].([]any)) != 1 {
+		t.Errorf("%v", e)
+	}
+	for tool, args := range map[string]map[string]any{
+		"calendar_update_event": {"event_id": id, "title": "Mine"}, "calendar_delete_event": {"event_id": id},
+	} {
+		if out, q := r.modern(r.as.mint(full), tool, args, "", ""); q != nil || out.Data["code"] != "invalid_argument" {
+			t.Errorf("%s: %v", tool, out.Data)
+		}
+	}
+	if e := r.get(id); e["title"] != "Dentist" {
+		t.Errorf("%v", e)
 	}
 }
 

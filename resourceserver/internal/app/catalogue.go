@@ -39,7 +39,7 @@ func describe(w io.Writer, tools []*tool.Tool) error {
 	}
 	b.WriteString(".\n\nEvery result names the account it came from. Errors have `code`, `message`, `retryable`, `retry_after` (seconds) and `next_action`. What is " +
 		"marked *asks* waits for the person's confirmation in their client (elicitation, MCP 2026-07-28); where the client cannot ask, mail stays a draft and the " +
-		"rest is refused.\n\n| tool | tier | MCP scopes | hints |\n|---|---|---|---|\n")
+		"rest is refused. Calendar asks where other people get mail.\n\n| tool | tier | MCP scopes | hints |\n|---|---|---|---|\n")
 	for _, t := range tools {
 		fmt.Fprintf(&b, "| [`%s`](#%s) | %s | %s | %s |\n", t.Name, t.Name, t.Tier, code(t.Scopes.Slice()), hints(t))
 	}
@@ -57,6 +57,14 @@ func describe(w io.Writer, tools []*tool.Tool) error {
 			}
 			fmt.Fprintf(&b, "| `%s`%s | %s | %s |\n", a.Name, required, a.Takes, a.Meaning)
 		}
+	}
+	b.WriteString("\n## Addresses and prompts\n\nAn address is what its tool returns (`resources/read`), a prompt a piece of work with tools (`prompts/get`). " +
+		"Both need the scopes of their tools, and are there where these are.\n\n| address or prompt | tools | |\n|---|---|---|\n")
+	for _, r := range resources {
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", r.Template, code([]string{r.Tool}), r.Description)
+	}
+	for _, p := range prompts {
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", p.Name, code(p.Tools), p.Description)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

@@ -54,6 +54,16 @@ func read(ctx context.Context, service *calendar.Service, calendarID, eventID st
 	return e, nil
 }
 
+// readWhole gets an event to change it. Of one with more guests than are read
+// Google names none: whom a change reaches nobody could say.
+func readWhole(ctx context.Context, service *calendar.Service, calendarID, eventID string) (*calendar.Event, error) {
+	e, err := read(ctx, service, calendarID, eventID)
+	if err == nil && (e.AttendeesOmitted || len(e.Attendees) > wholeGuests) {
+		return nil, tool.Invalid("Not all guests of this event can be seen here (at most %d), so it is for the person to change in Google Calendar.", wholeGuests)
+	}
+	return e, err
+}
+
 // ownZone is the zone an event is meant in; the calendar's if it has none.
 func ownZone(ctx context.Context, service *calendar.Service, calendarID string, e *calendar.Event) (*time.Location, error) {
 	if e.Start != nil && e.Start.TimeZone != "" {

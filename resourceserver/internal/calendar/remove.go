@@ -21,7 +21,7 @@ func (c *product) remove(ctx context.Context, in removeInput) (tool.Output[event
 		return out, err
 	}
 	id := orPrimary(in.CalendarID)
-	e, err := read(ctx, service, id, in.EventID)
+	e, err := readWhole(ctx, service, id, in.EventID)
 	if err != nil {
 		return out, err
 	}

@@ -49,7 +49,7 @@ func (c *product) update(ctx context.Context, in updateInput) (tool.Output[event
 		return out, err
 	}
 	id := orPrimary(in.CalendarID)
-	e, err := read(ctx, service, id, in.EventID)
+	e, err := readWhole(ctx, service, id, in.EventID)
 	if err != nil {
 		return out, err
 	}
@@ -86,9 +86,6 @@ func (c *product) update(ctx context.Context, in updateInput) (tool.Output[event
 		patch.Description, patch.ForceSendFields = description, append(patch.ForceSendFields, "Description")
 	}
 	if len(in.Attendees) > 0 {
-		if e.AttendeesOmitted || len(e.Attendees) > wholeGuests {
-			return out, tool.Invalid("An event with more than %d guests is for the person to change in Google Calendar.", wholeGuests)
-		}
 		patch.Attendees, patch.ForceSendFields = regrouped(e.Attendees, add, remove), append(patch.ForceSendFields, "Attendees")
 	}
 	text := ""
