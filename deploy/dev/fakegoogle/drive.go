@@ -3,6 +3,7 @@ package fakegoogle
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"mime"
 	"mime/multipart"
@@ -24,8 +25,14 @@ type file struct {
 	Trashed            bool
 	Modified           time.Time
 	content            []byte
-	rows               [][]any
+	rows               [][]any // seeded cells of a spreadsheet
+	doc                *doc
+	book               []*sheet
+	description        string
+	target             string // of a shortcut
+	drive              string // shared drive
 	permissions        []map[string]any
+	comments           []map[string]any
 }
 
 func (f *file) view(u *User) map[string]any {
@@ -33,7 +40,17 @@ func (f *file) view(u *User) map[string]any {
 		"kind": "drive#file", "id": f.ID, "name": f.Name, "mimeType": f.MimeType, "trashed": f.Trashed, "parents": append([]string{}, f.Parents...),
 		"modifiedTime": f.Modified.Format("2006-01-02T15:04:05.000Z"), "createdTime": f.Modified.Format("2006-01-02T15:04:05.000Z"),
 		"webViewLink": "https://drive.fake/file/" + f.ID, "owners": []any{map[string]any{"displayName": u.Name, "emailAddress": u.Email, "me": true}},
-		"ownedByMe": true, "shared": len(f.permissions) > 0,
+		"ownedByMe": true, "shared": len(f.permissions) > 0, "capabilities": map[string]any{"canEdit": true, "canShare": true, "canDownload": true},
+	}
+	if f.description != "" {
+		out["description"] = f.description
+	}
+	if f.target != "" {
+		out["shortcutDetails"] = map[string]any{"targetId": f.target}
+	}
+	if f.drive != "" {
+		out["driveId"] = f.drive
+		delete(out, "owners")
 	}
 	if !strings.HasPrefix(f.MimeType, "application/vnd.google-apps") {
 		out["size"] = strconv.Itoa(len(f.content))
@@ -42,8 +59,11 @@ func (f *file) view(u *User) map[string]any {
 }
 
 func (f *file) text() string {
-	if f.MimeType == sheetType {
-		return csv(f.rows)
+	switch f.MimeType {
+	case sheetType:
+		return csv(f.sheets()[0])
+	case docType:
+		return f.document().text()
 	}
 	return string(f.content)
 }
@@ -167,6 +187,18 @@ func (c *call) store(f *file) (any, error) {
 	if name, ok := meta["name"].(string); ok {
 		f.Name = name
 	}
+	if d, ok := meta["description"].(string); ok {
+		f.description = d
+	}
+	for _, remove := range strings.Split(c.query.Get("removeParents"), ",") {
+		f.Parents = slices.DeleteFunc(f.Parents, func(p string) bool { return p == remove })
+	}
+	if add := c.query.Get("addParents"); add != "" {
+		if _, err := c.file(add); err != nil {
+			return nil, err
+		}
+		f.Parents = append(f.Parents, add)
+	}
 	if trashed, ok := meta["trashed"].(bool); ok {
 		f.Trashed = trashed
 	}
@@ -195,8 +227,18 @@ func init() {
 		return map[string]any{"user": map[string]any{"displayName": c.user.Name, "emailAddress": c.user.Email}}, nil
 	})
 	handle("drive.files.list", func(c *call) (any, error) {
+		if strings.Contains(c.query.Get("q"), "fullText") && c.query.Get("orderBy") != "" {
+			return nil, &apiError{403, "PERMISSION_DENIED", "forbidden", "Sorting is not supported for queries with fullText terms. Results are always in descending relevance order."}
+		}
+		drive, everywhere := c.query.Get("driveId"), c.query.Get("includeItemsFromAllDrives") == "true" && c.query.Get("supportsAllDrives") == "true"
+		if (drive != "") != (c.query.Get("corpora") == "drive") || drive != "" && !everywhere {
+			return nil, badRequest("The driveId parameter must be specified if and only if corpora is set to drive.")
+		}
 		var found []*file
 		for _, f := range c.user.files {
+			if f.drive != "" && !everywhere || drive != "" && f.drive != drive {
+				continue
+			}
 			ok, err := f.matches(c.query.Get("q"))
 			if err != nil {
 				return nil, err
@@ -243,6 +285,26 @@ func init() {
 	})
 	handle("drive.files.create", func(c *call) (any, error) {
 		f := &file{ID: c.user.next("f")}
+		meta, _, _, err := c.incoming()
+		if err != nil {
+			return nil, err
+		}
+		if id, ok := meta["id"].(string); ok {
+			if !slices.Contains(c.user.ids, id) {
+				return nil, badRequest("The provided file ID is not usable.")
+			}
+			if _, err := c.file(id); err == nil {
+				return nil, &apiError{409, "ALREADY_EXISTS", "fileIdInUse", "A file already exists with the provided ID."}
+			}
+			f.ID = id
+		}
+		if parents, ok := meta["parents"].([]any); ok && len(parents) > 0 {
+			parent, err := c.file(fmt.Sprint(parents[0]))
+			if err != nil {
+				return nil, err
+			}
+			f.drive = parent.drive
+		}
 		c.user.files = append(c.user.files, f)
 		return c.store(f)
 	})
@@ -259,7 +321,15 @@ func init() {
 			return nil, err
 		}
 		copied := *f
-		copied.ID, copied.Name = c.user.next("f"), "Copy of "+f.Name
+		copied.ID, copied.Name, copied.permissions, copied.comments, copied.book = c.user.next("f"), "Copy of "+f.Name, nil, nil, nil
+		if f.MimeType == docType {
+			copied.doc = f.document().clone()
+		}
+		for _, s := range f.book {
+			c := *s
+			c.cells = slices.Clone(s.cells)
+			copied.book = append(copied.book, &c)
+		}
 		c.user.files = append(c.user.files, &copied)
 		return c.store(&copied)
 	})
@@ -279,11 +349,103 @@ func init() {
 		if err := c.decode(&in); err != nil {
 			return nil, err
 		}
+		for _, p := range f.permissions { // one for each person: the role grows
+			if p["emailAddress"] == in["emailAddress"] && p["type"] == in["type"] {
+				p["role"] = in["role"]
+				return p, nil
+			}
+		}
 		in["id"] = c.user.next("p")
 		f.permissions = append(f.permissions, in)
 		return in, nil
 	})
-	handle("drive.drives.list", func(*call) (any, error) {
-		return map[string]any{"kind": "drive#driveList", "drives": []any{}}, nil
+	handle("drive.drives.list", func(c *call) (any, error) {
+		page, next, err := paginate(c, []any{map[string]any{"kind": "drive#drive", "id": "0AFakeDrive", "name": "Company"}}, c.size("pageSize", 10, 100))
+		return withNext(map[string]any{"kind": "drive#driveList", "drives": append([]any{}, page...)}, next), err
 	})
+	handle("drive.files.generateIds", func(c *call) (any, error) {
+		var ids []string
+		for range c.size("count", 10, 1000) {
+			ids = append(ids, c.user.next("g"))
+		}
+		c.user.ids = append(c.user.ids, ids...)
+		return map[string]any{"kind": "drive#generatedIds", "space": "drive", "ids": ids}, nil
+	})
+	comment := func(c *call) (map[string]any, map[string]any, error) {
+		in := map[string]any{}
+		if c.query.Get("fields") == "" {
+			return nil, nil, badRequest("The 'fields' parameter is required for this method.") // Drive API, "Manage comments"
+		}
+		err := c.decode(&in)
+		return map[string]any{
+			"id": c.user.next("c"), "content": in["content"], "author": map[string]any{"displayName": c.user.Name, "me": true},
+			"createdTime": c.s.now().UTC().Format("2006-01-02T15:04:05.000Z"), "modifiedTime": c.s.now().UTC().Format("2006-01-02T15:04:05.000Z"), "deleted": false,
+		}, in, err
+	}
+	handle("drive.comments.list", func(c *call) (any, error) {
+		f, err := c.file(c.path["fileId"])
+		if err != nil {
+			return nil, err
+		}
+		if c.query.Get("fields") == "" {
+			return nil, badRequest("The 'fields' parameter is required for this method.")
+		}
+		page, next, err := paginate(c, f.comments, c.size("pageSize", 20, 100))
+		return withNext(map[string]any{"kind": "drive#commentList", "comments": append([]map[string]any{}, page...)}, next), err
+	})
+	handle("drive.comments.create", func(c *call) (any, error) {
+		f, err := c.file(c.path["fileId"])
+		if err != nil {
+			return nil, err
+		}
+		made, in, err := comment(c)
+		if err != nil {
+			return nil, err
+		}
+		made["resolved"], made["quotedFileContent"], made["replies"] = false, in["quotedFileContent"], []any{}
+		f.comments = append([]map[string]any{made}, f.comments...)
+		return made, nil
+	})
+	handle("drive.replies.create", func(c *call) (any, error) {
+		f, err := c.file(c.path["fileId"])
+		if err != nil {
+			return nil, err
+		}
+		for _, to := range f.comments {
+			if to["id"] != c.path["commentId"] {
+				continue
+			}
+			made, in, err := comment(c)
+			if err != nil {
+				return nil, err
+			}
+			if action, _ := in["action"].(string); action == "resolve" || action == "reopen" {
+				made["action"], to["resolved"] = action, action == "resolve"
+			}
+			to["replies"] = append(to["replies"].([]any), made)
+			return made, nil
+		}
+		return nil, notFound("Comment")
+	})
+}
+
+// NewFile is a file that somebody puts into a person's Drive.
+type NewFile struct {
+	Name, MimeType string
+	Content        []byte
+	Target         string // of a shortcut
+	SharedDrive    bool   // in the shared drive, not in the person's own
+}
+
+// AddFile adds a file to a person's Drive and returns its id.
+func (s *Server) AddFile(email string, in NewFile) string {
+	u := s.userByEmail(email)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f := &file{ID: u.next("f"), Name: in.Name, MimeType: in.MimeType, content: in.Content, target: in.Target, Modified: s.now().UTC().Add(-time.Hour)}
+	if in.SharedDrive {
+		f.drive = "0AFakeDrive"
+	}
+	u.files = append(u.files, f)
+	return f.ID
 }

@@ -15,6 +15,7 @@ type User struct {
 	messages []*message
 	drafts   []*draft
 	files    []*file
+	ids      []string // generated for files that are not made yet
 	events   []*event
 	contacts []*contact
 	others   []*contact      // whom the user wrote to
