@@ -149,3 +149,13 @@ func Plain(err error) error {
 	}
 	return fmt.Errorf("%T", err)
 }
+
+// Doubtful makes an error say so when nobody can know whether Google did what was
+// asked and could not be repeated safely. Other errors stay as they are.
+func Doubtful(err error, message, next string) error {
+	var e *Error
+	if errors.As(err, &e) && (e.Code == CodeUnavailable || e.Code == CodeTimeout) {
+		e.Message, e.Retryable, e.NextAction = message, false, next
+	}
+	return err
+}

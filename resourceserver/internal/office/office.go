@@ -1,0 +1,215 @@
+package office
+
+import (
+	"archive/zip"
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"latchkey/resourceserver/internal/content"
+)
+
+const (
+	// MaxFile is the largest file that is read, in bytes.
+	MaxFile = 16 << 20
+	// maxUnpacked is the most that the parts of one file unpack to, in bytes.
+	maxUnpacked = 48 << 20
+	// maxText is the most text of one file, in bytes; the rest is cut.
+	maxText    = 2 << 20
+	maxEntries = 5_000
+	maxTokens  = 5_000_000
+	maxToken   = 1 << 20   // bytes of one XML token: attributes cost many times their size
+	maxScanned = 256 << 20 // bytes of a PDF that are looked at, again and again counted
+	maxColumns = 500
+)
+
+// ErrUnreadable means that a file is damaged, encrypted, or not of its type.
+var ErrUnreadable = errors.New("file cannot be read as text")
+
+// ErrTooLarge means that a file unpacks to more than is read.
+var ErrTooLarge = errors.New("file unpacks to too much")
+
+// errFull ends the reading when the text is long enough.
+var errFull = errors.New("text is full")
+
+// readers by media type.
+var readers = map[string]func(*reading, []byte) error{
+	"application/pdf": readPDF,
+	"application/vnd.openxmlformats-officedocument.wordprocessingml.document":   archived(readWord),
+	"application/vnd.openxmlformats-officedocument.spreadsheetml.sheet":         archived(readExcel),
+	"application/vnd.openxmlformats-officedocument.presentationml.presentation": archived(readPowerPoint),
+}
+
+// Reads reports whether a media type can be read.
+func Reads(mediaType string) bool { return readers[mediaType] != nil }
+
+// Text returns a file's text, and whether it was cut. Errors are ErrUnreadable,
+// ErrTooLarge and those of the context.
+func Text(ctx context.Context, mediaType string, file []byte) (text string, cut bool, err error) {
+	read := readers[mediaType]
+	if read == nil || len(file) > MaxFile {
+		return "", false, ErrUnreadable
+	}
+	r := &reading{ctx: ctx, unpacked: maxUnpacked, tokens: maxTokens, scanned: maxScanned}
+	err = read(r, file)
+	if errors.Is(err, errFull) {
+		cut, err = true, nil
+	}
+	if ctx.Err() != nil {
+		return "", false, ctx.Err()
+	}
+	if err != nil && !errors.Is(err, ErrTooLarge) {
+		err = ErrUnreadable
+	}
+	return content.Clean(strings.ToValidUTF8(r.out.String(), "\uFFFD")), cut, err
+}
+
+// reading is one file being read.
+type reading struct {
+	ctx      context.Context
+	out      strings.Builder
+	unpacked int64 // bytes that may still be unpacked
+	tokens   int   // that may still be read
+	scanned  int64 // bytes that may still be looked at
+}
+
+func (r *reading) write(s string) error {
+	if r.out.Len()+len(s) > maxText {
+		r.out.WriteString(s[:max(0, maxText-r.out.Len())])
+		return errFull
+	}
+	r.out.WriteString(s)
+	return nil
+}
+
+// line ends a line, once.
+func (r *reading) line() error {
+	if s := r.out.String(); s == "" || strings.HasSuffix(s, "\n") {
+		return nil
+	}
+	return r.write("\n")
+}
+
+// step counts a token and looks whether somebody still waits.
+func (r *reading) step() error {
+	if r.tokens--; r.tokens < 0 {
+		return ErrTooLarge
+	}
+	if r.tokens%1024 == 0 {
+		return r.ctx.Err()
+	}
+	return nil
+}
+
+// look counts bytes that are looked at: an object or a stream without an end, many
+// times over, would take quadratic time.
+func (r *reading) look(n int) error {
+	if r.scanned -= int64(n); r.scanned < 0 {
+		return ErrTooLarge
+	}
+	return r.step()
+}
+
+// parts are the entries of an archive by name.
+type parts map[string]*zip.File
+
+// archived opens the archive of a file.
+func archived(read func(*reading, parts) error) func(*reading, []byte) error {
+	return func(r *reading, file []byte) error {
+		if n := entries(file); n < 0 || n > maxEntries {
+			return ErrUnreadable
+		}
+		z, err := zip.NewReader(bytes.NewReader(file), int64(len(file)))
+		if err != nil || len(z.File) > maxEntries {
+			return ErrUnreadable
+		}
+		p := parts{}
+		for _, f := range z.File {
+			if p[f.Name] == nil { // of two of one name the first counts, here as in Office
+				p[f.Name] = f
+			}
+		}
+		return read(r, p)
+	}
+}
+
+// entries is the number of entries that an archive claims, before a list of them
+// is made; -1 if there is no end record (APPNOTE §4.3.16) or it is a 64-bit one.
+func entries(file []byte) int {
+	tail := file[max(0, len(file)-66_000):]
+	i := bytes.LastIndex(tail, []byte("PK\x05\x06"))
+	if i < 0 || len(tail) < i+22 {
+		return -1
+	}
+	n := int(binary.LittleEndian.Uint16(tail[i+10:]))
+	if n == 0xffff {
+		return -1
+	}
+	return n
+}
+
+// each reads the XML tokens of a part, nothing if there is no such part. Names
+// come without their prefixes.
+func (r *reading) each(p parts, name string, visit func(xml.Token) error) error {
+	f := p[name]
+	if f == nil {
+		return nil
+	}
+	body, err := f.Open()
+	if err != nil {
+		return ErrUnreadable
+	}
+	defer func() { _ = body.Close() }()
+	in := &counted{inflated: inflated{body, r}}
+	d := xml.NewDecoder(in)
+	d.CharsetReader = func(label string, in io.Reader) (io.Reader, error) {
+		return nil, fmt.Errorf("%w: charset", ErrUnreadable)
+	}
+	for {
+		t, err := d.RawToken() // raw: no stack of open elements, no entities of the document's own
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if errors.Is(err, ErrTooLarge) {
+			return err
+		}
+		if err != nil {
+			return ErrUnreadable
+		}
+		in.token = 0
+		if err := r.step(); err != nil {
+			return err
+		}
+		if err := visit(t); err != nil {
+			return err
+		}
+	}
+}
+
+// counted reads the XML of a part and bounds its tokens.
+type counted struct {
+	inflated
+	token int // bytes of the XML token so far
+}
+
+func (c *counted) Read(b []byte) (int, error) {
+	n, err := c.inflated.Read(b)
+	if c.token += n; c.token > maxToken {
+		return n, ErrTooLarge
+	}
+	return n, err
+}
+
+func attr(t xml.StartElement, name string) string {
+	for _, a := range t.Attr {
+		if a.Name.Local == name {
+			return a.Value
+		}
+	}
+	return ""
+}
