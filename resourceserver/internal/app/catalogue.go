@@ -8,6 +8,7 @@ import (
 	"latchkey/pkg/exchange"
 	"latchkey/resourceserver/internal/credential"
 	"latchkey/resourceserver/internal/download"
+	"latchkey/resourceserver/internal/drive"
 	"latchkey/resourceserver/internal/gmail"
 	"latchkey/resourceserver/internal/googleapi"
 	"latchkey/resourceserver/internal/tool"
@@ -21,7 +22,7 @@ type toolsCmd struct {
 func (c *toolsCmd) Run(e *env) error {
 	// Descriptions only: nothing here is ever called.
 	api := &googleapi.API{}
-	tools, err := allTools(tool.Preset(c.Preset), api, credential.New(nil, nil), &gmail.Gmail{API: api, Links: &download.Links{}})
+	tools, err := allTools(tool.Preset(c.Preset), api, credential.New(nil, nil), &gmail.Gmail{API: api, Links: &download.Links{}}, &drive.Drive{API: api, Links: &download.Links{}})
 	if err != nil {
 		return err
 	}

@@ -38,6 +38,9 @@ func TestCatalogueBudget(t *testing.T) {
 			if err := json.Unmarshal(raw, &d); err != nil {
 				t.Fatal(err)
 			}
+			if preset == tool.PresetComplete {
+				t.Logf("%5d %s", len(raw), d.Name)
+			}
 			if total += len(raw); len(raw) > toolBudget {
 				t.Errorf("%s has %d bytes, more than %d", d.Name, len(raw), toolBudget)
 			}
@@ -65,7 +68,7 @@ func TestProductResources(t *testing.T) {
 		c["aud"] = resource
 		return r.as.sign(c, r.as.key, "at+jwt")
 	}
-	with := map[string][]string{"calendar": {"contacts", "meet", "tasks"}, "drive": {"forms"}} // what else a resource has
+	with := map[string][]string{"calendar": {"contacts", "meet", "tasks"}, "drive": {"docs", "forms", "sheets"}} // what else a resource has
 	for path, service := range map[string]string{"/gmail": "gmail", "/drive": "drive", "/calendar": "calendar"} {
 		resource := r.mcp + path
 		out := r.send(http.MethodGet, r.origin+"/.well-known/oauth-protected-resource/mcp"+path, "", "")

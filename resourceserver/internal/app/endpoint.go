@@ -163,5 +163,10 @@ func baselineOf(tools []*tool.Tool) oauth.Scopes {
 			out = out.Union(t.Scopes.Intersect(scope.Baseline()))
 		}
 	}
+	for _, name := range out.Slice() { // a narrow scope is not asked for beside one that implies it
+		if rest := out.Minus(oauth.NewScopes(name)); scope.Expand(rest).Contains(name) {
+			out = rest
+		}
+	}
 	return out
 }

@@ -19,12 +19,19 @@ func (r *rig) samples() map[string]map[string]any {
 	minutes := r.message("subject:minutes")
 	// Nobody else comes to the one, and bob invites to the other.
 	alone, guests := r.event("Dentist"), r.event("Lunch with Alice")
+	notes, budget, plan := r.file("Meeting notes"), r.file("Budget 2027"), r.file("plan.txt")
 	return map[string]map[string]any{
-		"account_status": {}, "calendar_list_events": {}, "drive_search": {}, "gmail_search_threads": {"page_size": 3},
+		"account_status": {}, "calendar_list_events": {}, "gmail_search_threads": {"page_size": 3},
 		"gmail_get_thread": {"thread_id": r.thread("subject:autumn")}, "gmail_get_message": {"message_id": minutes},
 		"gmail_get_attachment": {"message_id": minutes, "attachment_id": "1"}, "gmail_list_labels": {},
 		"gmail_modify": {"message_ids": []string{minutes}, "actions": []string{"star"}}, "gmail_create_draft": {"to": []string{bob}, "text": "t", "reply_to_message_id": minutes},
 		"gmail_send": {"draft_id": r.draft(bob, "s", "t")}, "gmail_manage_draft": {"action": "list"}, "gmail_list_filters": {}, "gmail_get_vacation": {},
+		"drive_search": {}, "drive_get_file": {"file_id": plan}, "drive_read_file": {"file_id": plan}, "drive_create_file": {"name": "made", "type": "text", "text": "x"},
+		"drive_update": {"file_id": plan, "description": "d"}, "drive_copy": {"file_id": plan}, "drive_share": {"file_id": plan, "with": []string{bob}, "role": "reader"},
+		"drive_shared_drives_list": {}, "drive_comments_list": {"file_id": plan}, "drive_comments_add": {"file_id": plan, "text": "c"},
+		"docs_get": {"document_id": notes}, "docs_edit": {"document_id": notes, "text": "# More"}, "sheets_read": {"spreadsheet_id": budget}, "sheets_info": {"spreadsheet_id": budget},
+		"sheets_write":        {"spreadsheet_id": budget, "range": "Sheet1!D1", "values": [][]any{{"x"}}},
+		"sheets_batch_update": {"spreadsheet_id": budget, "requests": []any{map[string]any{"appendDimension": map[string]any{"sheetId": 0, "dimension": "ROWS", "length": 1}}}},
 		"gmail_create_filter": {"from": "x@y.test", "label": "projects"}, "gmail_delete_filter": {"filter_id": "f"}, "gmail_set_vacation": {"enabled": false},
 		"calendar_list_calendars": {}, "calendar_get_event": {"event_id": alone}, "calendar_create_event": {"title": "t", "start": "2027-01-31"},
 		"calendar_update_event": {"event_id": alone, "title": "Dentist"}, "calendar_freebusy": {}, "calendar_respond": {"event_id": guests, "response": "declined"},
@@ -128,7 +135,7 @@ func TestGoogleErrorClasses(t *testing.T) {
 			"daily quota":       {fakegoogle.Fault{Status: 403, Code: "dailyLimitExceeded"}, "rate_limited", true},
 			"refused":           {fakegoogle.Fault{Status: 401}, "reconnect_required", false},
 		} {
-			for _, prefix := range []string{"/gmail/", "/drive/", "/calendar/", "/v1/people", "/v1/otherContacts", "/v2/conferenceRecords", "/tasks/", "/v1/spaces", "/v1/forms"} {
+			for _, prefix := range []string{"/gmail/", "/drive/", "/upload/drive/", "/v1/documents", "/v4/spreadsheets", "/calendar/", "/v1/people", "/v1/otherContacts", "/v2/conferenceRecords", "/tasks/", "/v1/spaces", "/v1/forms"} {
 				c.fault.Prefix = prefix
 				r.google.Inject(c.fault)
 			}
@@ -161,7 +168,10 @@ func TestHugeInput(t *testing.T) {
 			Tools []struct {
 				Name        string
 				InputSchema struct {
-					Properties map[string]struct{ Type string }
+					Properties map[string]struct {
+						Type  string
+						Items struct{ Type string }
+					}
 					Required   []string
 				}
 			}
@@ -186,9 +196,14 @@ func TestHugeInput(t *testing.T) {
 			case "integer":
 				huge = 1 << 40
 			case "array":
-				list := make([]string, 600)
+				list := make([]any, 6_000)
 				for i := range list {
-					list[i] = fmt.Sprint(i)
+					switch list[i] = fmt.Sprint(i); p.Items.Type {
+					case "array":
+						list[i] = []any{1}
+					case "object":
+						list[i] = map[string]any{}
+					}
 				}
 				huge = list
 			default:
@@ -219,6 +234,10 @@ func TestCursorWalk(t *testing.T) {
 	for i := range 5 {
 		r.draft(bob, fmt.Sprint("walk ", i), "x")
 	}
+	commented := r.file("plan.txt")
+	for i := range 3 {
+		r.confirm("drive_comments_add", map[string]any{"file_id": commented, "text": fmt.Sprint("walk ", i)})
+	}
 	for name, c := range map[string]struct {
 		args     map[string]any
 		list, id string
@@ -234,6 +253,7 @@ func TestCursorWalk(t *testing.T) {
 		"calendar_list_calendars": {map[string]any{"page_size": 1}, "calendars", "calendar_id", 2},
 		"tasks_list":              {map[string]any{"page_size": 1, "completed": true}, "tasks", "task_id", 3},
 		"meet_list_conferences":   {map[string]any{"page_size": 1}, "conferences", "conference_id", 2},
+		"drive_comments_list":     {map[string]any{"page_size": 1, "file_id": commented}, "comments", "comment_id", 3},
 	} {
 		seen := map[any]bool{}
 		args := map[string]any{}

@@ -21,6 +21,7 @@ import (
 	"latchkey/resourceserver/internal/config"
 	"latchkey/resourceserver/internal/contacts"
 	"latchkey/resourceserver/internal/credential"
+	"latchkey/resourceserver/internal/docs"
 	"latchkey/resourceserver/internal/download"
 	"latchkey/resourceserver/internal/drive"
 	"latchkey/resourceserver/internal/elicit"
@@ -33,6 +34,7 @@ import (
 	"latchkey/resourceserver/internal/resource"
 	"latchkey/resourceserver/internal/revocation"
 	"latchkey/resourceserver/internal/seal"
+	"latchkey/resourceserver/internal/sheets"
 	"latchkey/resourceserver/internal/tasks"
 	"latchkey/resourceserver/internal/tool"
 )
@@ -129,7 +131,8 @@ func build(c *config.Server, log *slog.Logger) (*server, error) {
 	}
 	api := &googleapi.API{Transport: googleapi.NewTransport(), Credentials: credentials, BaseURL: c.GoogleAPIURL}
 	mail := &gmail.Gmail{API: api, Links: links}
-	if s.tools, err = allTools(c.ToolPreset, api, credentials, mail); err != nil {
+	files := &drive.Drive{API: api, Links: links}
+	if s.tools, err = allTools(c.ToolPreset, api, credentials, mail, files); err != nil {
 		return nil, err
 	}
 	if c.RateLimitScale == 0 {
@@ -142,7 +145,7 @@ func build(c *config.Server, log *slog.Logger) (*server, error) {
 		return nil, err
 	}
 	s.table.Store(first)
-	s.downloads, err = s.download(links, map[string]download.Source{gmail.AttachmentTool: mail.Attachment})
+	s.downloads, err = s.download(links, map[string]download.Source{gmail.AttachmentTool: mail.Attachment, drive.FileTool: files.File})
 	return s, err
 }
 
@@ -189,17 +192,19 @@ func internalTLS(c *config.Server) (*tls.Config, error) {
 
 // allTools are the preset's tools of every product, sorted by name: MCP wants a
 // deterministic order (2026-07-28, changelog).
-func allTools(preset tool.Preset, api *googleapi.API, credentials *credential.Credentials, mail *gmail.Gmail) ([]*tool.Tool, error) {
+func allTools(preset tool.Preset, api *googleapi.API, credentials *credential.Credentials, mail *gmail.Gmail, files *drive.Drive) ([]*tool.Tool, error) {
 	var all []*tool.Tool
 	for _, product := range []func() ([]*tool.Tool, error){
 		func() ([]*tool.Tool, error) { return calendar.Tools(api, nil) },
 		func() ([]*tool.Tool, error) { return chat.Tools(api) },
 		func() ([]*tool.Tool, error) { return contacts.Tools(api) },
-		func() ([]*tool.Tool, error) { return drive.Tools(api) },
+		func() ([]*tool.Tool, error) { return docs.Tools(api) },
+		files.Tools,
 		func() ([]*tool.Tool, error) { return forms.Tools(api) },
 		func() ([]*tool.Tool, error) { return meet.Tools(api) },
 		func() ([]*tool.Tool, error) { return tasks.Tools(api) },
 		mail.Tools,
+		func() ([]*tool.Tool, error) { return sheets.Tools(api) },
 	} {
 		tools, err := product()
 		if err != nil {

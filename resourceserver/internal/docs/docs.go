@@ -21,12 +21,12 @@ func Tools(api *googleapi.API) ([]*tool.Tool, error) {
 	var s tool.Set
 	tool.Add(&s, tool.Description{
 		Name: "docs_get", Title: "Read a document",
-		Description: "Read a Google document as Markdown, one tab at a time.",
+		Description: "Read a document as Markdown, one tab at a time.",
 		Scopes:      oauth.NewScopes("docs.read"), Google: oauth.NewScopes(google + "documents.readonly"), Hints: tool.Read,
 	}, p.get)
 	tool.Add(&s, tool.Description{
 		Name: "docs_edit", Title: "Edit a document",
-		Description: "Replace a text everywhere in a Google document, or insert Markdown (headings, lists, tables, links). Others' edits are kept.",
+		Description: "Replace a text everywhere in a document, or insert Markdown, tables too. Others' edits are kept.",
 		Scopes:      oauth.NewScopes("docs.write"), Google: oauth.NewScopes(google + "documents"), Hints: tool.Create,
 	}, p.edit)
 	return s.Tools()

@@ -18,14 +18,14 @@ import (
 
 type editInput struct {
 	DocumentID string `json:"document_id" jsonschema:"id or address" limit:"minlen=1,maxlen=500"`
-	Find       string `json:"find,omitempty" jsonschema:"exact text to replace everywhere" limit:"maxlen=2000"`
-	Replace    string `json:"replace,omitempty" jsonschema:"plain text; empty deletes" limit:"maxlen=2000"`
+	Find       string `json:"find,omitempty" jsonschema:"exact text" limit:"maxlen=2000"`
+	Replace    string `json:"replace,omitempty" jsonschema:"plain text" limit:"maxlen=2000"`
 	Text       string `json:"text,omitempty" jsonschema:"Markdown to insert" limit:"maxlen=100000"`
 	Position   string `json:"position,omitempty" enum:"start,end,after_heading" jsonschema:"default end"`
-	Heading    string `json:"heading,omitempty" jsonschema:"for after_heading: its text" limit:"maxlen=500"`
-	TabID      string `json:"tab_id,omitempty" jsonschema:"default: the first" limit:"maxlen=100"`
-	RevisionID string `json:"revision_id,omitempty" jsonschema:"refuse if changed since this docs_get" limit:"maxlen=500"`
-	Account    string `json:"account,omitempty" jsonschema:"handle or alias of a linked account" limit:"maxlen=64"`
+	Heading    string `json:"heading,omitempty" jsonschema:"for after_heading" limit:"maxlen=500"`
+	TabID      string `json:"tab_id,omitempty" limit:"maxlen=100"`
+	RevisionID string `json:"revision_id,omitempty" jsonschema:"refuse if changed since" limit:"maxlen=500"`
+	Account    string `json:"account,omitempty" jsonschema:"handle or alias" limit:"maxlen=64"`
 }
 
 type editOutput struct {

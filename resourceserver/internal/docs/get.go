@@ -21,7 +21,7 @@ const (
 
 type getInput struct {
 	DocumentID string `json:"document_id" jsonschema:"id or address" limit:"minlen=1,maxlen=500"`
-	TabID      string `json:"tab_id,omitempty" jsonschema:"default: the first" limit:"maxlen=100"`
+	TabID      string `json:"tab_id,omitempty" limit:"maxlen=100"`
 	MaxChars   int    `json:"max_chars,omitempty" jsonschema:"default 20000" limit:"min=500,max=30000"`
 	PageToken  string `json:"page_token,omitempty" jsonschema:"next_page_token" limit:"maxlen=300"`
 	Account    string `json:"account,omitempty" jsonschema:"handle or alias of a linked account" limit:"maxlen=64"`

@@ -6,46 +6,21 @@ import (
 	"strings"
 	"time"
 
-	"google.golang.org/api/drive/v3"
-
-	"latchkey/pkg/oauth"
 	"latchkey/resourceserver/internal/content"
+	"latchkey/resourceserver/internal/fileid"
 	"latchkey/resourceserver/internal/googleapi"
 	"latchkey/resourceserver/internal/tool"
 )
-
-const (
-	readonly    = "https://www.googleapis.com/auth/drive.readonly"
-	servicePath = "drive/v3/"
-	defaultPage = 20
-	maxName     = 300
-	maxOwner    = 200
-)
-
-// Tools returns the Drive tools.
-func Tools(api *googleapi.API) ([]*tool.Tool, error) {
-	d := &product{api: api}
-	search, err := tool.New(tool.Description{
-		Name: "drive_search", Title: "Search Drive",
-		Description: "Find files in Drive and shared drives. With a query the best matches first, else the newest.",
-		Scopes:      oauth.NewScopes("drive.read"), Google: oauth.NewScopes(readonly), Hints: tool.Read,
-	}, d.search)
-	if err != nil {
-		return nil, err
-	}
-	return []*tool.Tool{search}, nil
-}
-
-type product struct{ api *googleapi.API }
 
 type searchInput struct {
 	Query         string `json:"query,omitempty" jsonschema:"words in name or text" limit:"maxlen=500"`
 	Name          string `json:"name,omitempty" limit:"maxlen=300"`
 	Type          string `json:"type,omitempty" jsonschema:"document, spreadsheet, presentation, form, folder, pdf or a MIME type" limit:"maxlen=120"`
-	FolderID      string `json:"folder_id,omitempty" jsonschema:"only directly in this folder" limit:"maxlen=120"`
+	FolderID      string `json:"folder_id,omitempty" jsonschema:"directly in it" limit:"maxlen=500"`
+	DriveID       string `json:"drive_id,omitempty" limit:"maxlen=500"`
 	ModifiedAfter string `json:"modified_after,omitempty" jsonschema:"RFC 3339 time or date" limit:"maxlen=40"`
 	PageSize      int    `json:"page_size,omitempty" jsonschema:"default 20" limit:"min=1,max=100"`
-	PageToken     string `json:"page_token,omitempty" jsonschema:"next_page_token; the rest must stay the same" limit:"maxlen=2000"`
+	PageToken     string `json:"page_token,omitempty" jsonschema:"next_page_token" limit:"maxlen=2000"`
 	Account       string `json:"account,omitempty" jsonschema:"handle or alias of a linked account" limit:"maxlen=64"`
 }
 
@@ -57,17 +32,6 @@ type searchOutput struct {
 	NextPageToken string            `json:"next_page_token,omitempty"`
 }
 
-type file struct {
-	ID       string `json:"file_id"`
-	Name     string `json:"name"`
-	Type     string `json:"mime_type"`
-	Modified string `json:"modified" jsonschema:"RFC 3339 in UTC"`
-	Owner    string `json:"owner,omitempty"`
-	Size     int64  `json:"size,omitempty" jsonschema:"bytes; absent for Google's own formats"`
-	Shared   bool   `json:"shared"`
-	Link     string `json:"link,omitempty"`
-}
-
 var types = map[string]string{
 	"document":     "application/vnd.google-apps.document",
 	"spreadsheet":  "application/vnd.google-apps.spreadsheet",
@@ -77,8 +41,19 @@ var types = map[string]string{
 	"pdf":          "application/pdf",
 }
 
-func (d *product) search(ctx context.Context, in searchInput) (tool.Output[searchOutput], error) {
+func (d *Drive) search(ctx context.Context, in searchInput) (tool.Output[searchOutput], error) {
 	var out tool.Output[searchOutput]
+	for _, id := range []struct {
+		argument string
+		value    *string
+	}{{"folder_id", &in.FolderID}, {"drive_id", &in.DriveID}} {
+		if *id.value != "" {
+			var err error
+			if *id.value, err = fileid.Parse(id.argument, *id.value); err != nil {
+				return out, err
+			}
+		}
+	}
 	query, err := in.driveQuery()
 	if err != nil {
 		return out, err
@@ -86,16 +61,15 @@ func (d *product) search(ctx context.Context, in searchInput) (tool.Output[searc
 	if in.PageSize == 0 {
 		in.PageSize = defaultPage
 	}
-	s, err := d.api.Open(ctx, in.Account)
+	service, s, err := d.open(ctx, in.Account)
 	if err != nil {
 		return out, err
 	}
-	service, err := drive.NewService(ctx, s.Options(servicePath)...)
-	if err != nil {
-		return out, fmt.Errorf("making Drive client: %w", err)
-	}
 	call := service.Files.List().Q(query).PageSize(int64(in.PageSize)).IncludeItemsFromAllDrives(true).SupportsAllDrives(true).
-		Fields("nextPageToken", "incompleteSearch", "files(id,name,mimeType,modifiedTime,size,shared,webViewLink,owners(displayName,emailAddress))").Context(ctx)
+		Fields("nextPageToken", "incompleteSearch", "files("+fields+")").Context(ctx)
+	if in.DriveID != "" {
+		call.Corpora("drive").DriveId(in.DriveID)
+	}
 	if in.Query == "" { // Drive refuses to sort a full-text search
 		call.OrderBy("modifiedTime desc")
 	}
@@ -108,24 +82,10 @@ func (d *product) search(ctx context.Context, in searchInput) (tool.Output[searc
 	}
 	out.Value = searchOutput{Account: s.Account, Notice: content.Notice, Files: []file{}, Incomplete: page.IncompleteSearch, NextPageToken: page.NextPageToken}
 	for _, f := range page.Files {
-		out.Value.Files = append(out.Value.Files, file{
-			ID: f.Id, Name: content.Line(f.Name, maxName), Type: content.Line(f.MimeType, maxName), Modified: f.ModifiedTime, Owner: owner(f),
-			Size: f.Size, Shared: f.Shared, Link: f.WebViewLink,
-		})
+		out.Value.Files = append(out.Value.Files, fileOf(f))
 	}
 	out.Text = out.Value.text()
 	return out, nil
-}
-
-func owner(f *drive.File) string {
-	if len(f.Owners) == 0 { // files of shared drives have none
-		return ""
-	}
-	o := f.Owners[0]
-	if o.EmailAddress == "" {
-		return content.Line(o.DisplayName, maxOwner)
-	}
-	return content.Line(o.DisplayName+" <"+o.EmailAddress+">", maxOwner)
 }
 
 // driveQuery writes Drive's query language. Every value is a quoted literal, so
@@ -168,11 +128,12 @@ func literal(s string) string {
 }
 
 func (o searchOutput) text() string {
-	var b strings.Builder
+	var b, list strings.Builder
 	fmt.Fprintf(&b, "%d files in %s. %s\n", len(o.Files), o.Account.Email, content.Notice)
 	for _, f := range o.Files {
-		fmt.Fprintf(&b, "- %s | %s | %s | file_id %s\n", f.Name, f.Type, f.Modified, f.ID)
+		fmt.Fprintf(&list, "- %s | %s | %s | file_id %s\n", f.Name, f.Type, f.Modified, f.ID)
 	}
+	b.WriteString(content.Fence(list.String()) + "\n")
 	if o.Incomplete {
 		b.WriteString("Google could not search everywhere: narrow the search.\n")
 	}

@@ -65,7 +65,7 @@ func (p *product) info(ctx context.Context, in infoInput) (tool.Output[infoOutpu
 
 type batchInput struct {
 	SpreadsheetID string           `json:"spreadsheet_id" jsonschema:"id or address" limit:"minlen=1,maxlen=500"`
-	Requests      []map[string]any `json:"requests" jsonschema:"Sheets API requests, one kind each: addSheet, duplicateSheet, updateSheetProperties, appendDimension, insertDimension, autoResizeDimensions, updateDimensionProperties, repeatCell (userEnteredFormat), updateBorders, unmergeCells, sortRange, setBasicFilter, clearBasicFilter, addNamedRange" limit:"maxitems=50"`
+	Requests      []map[string]any `json:"requests" jsonschema:"addSheet, duplicateSheet, updateSheetProperties, appendDimension, insertDimension, autoResizeDimensions, updateDimensionProperties, repeatCell (userEnteredFormat), updateBorders, unmergeCells, sortRange, setBasicFilter, clearBasicFilter, addNamedRange" limit:"maxitems=50"`
 	Account       string           `json:"account,omitempty" jsonschema:"handle or alias of a linked account" limit:"maxlen=64"`
 }
 

@@ -26,7 +26,7 @@ type readInput struct {
 	Ranges        []string `json:"ranges,omitempty" jsonschema:"A1 notation; default: the first sheet" limit:"maxitems=20"`
 	Values        string   `json:"values,omitempty" enum:"raw,formatted,formulas" jsonschema:"default raw"`
 	MaxCells      int64    `json:"max_cells,omitempty" jsonschema:"default 2000" limit:"min=10,max=10000"`
-	PageToken     string   `json:"page_token,omitempty" jsonschema:"next_page_token; the rest must stay the same" limit:"maxlen=100"`
+	PageToken     string   `json:"page_token,omitempty" jsonschema:"next_page_token" limit:"maxlen=100"`
 	Account       string   `json:"account,omitempty" jsonschema:"handle or alias of a linked account" limit:"maxlen=64"`
 }
 

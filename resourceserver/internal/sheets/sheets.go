@@ -33,7 +33,7 @@ func Tools(api *googleapi.API) ([]*tool.Tool, error) {
 	}, p.read)
 	tool.Add(&s, tool.Description{
 		Name: "sheets_write", Title: "Write cells",
-		Description: "Write rows into a range, or append them below its table. null leaves a cell as it is.",
+		Description: "Write rows over a range, or append them below its table. null keeps a cell.",
 		Scopes:      write, Google: oauth.NewScopes(writing), Hints: tool.Create,
 	}, p.write)
 	tool.Add(&s, tool.Description{

@@ -20,10 +20,10 @@ const (
 
 type writeInput struct {
 	SpreadsheetID string  `json:"spreadsheet_id" jsonschema:"id or address" limit:"minlen=1,maxlen=500"`
-	Range         string  `json:"range" jsonschema:"A1 notation; its first cell is where writing begins" limit:"minlen=1,maxlen=300"`
-	Values        [][]any `json:"values" jsonschema:"rows of text, numbers, true, false, null" limit:"maxitems=5000"`
+	Range         string  `json:"range" jsonschema:"A1 notation, or the first cell" limit:"minlen=1,maxlen=300"`
+	Values        [][]any `json:"values" jsonschema:"rows" limit:"maxitems=5000"`
 	Mode          string  `json:"mode,omitempty" enum:"overwrite,append" jsonschema:"default overwrite"`
-	Input         string  `json:"input,omitempty" enum:"raw,user_entered" jsonschema:"default raw: text stays text; user_entered: as typed, = begins a formula"`
+	Input         string  `json:"input,omitempty" enum:"raw,user_entered" jsonschema:"default raw: = stays text"`
 	Account       string  `json:"account,omitempty" jsonschema:"handle or alias of a linked account" limit:"maxlen=64"`
 }
 

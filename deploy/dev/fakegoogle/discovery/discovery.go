@@ -27,12 +27,12 @@ type Method struct {
 // Documents are the APIs that the stand-in knows, by their place in the module.
 var Documents = []string{
 	"calendar/v3/calendar", "chat/v1/chat", "docs/v1/docs", "drive/v3/drive", "forms/v1/forms", "gmail/v1/gmail", "meet/v2/meet", "people/v1/people",
-	"sheets/v4/sheets", "tasks/v1/tasks",
+	"sheets/v4/sheets", "slides/v1/slides", "tasks/v1/tasks",
 }
 
 // Workspace are the APIs that the scope registry (pkg/scope) knows: the whole
 // of what the tools of the resource server are made of.
-var Workspace = append([]string{"slides/v1/slides"}, Documents...)
+var Workspace = Documents
 
 // API is one document, reduced.
 type API struct {

@@ -1,0 +1,145 @@
+package drive
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"google.golang.org/api/drive/v3"
+
+	"latchkey/resourceserver/internal/content"
+	"latchkey/resourceserver/internal/fileid"
+	"latchkey/resourceserver/internal/googleapi"
+	"latchkey/resourceserver/internal/tool"
+)
+
+type updateInput struct {
+	FileID      string `json:"file_id" jsonschema:"id or address" limit:"minlen=1,maxlen=500"`
+	Name        string `json:"name,omitempty" limit:"maxlen=300"`
+	Description string `json:"description,omitempty" limit:"maxlen=2000"`
+	FolderID    string `json:"folder_id,omitempty" jsonschema:"move here" limit:"maxlen=500"`
+	Trash       string `json:"trash,omitempty" enum:"trash,restore"`
+	Account     string `json:"account,omitempty" jsonschema:"handle or alias of a linked account" limit:"maxlen=64"`
+}
+
+func (d *Drive) update(ctx context.Context, in updateInput) (tool.Output[fileOutput], error) {
+	var out tool.Output[fileOutput]
+	id, err := fileid.Parse("file_id", in.FileID)
+	if err != nil {
+		return out, err
+	}
+	folder := ""
+	if in.FolderID != "" {
+		if folder, err = fileid.Parse("folder_id", in.FolderID); err != nil {
+			return out, err
+		}
+	}
+	if in.Name == "" && in.Description == "" && folder == "" && in.Trash == "" {
+		return out, tool.Invalid("Give what to change: name, description, folder_id or trash.")
+	}
+	service, s, err := d.open(ctx, in.Account)
+	if err != nil {
+		return out, err
+	}
+	meta := &drive.File{Name: content.Line(in.Name, maxName), Description: content.Clean(in.Description), Trashed: in.Trash == "trash"}
+	if in.Trash == "restore" {
+		meta.ForceSendFields = []string{"Trashed"}
+	}
+	call := service.Files.Update(id, meta).SupportsAllDrives(true).Fields(fields + ",trashed")
+	if folder != "" {
+		f, err := service.Files.Get(id).SupportsAllDrives(true).Fields("parents").Context(ctx).Do()
+		if err != nil {
+			return out, googleapi.Error("reading file", err)
+		}
+		call.AddParents(folder)
+		if len(f.Parents) > 0 {
+			call.RemoveParents(strings.Join(f.Parents, ","))
+		}
+	}
+	f, err := call.Context(googleapi.Idempotent(ctx)).Do()
+	if err != nil {
+		return out, googleapi.Error("changing file", err)
+	}
+	return result(s.Account, f, "Changed"), nil
+}
+
+type copyInput struct {
+	FileID   string `json:"file_id" jsonschema:"id or address" limit:"minlen=1,maxlen=500"`
+	Name     string `json:"name,omitempty" limit:"maxlen=300"`
+	FolderID string `json:"folder_id,omitempty" limit:"maxlen=500"`
+	Account  string `json:"account,omitempty" jsonschema:"handle or alias of a linked account" limit:"maxlen=64"`
+}
+
+func (d *Drive) copy(ctx context.Context, in copyInput) (tool.Output[fileOutput], error) {
+	var out tool.Output[fileOutput]
+	id, err := fileid.Parse("file_id", in.FileID)
+	if err != nil {
+		return out, err
+	}
+	meta := &drive.File{Name: content.Line(in.Name, maxName)}
+	if in.FolderID != "" {
+		folder, err := fileid.Parse("folder_id", in.FolderID)
+		if err != nil {
+			return out, err
+		}
+		meta.Parents = []string{folder}
+	}
+	service, s, err := d.open(ctx, in.Account)
+	if err != nil {
+		return out, err
+	}
+	f, err := service.Files.Copy(id, meta).SupportsAllDrives(true).Fields(fields).Context(ctx).Do()
+	if err != nil {
+		return out, tool.Doubtful(googleapi.Error("copying file", err), "Google did not answer: the copy may have been made.", "Look for it with drive_search before you try again.")
+	}
+	return result(s.Account, f, "Copied to"), nil
+}
+
+type drivesInput struct {
+	PageSize  int    `json:"page_size,omitempty" jsonschema:"default 20" limit:"min=1,max=100"`
+	PageToken string `json:"page_token,omitempty" jsonschema:"next_page_token" limit:"maxlen=2000"`
+	Account   string `json:"account,omitempty" jsonschema:"handle or alias of a linked account" limit:"maxlen=64"`
+}
+
+type drivesOutput struct {
+	Account       googleapi.Account `json:"account"`
+	Notice        string            `json:"notice"`
+	Drives        []sharedDrive     `json:"drives"`
+	NextPageToken string            `json:"next_page_token,omitempty"`
+}
+
+type sharedDrive struct {
+	ID   string `json:"drive_id"`
+	Name string `json:"name"`
+}
+
+func (d *Drive) drives(ctx context.Context, in drivesInput) (tool.Output[drivesOutput], error) {
+	var out tool.Output[drivesOutput]
+	if in.PageSize == 0 {
+		in.PageSize = defaultPage
+	}
+	service, s, err := d.open(ctx, in.Account)
+	if err != nil {
+		return out, err
+	}
+	call := service.Drives.List().PageSize(int64(in.PageSize)).Fields("nextPageToken", "drives(id,name)").Context(ctx)
+	if in.PageToken != "" {
+		call.PageToken(in.PageToken)
+	}
+	page, err := call.Do()
+	if err != nil {
+		return out, googleapi.Error("listing shared drives", err)
+	}
+	v := drivesOutput{Account: s.Account, Notice: content.Notice, Drives: []sharedDrive{}, NextPageToken: page.NextPageToken}
+	var list strings.Builder
+	for _, one := range page.Drives {
+		v.Drives = append(v.Drives, sharedDrive{one.Id, content.Line(one.Name, maxName)})
+		fmt.Fprintf(&list, "- %s | drive_id %s\n", content.Line(one.Name, maxName), one.Id)
+	}
+	out.Value = v
+	out.Text = fmt.Sprintf("%d shared drives of %s. %s\n%s", len(v.Drives), s.Account.Email, content.Notice, content.Fence(list.String()))
+	if v.NextPageToken != "" {
+		out.Text += "\nMore: page_token " + v.NextPageToken
+	}
+	return out, nil
+}

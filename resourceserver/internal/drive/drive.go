@@ -1,0 +1,151 @@
+package drive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"google.golang.org/api/drive/v3"
+
+	"latchkey/pkg/oauth"
+	"latchkey/resourceserver/internal/content"
+	"latchkey/resourceserver/internal/googleapi"
+	"latchkey/resourceserver/internal/tool"
+)
+
+const (
+	google   = "https://www.googleapis.com/auth/"
+	readonly = google + "drive.readonly"
+	own      = google + "drive.file"
+	writing  = google + "drive"
+
+	servicePath = "drive/v3/"
+	host        = "https://www.googleapis.com/"
+	defaultPage = 20
+	maxName     = 300
+	maxOwner    = 200
+)
+
+// Links makes links to files that a person opens; *download.Links is one.
+type Links interface {
+	Make(ctx context.Context, account, file string) (link string, until time.Time, err error)
+}
+
+// Drive makes the tools and opens the files of their links. Both fields are
+// required.
+type Drive struct {
+	API   *googleapi.API
+	Links Links
+}
+
+// Tools returns the Drive tools.
+func (d *Drive) Tools() ([]*tool.Tool, error) {
+	if d.API == nil || d.Links == nil {
+		return nil, errors.New("the Drive tools need Google's API and links")
+	}
+	read, files, write := oauth.NewScopes("drive.read"), oauth.NewScopes("drive.files"), oauth.NewScopes("drive.write")
+	var s tool.Set
+	tool.Add(&s, tool.Description{
+		Name: "drive_search", Title: "Search Drive",
+		Description: "Find files. With a query the best matches first, else the newest.",
+		Scopes:      read, Google: oauth.NewScopes(readonly), Hints: tool.Read,
+	}, d.search)
+	tool.Add(&s, tool.Description{
+		Name: "drive_get_file", Title: "Get a file's details",
+		Description: "Get a file's type, size, owner, folder and who has access.",
+		Scopes:      read, Google: oauth.NewScopes(readonly), Hints: tool.Read,
+	}, d.get)
+	tool.Add(&s, tool.Description{
+		Name: FileTool, Title: "Read a file",
+		Description: "Read a file as text: Docs as Markdown, Sheets as CSV, Slides, PDF, Office, text. Others: a download link.",
+		Scopes:      read, Google: oauth.NewScopes(readonly), Hints: tool.Read,
+	}, d.read)
+	tool.Add(&s, tool.Description{
+		Name: "drive_create_file", Title: "Create a file",
+		Description: "Create a Google document from Markdown, a text file, an empty spreadsheet or a folder.",
+		Scopes:      files, Google: oauth.NewScopes(own), Hints: tool.Create,
+	}, d.create)
+	tool.Add(&s, tool.Description{
+		Name: "drive_update", Title: "Rename, move or trash a file",
+		Description: "Rename, describe, move, trash or restore a file. Nothing is deleted for good.",
+		Scopes:      write, Google: oauth.NewScopes(writing), Hints: tool.Change, Tier: tool.Extended,
+	}, d.update)
+	tool.Add(&s, tool.Description{
+		Name: "drive_copy", Title: "Copy a file",
+		Description: "Copy a file, perhaps under another name into another folder.",
+		Scopes:      write, Google: oauth.NewScopes(writing), Hints: tool.Create, Tier: tool.Extended,
+	}, d.copy)
+	tool.Add(&s, tool.Description{
+		Name: "drive_share", Title: "Share a file",
+		Description: "Share a file with people; the person confirms. Links for everybody are not offered.",
+		Scopes:      write, Google: oauth.NewScopes(writing), Hints: tool.Send, Tier: tool.Extended, Asks: true,
+	}, d.share)
+	tool.Add(&s, tool.Description{
+		Name: "drive_shared_drives_list", Title: "List shared drives",
+		Description: "List the shared drives of the account, for drive_id of drive_search.",
+		Scopes:      read, Google: oauth.NewScopes(readonly), Hints: tool.Read, Tier: tool.Extended,
+	}, d.drives)
+	tool.Add(&s, tool.Description{
+		Name: "drive_comments_list", Title: "Read comments",
+		Description: "Read the comments on a file with their replies, newest first.",
+		Scopes:      read, Google: oauth.NewScopes(readonly), Hints: tool.Read, Tier: tool.Extended,
+	}, d.comments)
+	tool.Add(&s, tool.Description{
+		Name: "drive_comments_add", Title: "Comment on a file",
+		Description: "Comment on a file, answer a comment, resolve or reopen it; the person confirms, because others are told.",
+		Scopes:      write, Google: oauth.NewScopes(writing), Hints: tool.Hints{OpenWorld: true}, Tier: tool.Extended, Asks: true,
+	}, d.comment)
+	return s.Tools()
+}
+
+// open returns the service for the account of the running call.
+func (d *Drive) open(ctx context.Context, account string) (*drive.Service, *googleapi.Session, error) {
+	s, err := d.API.Open(ctx, account)
+	if err != nil {
+		return nil, nil, err
+	}
+	service, err := drive.NewService(ctx, s.Options(servicePath)...)
+	if err != nil {
+		return nil, nil, fmt.Errorf("making Drive client: %w", err)
+	}
+	return service, s, nil
+}
+
+// fields of a file that a result has.
+const fields = "id,name,mimeType,modifiedTime,size,shared,webViewLink,owners(displayName,emailAddress)"
+
+type file struct {
+	ID       string `json:"file_id"`
+	Name     string `json:"name"`
+	Type     string `json:"mime_type"`
+	Modified string `json:"modified"` // RFC 3339 in UTC
+	Owner    string `json:"owner,omitempty"`
+	Size     int64  `json:"size,omitempty"` // bytes; absent for Google's own formats
+	Shared   bool   `json:"shared"`
+	Link     string `json:"link,omitempty"`
+}
+
+func fileOf(f *drive.File) file {
+	return file{
+		ID: f.Id, Name: content.Line(f.Name, maxName), Type: content.Line(f.MimeType, maxName), Modified: f.ModifiedTime, Owner: owner(f),
+		Size: f.Size, Shared: f.Shared, Link: f.WebViewLink,
+	}
+}
+
+func owner(f *drive.File) string {
+	if len(f.Owners) == 0 { // files of shared drives have none
+		return ""
+	}
+	return personal(f.Owners[0])
+}
+
+func personal(u *drive.User) string {
+	if u == nil {
+		return ""
+	}
+	if u.EmailAddress == "" {
+		return content.Line(u.DisplayName, maxOwner)
+	}
+	return content.Line(u.DisplayName+" <"+u.EmailAddress+">", maxOwner)
+}
