@@ -49,6 +49,40 @@ type Server struct {
 	grants   map[grantKey]*consented
 	faults   []*Fault
 	counters map[string]int
+	hooks    map[string]*hook
+}
+
+// hook runs once, after a number of requests of its name were answered.
+type hook struct {
+	left int
+	run  func()
+}
+
+// OnRequest runs a function once, after the answer to the n-th request from now
+// on with this method and path: for what somebody else does in between.
+func (s *Server) OnRequest(name string, n int, run func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.hooks == nil {
+		s.hooks = map[string]*hook{}
+	}
+	s.hooks[name] = &hook{n, run}
+}
+
+func (s *Server) after(name string) {
+	s.mu.Lock()
+	h := s.hooks[name]
+	if h == nil {
+		s.mu.Unlock()
+		return
+	}
+	if h.left--; h.left > 0 {
+		s.mu.Unlock()
+		return
+	}
+	delete(s.hooks, name)
+	s.mu.Unlock()
+	h.run()
 }
 
 // New returns a server with seeded users: alice and bob of example.com, carol
@@ -112,7 +146,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+	name := r.Method + " " + r.URL.Path
 	s.mux.ServeHTTP(w, r)
+	s.after(name)
 }
 
 func (s *Server) count(name string) {

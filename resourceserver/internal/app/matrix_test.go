@@ -172,7 +172,7 @@ func TestHugeInput(t *testing.T) {
 						Type  string
 						Items struct{ Type string }
 					}
-					Required   []string
+					Required []string
 				}
 			}
 		}

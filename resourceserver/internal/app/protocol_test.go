@@ -168,7 +168,7 @@ func TestDescriptions(t *testing.T) {
 	// What always waits for the person has no result without a round with them:
 	// TestConfirmed checks those.
 	waiting := map[string]bool{
-		"calendar_delete_event": true, "calendar_respond": true, "chat_send": true, "gmail_create_filter": true, "gmail_delete_filter": true, "gmail_set_vacation": true,
+		"calendar_delete_event": true, "calendar_respond": true, "chat_send": true, "drive_comments_add": true, "drive_share": true, "gmail_create_filter": true, "gmail_delete_filter": true, "gmail_set_vacation": true,
 	}
 	for _, tool := range m.Result.Tools {
 		for _, hint := range []string{"readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint"} {

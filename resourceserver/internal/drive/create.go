@@ -80,7 +80,7 @@ func (d *Drive) create(ctx context.Context, in createInput) (tool.Output[fileOut
 }
 
 // upload makes a file with content, once, under an id from Google: a repetition
-// of the library finds the id in use.
+// finds the id in use.
 func upload(ctx context.Context, service *drive.Service, meta *drive.File, text string) (*drive.File, error) {
 	ids, err := service.Files.GenerateIds().Count(1).Fields("ids").Context(ctx).Do()
 	if err != nil {
@@ -90,7 +90,7 @@ func upload(ctx context.Context, service *drive.Service, meta *drive.File, text 
 		return nil, errors.New("Drive gave no id")
 	}
 	meta.Id = ids.Ids[0]
-	f, err := service.Files.Create(meta).SupportsAllDrives(true).Media(strings.NewReader(text), apierror.ContentType(meta.MimeType+"; charset=utf-8")).Fields(fields).Context(ctx).Do()
+	f, err := service.Files.Create(meta).SupportsAllDrives(true).Media(strings.NewReader(text), apierror.ContentType(meta.MimeType+"; charset=utf-8")).Fields(fields).Context(googleapi.Idempotent(ctx)).Do()
 	var g *apierror.Error
 	if errors.As(err, &g) && g.Code == http.StatusConflict {
 		f, err = service.Files.Get(meta.Id).SupportsAllDrives(true).Fields(fields).Context(ctx).Do()
