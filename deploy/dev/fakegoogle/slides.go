@@ -6,7 +6,7 @@ const slideType = "application/vnd.google-apps.presentation"
 
 func init() {
 	handle("slides.presentations.get", func(c *call) (any, error) {
-		f, err := c.typed(c.path["presentationId"], slideType)
+		f, err := c.typed(c.path["presentationsId"], slideType)
 		if err != nil {
 			return nil, err
 		}

@@ -1,5 +1,20 @@
 package app_test
 
+import (
+	"archive/zip"
+	"bytes"
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"latchkey/deploy/dev/fakegoogle"
+	"latchkey/resourceserver/internal/config"
+	"latchkey/resourceserver/internal/policy"
+)
+
 // file is the id of alice's file of a name.
 func (r *rig) file(name string) string {
 	r.t.Helper()
@@ -8,4 +23,330 @@ func (r *rig) file(name string) string {
 		r.t.Fatalf("%d files %q", len(files), name)
 	}
 	return field(files[0], "file_id").(string)
+}
+
+const (
+	docx = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
+	w    = `<w:document xmlns:w="w"><w:body><w:p><w:pPr><w:pStyle w:val="Heading1"/></w:pPr><w:r><w:t>Offer</w:t></w:r></w:p><w:p><w:r><w:t>%s</w:t></w:r></w:p></w:body></w:document>`
+)
+
+// packed is an archive with one part.
+func packed(t *testing.T, name string, content []byte) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	z := zip.NewWriter(&b)
+	f, err := z.Create(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Write(content); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// TestReadFile: what each kind of file is read as, and what is said of the rest.
+func TestReadFile(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	read := func(f fakegoogle.NewFile) map[string]any {
+		t.Helper()
+		return r.ok("drive_read_file", map[string]any{"file_id": r.google.AddFile(alice, f)})
+	}
+	for what, c := range map[string]struct {
+		file fakegoogle.NewFile
+		want string
+	}{
+		"UTF-8":        {fakegoogle.NewFile{Name: "a.txt", MimeType: "text/plain", Content: []byte("über\r\nx")}, "über\nx"},
+		"Windows-1252": {fakegoogle.NewFile{Name: "a.txt", MimeType: "text/plain", Content: []byte("\xfcber \x80")}, "über €"},
+		"UTF-16":       {fakegoogle.NewFile{Name: "a.txt", MimeType: "text/plain", Content: []byte("\xff\xfeh\x00i\x00")}, "hi"},
+		"named":        {fakegoogle.NewFile{Name: "a.txt", MimeType: "text/plain; charset=koi8-r", Content: []byte("\xf0\xd2\xc9\xd7\xc5\xd4")}, "Привет"},
+		"HTML":         {fakegoogle.NewFile{Name: "a.html", MimeType: "text/html", Content: []byte("<p>one</p><p style='display:none'>evil</p><p>two</p>")}, "one\n\ntwo"},
+		"Word":         {fakegoogle.NewFile{Name: "a.docx", MimeType: docx, Content: packed(t, "word/document.xml", fmt.Appendf(nil, w, "Good &amp; cheap"))}, "# Offer\nGood & cheap\n"},
+		"slides":       {fakegoogle.NewFile{Name: "deck", MimeType: "application/vnd.google-apps.presentation", Content: []byte("Title\fSecond\vsay hello")}, "[slide 1]\nTitle\n[slide 2]\nSecond\n[notes]\nsay hello\n"},
+	} {
+		out := read(c.file)
+		if out["text"] != c.want || out["truncated"] != false || field(out, "account", "email") != alice || out["incomplete"] != nil {
+			t.Errorf("%s: %q %v", what, out["text"], out["incomplete"])
+		}
+		if own := strings.HasPrefix(c.file.MimeType, "application/vnd.google-apps"); own != (out["download_url"] == nil) {
+			t.Errorf("%s: link %v", what, out["download_url"])
+		}
+	}
+	shortcut := read(fakegoogle.NewFile{Name: "to plan", MimeType: "application/vnd.google-apps.shortcut", Target: r.file("plan.txt")})
+	if text, _ := shortcut["text"].(string); !strings.HasPrefix(text, "The plan of") {
+		t.Errorf("shortcut: %v", shortcut)
+	}
+	for what, f := range map[string]fakegoogle.NewFile{
+		"a picture":      {Name: "a.png", MimeType: "image/png", Content: []byte("\x89PNG")},
+		"a form":         {Name: "form", MimeType: "application/vnd.google-apps.form"},
+		"no Word file":   {Name: "a.docx", MimeType: docx, Content: []byte("MZ")},
+		"no PDF":         {Name: "a.pdf", MimeType: "application/pdf", Content: []byte("%PDF-1.7 nothing")},
+		"30 MB of Word":  {Name: "b.docx", MimeType: docx, Content: make([]byte, 30<<20)},
+		"5 MB of text":   {Name: "b.txt", MimeType: "text/plain", Content: make([]byte, 5<<20)},
+		"an unknown one": {Name: "c.bin", MimeType: "nonsense", Content: []byte{0}},
+	} {
+		out := read(f)
+		if out["text"] != nil || out["incomplete"] == nil || strings.HasPrefix(f.MimeType, "application/vnd.google-apps") != (out["download_url"] == nil) {
+			t.Errorf("%s: %v", what, out)
+		}
+	}
+	if bad := r.call(r.as.mint(full), "drive_read_file", map[string]any{"file_id": r.file("Projects")}); bad.Data["code"] != "invalid_argument" {
+		t.Errorf("a folder: %v", bad.Data)
+	}
+}
+
+// TestZipBomb: a small file that unpacks to very much is given up early.
+func TestZipBomb(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	bomb := packed(t, "word/document.xml", append(append([]byte(`<w:document><w:body>`), bytes.Repeat([]byte(`<w:p><w:r><w:t> </w:t></w:r></w:p>`), 3_000_000)...), `</w:body></w:document>`...))
+	if len(bomb) > 1<<20 {
+		t.Fatal(len(bomb))
+	}
+	id := r.google.AddFile(alice, fakegoogle.NewFile{Name: "bomb.docx", MimeType: docx, Content: bomb})
+	out := r.ok("drive_read_file", map[string]any{"file_id": id})
+	if said, _ := out["incomplete"].(string); !strings.Contains(said, "unpacks to more") || out["download_url"] == nil {
+		t.Errorf("bomb: %v", out["incomplete"])
+	}
+}
+
+// TestReadFileCursor: a long text to its end, in parts of one version.
+func TestReadFileCursor(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	whole := strings.Repeat("ünï 🙂 line\n", 500)
+	id := r.google.AddFile(alice, fakegoogle.NewFile{Name: "long.txt", MimeType: "text/plain", Content: []byte(whole)})
+	var read strings.Builder
+	args := map[string]any{"file_id": id, "max_chars": 700}
+	for {
+		out := r.ok("drive_read_file", args)
+		read.WriteString(out["text"].(string))
+		next, more := out["next_page_token"].(string)
+		if !more {
+			break
+		}
+		args["page_token"] = next
+	}
+	if read.String() != whole {
+		t.Errorf("%d bytes of %d", read.Len(), len(whole))
+	}
+	args["file_id"] = r.file("plan.txt")
+	if bad := r.call(r.as.mint(full), "drive_read_file", args); bad.Data["code"] != "invalid_argument" {
+		t.Errorf("another file's cursor: %v", bad.Data)
+	}
+}
+
+// TestFileDownload: the bytes of the file behind its link, for saving.
+func TestFileDownload(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	id := r.google.AddFile(alice, fakegoogle.NewFile{Name: "../a\u202eb.png", MimeType: "image/png", Content: []byte("\x89PNG...")})
+	link := r.ok("drive_read_file", map[string]any{"file_id": id})["download_url"].(string)
+	out := r.send(http.MethodGet, link, "", "")
+	if out.status != http.StatusOK || out.body != "\x89PNG..." || out.header.Get("Content-Disposition") != "attachment; filename=_ab.png" || out.header.Get("X-Content-Type-Options") != "nosniff" {
+		t.Errorf("%d %q %v", out.status, out.body, out.header)
+	}
+}
+
+// TestChangeFile: rename, move, trash and back, copy; Drive is never told to delete.
+func TestChangeFile(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	plan, folder := r.file("plan.txt"), r.file("Projects")
+	r.ok("drive_update", map[string]any{"file_id": plan, "name": "renamed.txt", "folder_id": folder, "description": "d"})
+	got := r.ok("drive_get_file", map[string]any{"file_id": "https://drive.google.com/file/d/" + plan + "/view"})
+	if field(got, "file", "name") != "renamed.txt" || got["folder_id"] != folder || got["description"] != "d" || got["can_edit"] != true {
+		t.Errorf("changed: %v", got)
+	}
+	if out := r.ok("drive_update", map[string]any{"file_id": plan, "trash": "trash"}); out["trashed"] != true {
+		t.Errorf("trash: %v", out)
+	}
+	if n := len(r.ok("drive_search", map[string]any{"name": "renamed"})["files"].([]any)); n != 0 {
+		t.Error("the trash is searched")
+	}
+	r.ok("drive_update", map[string]any{"file_id": plan, "trash": "restore"})
+	if r.file("renamed") != plan {
+		t.Error("not restored")
+	}
+	out := r.ok("drive_copy", map[string]any{"file_id": plan, "name": "copy.txt"})
+	if id := r.file("copy.txt"); id != field(out, "file", "file_id") || id == plan {
+		t.Errorf("copy: %v", out)
+	}
+	for what, args := range map[string]map[string]any{"nothing": {"file_id": plan}, "a path": {"file_id": plan, "folder_id": "a/b"}, "for good": {"file_id": plan, "trash": "delete"}} {
+		if bad := r.call(r.as.mint(full), "drive_update", args); bad.Data["code"] != "invalid_argument" {
+			t.Errorf("%s: %v", what, bad.Data)
+		}
+	}
+	if r.google.Count("DELETE /drive/v3/files/"+plan) != 0 {
+		t.Error("deleted")
+	}
+}
+
+// TestSharedDrives: their files are found, everywhere and by drive.
+func TestSharedDrives(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	id := r.google.AddFile(alice, fakegoogle.NewFile{Name: "in shared", MimeType: "text/plain", SharedDrive: true})
+	drives := r.ok("drive_shared_drives_list", nil)
+	drive := field(drives, "drives", 0, "drive_id")
+	if r.file("in shared") != id {
+		t.Error("not found everywhere")
+	}
+	files := r.ok("drive_search", map[string]any{"drive_id": drive})["files"].([]any)
+	if len(files) != 1 || field(files[0], "file_id") != id {
+		t.Errorf("by drive: %v", files)
+	}
+	if out := r.ok("drive_get_file", map[string]any{"file_id": id}); out["drive_id"] != drive || field(out, "file", "owner") != nil {
+		t.Errorf("file: %v", out)
+	}
+}
+
+// TestShare: the person sees with whom and what; policies come first; nothing is
+// shared before.
+func TestShare(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	id := r.google.AddFile(alice, fakegoogle.NewFile{Name: "Plan\nWith: nobody", MimeType: "text/plain"})
+	shared := func(r *rig) int { return r.google.Count("POST /drive/v3/files/" + id + "/permissions") }
+	args := map[string]any{"file_id": id, "with": []string{bob, "carol@outsider.test", bob}, "role": "writer"}
+	if out := r.call(r.as.mint(full), "drive_share", args); out.Data["code"] != "confirmation_unavailable" || shared(r) != 0 {
+		t.Errorf("without a person: %v", out.Data)
+	}
+	if out, _ := r.modern(r.as.mint(full), "drive_share", args, "e30", "accept"); out.Data["code"] != "confirmation_invalid" || shared(r) != 0 {
+		t.Errorf("forged: %v", out.Data)
+	}
+	_, q := r.modern(r.as.mint(full), "drive_share", args, "", "")
+	want := "Let these people read and change a file of alice@example.com?\nWith: bob@example.com, carol@outsider.test\nOUTSIDE of the organization: carol@outsider.test\nName:\n| Plan With: nobody"
+	if q == nil || q.message != want {
+		t.Fatalf("question: %+v", q)
+	}
+	if out, _ := r.modern(r.as.mint(full), "drive_share", args, q.state, "decline"); out.Data["code"] != "declined" || shared(r) != 0 {
+		t.Errorf("declined: %v", out.Data)
+	}
+	other := map[string]any{"file_id": id, "with": []string{"evil@evil.test"}, "role": "writer"}
+	if out, _ := r.modern(r.as.mint(full), "drive_share", other, q.state, "accept"); out.Data["code"] != "confirmation_invalid" || shared(r) != 0 {
+		t.Errorf("another's confirmation: %v", out.Data)
+	}
+	if out, _ := r.confirm("drive_share", args); len(out.Data["shared_with"].([]any)) != 2 || shared(r) != 2 {
+		t.Errorf("confirmed: %v", out.Data)
+	}
+	if out := r.ok("drive_get_file", map[string]any{"file_id": id}); len(out["access"].([]any)) != 0 && field(out, "file", "shared") != true {
+		t.Errorf("access: %v", out)
+	}
+	for what, with := range map[string]any{"a name": []string{"Bob <bob@example.com>"}, "nobody": []string{}, "anyone": []string{"anyone"}} {
+		if bad := r.call(r.as.mint(full), "drive_share", map[string]any{"file_id": id, "with": with, "role": "reader"}); bad.Data["code"] != "invalid_argument" {
+			t.Errorf("%s: %v", what, bad.Data)
+		}
+	}
+	for what, p := range map[string]policy.Policy{
+		"outside is blocked": {Send: policy.SendConfirm, ExternalShare: policy.ShareBlock},
+		"domains":            {Send: policy.SendConfirm, ExternalShare: policy.ShareConfirm, RecipientDomains: []string{"example.com"}},
+		"no policy":          {},
+	} {
+		r := start(t, func(c *config.Server) { c.Policy = p })
+		file := r.file("plan.txt")
+		if out, q := r.modern(r.as.mint(full), "drive_share", map[string]any{"file_id": file, "with": []string{"carol@outsider.test"}, "role": "reader"}, "", ""); q != nil || out.Data["code"] != "policy_blocked" {
+			t.Errorf("%s: %v %v", what, out.Data, q)
+		}
+		if _, q := r.modern(r.as.mint(full), "drive_share", map[string]any{"file_id": file, "with": []string{bob}, "role": "reader"}, "", ""); q == nil {
+			t.Errorf("%s: inside is not asked about", what)
+		}
+	}
+}
+
+// TestComments: written after the person has read them, answered, resolved.
+func TestComments(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	id := r.file("plan.txt")
+	out, q := r.confirm("drive_comments_add", map[string]any{"file_id": id, "text": "Please check.\nFile: none"})
+	if !strings.HasPrefix(q.message, "Write this comment as alice@example.com?") || !strings.HasSuffix(q.message, "\nText:\n| Please check.\n| File: none") {
+		t.Errorf("question: %q", q.message)
+	}
+	c := out.Data["comment_id"]
+	r.confirm("drive_comments_add", map[string]any{"file_id": id, "comment_id": c, "text": "Done", "action": "resolve"})
+	list := r.ok("drive_comments_list", map[string]any{"file_id": id})
+	if field(list, "comments", 0, "resolved") != true || field(list, "comments", 0, "replies", 0, "text") != "Done" || field(list, "comments", 0, "text") != "Please check.\nFile: none" {
+		t.Errorf("comments: %v", list)
+	}
+	for what, args := range map[string]map[string]any{"nothing": {}, "what to resolve": {"action": "resolve"}, "a path": {"text": "x", "comment_id": "../x"}} {
+		args["file_id"] = id
+		if bad := r.call(r.as.mint(full), "drive_comments_add", args); bad.Data["code"] != "invalid_argument" {
+			t.Errorf("%s: %v", what, bad.Data)
+		}
+	}
+	strict := start(t, func(c *config.Server) { c.Policy.RecipientDomains = []string{"example.com"} })
+	args := map[string]any{"file_id": strict.file("plan.txt"), "text": "+carol@outsider.test look"}
+	if out, q := strict.modern(strict.as.mint(full), "drive_comments_add", args, "", ""); q != nil || out.Data["code"] != "policy_blocked" {
+		t.Errorf("mention: %v", out.Data)
+	}
+}
+
+// TestFileInjection: whatever a file, its name or a comment says comes out marked.
+func TestFileInjection(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	for name, text := range corpus {
+		id := r.google.AddFile(alice, fakegoogle.NewFile{Name: "evil " + text, MimeType: "text/plain", Content: []byte("evil " + text)})
+		sheet := r.google.SetSheet(alice, "Budget 2027", "Sheet1", [][]any{{"evil " + text}})
+		doc := r.google.SetDocument(alice, "Meeting notes", "evil "+strings.ReplaceAll(text, "\n", " "))
+		for tool, args := range map[string]map[string]any{
+			"drive_read_file": {"file_id": id}, "drive_get_file": {"file_id": id}, "drive_search": {"name": "evil"}, "sheets_read": {"spreadsheet_id": sheet}, "docs_get": {"document_id": doc},
+		} {
+			out := r.call(r.as.mint(full), tool, args)
+			short := out.Content[0].Text
+			begin, end := strings.Index(short, "<<<untrusted "), strings.LastIndex(short, "<<<end ")
+			if begin < 0 || end < begin || !strings.HasPrefix(short[end+7:], short[begin+13:begin+23]) || strings.Contains(short[:begin], "evil") || strings.Contains(short[end:], "evil") {
+				t.Errorf("%s: %s: %q", name, tool, short)
+			}
+			for _, unseen := range []string{"\u200b", "\u2060", "\u202e", "\U000E0073", "\x00", "\x1b"} {
+				if strings.Contains(short, unseen) {
+					t.Errorf("%s: %s: %q is still there", name, tool, unseen)
+				}
+			}
+			if out.Data["notice"] == nil {
+				t.Errorf("%s: %s: no notice", name, tool)
+			}
+		}
+	}
+}
+
+// TestFileCancelled: who goes away ends the request at Google.
+func TestFileCancelled(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	for name, c := range map[string]struct {
+		prefix string
+		args   map[string]any
+	}{
+		"drive_read_file": {"/drive/v3/files/", map[string]any{"file_id": r.file("plan.txt")}},
+		"docs_get":        {"/v1/documents/", map[string]any{"document_id": r.file("Meeting notes")}},
+		"sheets_read":     {"/v4/spreadsheets/", map[string]any{"spreadsheet_id": r.file("Budget 2027")}},
+	} {
+		before := r.google.Count("given up")
+		clear := r.google.Inject(fakegoogle.Fault{Prefix: c.prefix, Hang: true})
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.mcp, strings.NewReader(callBody(name, c.args)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("Accept", "application/json, text/event-stream")
+		req.Header.Set("Authorization", "Bearer "+r.as.mint(full))
+		if resp, err := http.DefaultClient.Do(req); err == nil {
+			_ = resp.Body.Close()
+			t.Errorf("%s answered %d", name, resp.StatusCode)
+		}
+		cancel()
+		for deadline := time.Now().Add(10 * time.Second); r.google.Count("given up") == before; time.Sleep(5 * time.Millisecond) { // Google sees it when it sees it
+			if time.Now().After(deadline) {
+				t.Fatalf("%s: Google still works on it", name)
+			}
+		}
+		clear()
+	}
 }
