@@ -27,6 +27,7 @@ type pdf struct {
 	read    map[ref]any
 	fonts   map[ref]*font
 	root    any
+	showing map[*stream]bool // forms that are being shown: none is within itself
 }
 
 var definition = regexp.MustCompile(`(?:^|[\r\n \t\x00>])(\d{1,7})[ \t\r\n]+\d{1,5}[ \t\r\n]+obj`)
@@ -36,7 +37,7 @@ func readPDF(r *reading, data []byte) error {
 	if !bytes.Contains(data[:min(len(data), 1024)], []byte("%PDF-")) {
 		return ErrUnreadable
 	}
-	f := &pdf{reading: r, data: data, offsets: map[ref]int{}, packed: map[ref]any{}, read: map[ref]any{}, fonts: map[ref]*font{}}
+	f := &pdf{reading: r, data: data, offsets: map[ref]int{}, packed: map[ref]any{}, read: map[ref]any{}, fonts: map[ref]*font{}, showing: map[*stream]bool{}}
 	for _, m := range definition.FindAllSubmatchIndex(data, maxObjects) {
 		n, _ := strconv.Atoi(string(data[m[2]:m[3]]))
 		f.offsets[ref(n)] = m[1]

@@ -102,7 +102,7 @@ func (f *pdf) show(b []byte, resources dict, depth int) error {
 			objects, _ := f.resolve(resources["XObject"]).(dict)
 			n, _ := first(operands).(name)
 			s, ok := f.resolve(objects[n]).(*stream)
-			if !ok || depth >= maxForms || f.resolve(s.dict["Subtype"]) != name("Form") {
+			if !ok || depth >= maxForms || f.showing[s] || f.resolve(s.dict["Subtype"]) != name("Form") {
 				break
 			}
 			inner, decodeErr := f.decode(s)
@@ -116,12 +116,16 @@ func (f *pdf) show(b []byte, resources dict, depth int) error {
 			if !ok {
 				own = resources
 			}
+			f.showing[s] = true
 			err = f.show(inner, own, depth+1)
+			delete(f.showing, s)
 		case "BI": // an image's bytes are no operators
-			if i := bytes.Index(l.b[l.i:], []byte("EI")); i >= 0 {
-				l.i += i + 2
-				err = f.look(i)
+			i := bytes.Index(l.b[l.i:], []byte("EI"))
+			if i < 0 {
+				return nil
 			}
+			l.i += i + 2
+			err = f.look(i)
 		}
 		if err != nil {
 			return err
@@ -150,6 +154,7 @@ type font struct {
 	wide    bool              // codes of two bytes
 	unicode map[uint32]string // by code, as the file says
 	simple  map[byte]string   // differences from the common encoding
+	given   int               // codes of ranges so far
 }
 
 const maxCodes = 70_000
@@ -231,7 +236,10 @@ func (f *pdf) codes(b []byte, into *font) error {
 				from, to := number(operands[i]), number(operands[i+1])
 				each, isList := operands[i+2].(list)
 				base := []rune(utf16BE(operands[i+2]))
-				for c := from; c <= to && c-from < 65_536 && len(into.unicode) < maxCodes; c++ {
+				for c := from; c <= to && c-from < 65_536; c++ {
+					if into.given++; into.given > maxCodes { // the same ones, again and again
+						return nil
+					}
 					if isList {
 						if int(c-from) < len(each) {
 							into.set(c, utf16BE(each[c-from]))

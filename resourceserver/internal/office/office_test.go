@@ -1,0 +1,263 @@
+package office_test
+
+import (
+	"archive/zip"
+	"bytes"
+	"compress/zlib"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"latchkey/resourceserver/internal/office"
+)
+
+const (
+	ooxml = "application/vnd.openxmlformats-officedocument."
+	word  = ooxml + "wordprocessingml.document"
+	excel = ooxml + "spreadsheetml.sheet"
+	point = ooxml + "presentationml.presentation"
+	pdf   = "application/pdf"
+)
+
+// archive packs parts.
+func archive(parts map[string]string) []byte {
+	var b bytes.Buffer
+	z := zip.NewWriter(&b)
+	for _, name := range slices.Sorted(maps.Keys(parts)) {
+		f, _ := z.Create(name)
+		_, _ = f.Write([]byte(parts[name]))
+	}
+	_ = z.Close()
+	return b.Bytes()
+}
+
+func wordFile() []byte {
+	return archive(map[string]string{"word/document.xml": `<?xml version="1.0" encoding="UTF-8"?><w:document xmlns:w="x"><w:body>
+<w:p><w:pPr><w:pStyle w:val="Heading2"/></w:pPr><w:r><w:t>Head</w:t></w:r></w:p>
+<w:p><w:pPr><w:numPr/></w:pPr><w:r><w:t xml:space="preserve">item </w:t></w:r><w:r><w:t>one</w:t></w:r></w:p>
+<w:p><w:r><w:t>seen</w:t></w:r><w:r><w:rPr><w:vanish/></w:rPr><w:t>hidden</w:t></w:r><w:r><w:rPr><w:vanish w:val="0"/></w:rPr><w:t> too</w:t></w:r></w:p>
+<w:tbl><w:tr><w:tc><w:p><w:r><w:t>a</w:t></w:r></w:p></w:tc><w:tc><w:p><w:r><w:t>b</w:t></w:r></w:p></w:tc></w:tr></w:tbl>
+<w:p><w:del><w:r><w:delText>deleted</w:delText></w:r></w:del><w:r><w:t>end</w:t><w:br/><w:t>x &lt; y</w:t></w:r></w:p></w:body></w:document>`,
+		"word/footnotes.xml": `<w:footnotes><w:footnote><w:p><w:r><w:t>note</w:t></w:r></w:p></w:footnote></w:footnotes>`})
+}
+
+func excelFile() []byte {
+	return archive(map[string]string{
+		"xl/workbook.xml":            `<workbook xmlns:r="r"><sheets><sheet name="Two" sheetId="2" r:id="r2"/><sheet name="One" sheetId="1" r:id="r1"/></sheets></workbook>`,
+		"xl/_rels/workbook.xml.rels": `<Relationships><Relationship Id="r1" Target="worksheets/a.xml"/><Relationship Id="r2" Target="/xl/worksheets/b.xml"/></Relationships>`,
+		"xl/sharedStrings.xml":       `<sst><si><t>shared</t></si><si><r><t>ri</t></r><r><t>ch, "q"</t></r><rPh><t>ruby</t></rPh></si></sst>`,
+		"xl/styles.xml":              `<styleSheet><numFmts><numFmt numFmtId="200" formatCode="yyyy&quot;m&quot;"/><numFmt numFmtId="201" formatCode="0&quot;d&quot;"/></numFmts><cellStyleXfs><xf numFmtId="14"/></cellStyleXfs><cellXfs><xf numFmtId="0"/><xf numFmtId="14"/><xf numFmtId="200"/><xf numFmtId="201"/></cellXfs></styleSheet>`,
+		"xl/worksheets/a.xml":        `<worksheet><sheetData><row r="1"><c r="A1" t="s"><v>0</v></c><c r="C1" t="s"><v>1</v></c></row><row r="9"><c r="B9" t="b"><v>1</v></c><c><v>2.5</v></c><c r="XFD9"><v>far</v></c></row></sheetData></worksheet>`,
+		"xl/worksheets/b.xml":        `<worksheet><sheetData><row><c s="1"><v>46023</v></c><c s="2"><v>46023.75</v></c><c s="3"><v>7</v></c><c t="inlineStr"><is><t>in</t></is></c><c t="s"><v>99</v></c></row></sheetData></worksheet>`,
+	})
+}
+
+func pointFile() []byte {
+	slide := func(s string) string {
+		return `<p:sld xmlns:a="a"><a:p><a:r><a:t>` + s + `</a:t></a:r></a:p></p:sld>`
+	}
+	return archive(map[string]string{
+		"ppt/presentation.xml":             `<p:presentation xmlns:r="r"><p:sldIdLst><p:sldId id="256" r:id="b"/><p:sldId id="257" r:id="a"/></p:sldIdLst></p:presentation>`,
+		"ppt/_rels/presentation.xml.rels":  `<Relationships><Relationship Id="a" Target="slides/slide1.xml"/><Relationship Id="b" Target="slides/slide2.xml"/></Relationships>`,
+		"ppt/slides/slide1.xml":            slide("last"),
+		"ppt/slides/slide2.xml":            slide("first"),
+		"ppt/slides/_rels/slide2.xml.rels": `<Relationships><Relationship Id="x" Target="../notesSlides/n.xml"/><Relationship Id="y" Target="https://evil.test" TargetMode="External"/></Relationships>`,
+		"ppt/notesSlides/n.xml":            slide("say it"),
+	})
+}
+
+func deflate(s string) string {
+	var b bytes.Buffer
+	z := zlib.NewWriter(&b)
+	_, _ = z.Write([]byte(s))
+	_ = z.Close()
+	return b.String()
+}
+
+// pdfFile is a file of one page; its catalog lies in an object stream and its font
+// explains its codes.
+func pdfFile() []byte {
+	content := deflate("BT /F1 12 Tf 72 700 Td (Hello) Tj 0 -14 Td [(W) 10 (or) -300 (ld \\(x\\))] TJ T* /F2 12 Tf <00010002> Tj ET /Fm Do BI /W 1 ID (junk) Tj EI")
+	packed := deflate("1 0 2 34 << /Type /Catalog /Pages 2 0 R >>    << /Type /Pages /Kids [3 0 R 2 0 R] /Count 1 >>")
+	cmap := "begincodespacerange <0000> <ffff> endcodespacerange 1 beginbfrange <0001> <0001> <00fc> endbfrange 1 beginbfchar <0002> <D83DDE42> endbfchar"
+	return fmt.Appendf(nil, "%%PDF-1.5\n"+
+		"3 0 obj << /Type /Page /Parent 2 0 R /Contents 4 0 R /Resources << /Font << /F1 5 0 R /F2 6 0 R >> /XObject << /Fm 9 0 R >> >> >> endobj\n"+
+		"4 0 obj << /Filter /FlateDecode /Length %d >> stream\n%s\nendstream endobj\n"+
+		"5 0 obj << /Type /Font /Subtype /Type1 /Encoding << /Differences [72 /H /fi] >> >> endobj\n"+
+		"6 0 obj << /Type /Font /Subtype /Type0 /ToUnicode 7 0 R >> endobj\n"+
+		"7 0 obj << /Length %d >> stream\n%s\nendstream endobj\n"+
+		"8 0 obj << /Type /ObjStm /N 2 /First 9 /Filter /FlateDecode /Length 99999 >> stream\n%s\nendstream endobj\n"+
+		"9 0 obj << /Subtype /Form /Length 30 >> stream\nBT 0 -20 Td (form) Tj ET /Fm Do\nendstream endobj\n"+
+		"10 0 obj << /Type /XRef /Root 1 0 R >> stream\n\nendstream endobj\n%%%%EOF", len(content), content, len(cmap), cmap, packed)
+}
+
+// TestText: what is read of each kind.
+func TestText(t *testing.T) {
+	t.Parallel()
+	for kind, c := range map[string]struct {
+		file []byte
+		want string
+	}{
+		word:  {wordFile(), "## Head\n- item one\nseen too\na  | b \nend\nx < y\nnote\n"},
+		excel: {excelFile(), "[sheet: Two]\n2026-01-01,2026-01-01 18:00:00,7,in,\n[sheet: One]\nshared,,\"rich, \"\"q\"\"\"\n,TRUE,2.5"},
+		point: {pointFile(), "[slide 1]\nfirst\n[notes]\nsay it\n[slide 2]\nlast\n"},
+		pdf:   {pdfFile(), "[page 1]\nHello\nWor ld (x)\nü🙂 \nform \n"},
+	} {
+		got, cut, err := office.Text(t.Context(), kind, c.file)
+		if kind == excel { // a far cell is cut, the rest of its row is commas
+			got = strings.TrimRight(got, ",\n")
+		}
+		if got != c.want || cut || err != nil {
+			t.Errorf("%s: %q %v %v", kind, got, cut, err)
+		}
+		if !office.Reads(kind) {
+			t.Errorf("%s is not read", kind)
+		}
+	}
+}
+
+// TestUnreadable: what is damaged, encrypted, or something else.
+func TestUnreadable(t *testing.T) {
+	t.Parallel()
+	for what, c := range map[string]struct {
+		kind string
+		file []byte
+	}{
+		"nothing": {word, nil}, "another archive": {word, archive(map[string]string{"x": "y"})}, "Excel as Word": {word, excelFile()}, "half": {word, wordFile()[:300]},
+		"bad XML": {word, archive(map[string]string{"word/document.xml": "<a><b"})}, "no PDF": {pdf, []byte("x")}, "a PDF without pages": {pdf, []byte("%PDF-1.4\n1 0 obj << >> endobj")},
+		"encrypted": {pdf, append(pdfFile(), "\ntrailer << /Encrypt 1 0 R >>"...)}, "a picture": {"image/png", []byte("x")}, "too large": {pdf, make([]byte, office.MaxFile+1)},
+		"charset": {word, archive(map[string]string{"word/document.xml": `<?xml version="1.0" encoding="utf-7"?><a/>`})},
+	} {
+		if got, _, err := office.Text(t.Context(), c.kind, c.file); !errors.Is(err, office.ErrUnreadable) {
+			t.Errorf("%s: %q %v", what, got, err)
+		}
+	}
+}
+
+// TestBombs: small files that want very much time or memory get little of either.
+func TestBombs(t *testing.T) {
+	t.Parallel()
+	repeat := strings.Repeat
+	page := func(contents string) []byte {
+		return fmt.Appendf(nil, "%%PDF-1.4\n1 0 obj << /Type /Catalog /Pages << /Kids [<< /Contents 2 0 R /Resources << /XObject << /F 2 0 R >> >> >>] >> >> endobj 2 0 obj << /Subtype /Form /Filter /FlateDecode >> stream\n%s\nendstream endobj", deflate(contents))
+	}
+	nested := "x"
+	for range 3 {
+		nested = deflate(nested + repeat("\x00", 20<<20))
+	}
+	for what, c := range map[string]struct {
+		kind string
+		file func() []byte
+	}{
+		"zip bomb": {word, func() []byte {
+			return archive(map[string]string{"word/document.xml": "<w:document>" + repeat("<w:p/>", 10<<20) + "</w:document>"})
+		}},
+		"one text": {word, func() []byte {
+			return archive(map[string]string{"word/document.xml": "<w:p><w:t>" + repeat("a", 60<<20)})
+		}},
+		"attributes": {word, func() []byte {
+			return archive(map[string]string{"word/document.xml": "<w:p " + repeat(`a="" `, 8<<20) + "/>"})
+		}},
+		"depth": {word, func() []byte { return archive(map[string]string{"word/document.xml": repeat("<w:tbl>", 8<<20)}) }},
+		"entities": {word, func() []byte {
+			return archive(map[string]string{"word/document.xml": `<!DOCTYPE a [<!ENTITY a "` + repeat("x", 1000) + `"><!ENTITY b "` + repeat("&a;", 1000) + `">]><w:p><w:t>` + repeat("&b;", 1000) + "</w:t></w:p>"})
+		}},
+		"a shared string": {excel, func() []byte {
+			return archive(map[string]string{"xl/workbook.xml": `<workbook xmlns:r="r"><sheet name="a" r:id="a"/></workbook>`, "xl/_rels/workbook.xml.rels": `<R><Relationship Id="a" Target="s.xml"/></R>`, "xl/sharedStrings.xml": "<si><t>" + repeat("a", 900_000) + "</t></si>", "xl/s.xml": repeat(`<c r="A1" t="s"><v>0</v></c>`, 100_000)})
+		}},
+		"many slides": {point, func() []byte {
+			return archive(map[string]string{"ppt/presentation.xml": repeat(`<p:sldId r:id="a" xmlns:r="r"/>`, 1_000_000), "ppt/_rels/presentation.xml.rels": `<R><Relationship Id="a" Target="s.xml"/></R>`, "ppt/s.xml": repeat("<a:t>x</a:t>", 1_000_000)})
+		}},
+		"flate bomb": {pdf, func() []byte { return page(repeat("0 ", 30<<20)) }},
+		"flate in flate": {pdf, func() []byte {
+			return []byte(strings.Replace(string(page("x")), "/FlateDecode", "[/FlateDecode /FlateDecode /FlateDecode]", 1) + nested)
+		}},
+		"a form in itself":    {pdf, func() []byte { return page(repeat("/F Do ", 1_000)) }},
+		"objects without end": {pdf, func() []byte { return []byte("%PDF-1.4\n" + repeat("1 0 obj (", 1<<20)) }},
+		"distinct ones":       {pdf, func() []byte { return []byte("%PDF-1.4\n" + numbered("%d 0 obj << /A (", 100_000)) }},
+		"streams without end": {pdf, func() []byte { return []byte("%PDF-1.4\n" + numbered("%d 0 obj <<>> stream\n", 100_000)) }},
+		"lists": {pdf, func() []byte {
+			return []byte("%PDF-1.4\n" + numbered("%d 0 obj [[[[[[[[", 50_000) + repeat("[", 8<<20))
+		}},
+		"trailers": {pdf, func() []byte { return []byte("%PDF-1.4\n" + repeat("trailer<<", 1<<20)) }},
+		"hex":      {pdf, func() []byte { return page(repeat("<", 20<<20)) }},
+		"images":   {pdf, func() []byte { return page(repeat("BI ", 10<<20)) }},
+		"kids": {pdf, func() []byte {
+			return []byte("%PDF-1.4\n1 0 obj << /Type /Catalog /Pages 2 0 R >> endobj 2 0 obj << /Kids [" + repeat("<< /Kids [2 0 R 2 0 R] >> ", 100_000) + "] >> endobj")
+		}},
+		"codes": {pdf, func() []byte {
+			return []byte(strings.Replace(string(pdfFile()), "beginbfrange", "beginbfrange "+repeat("<0000> <ffff> <0000> ", 50_000), 1))
+		}},
+	} {
+		t.Run(what, func(t *testing.T) {
+			file := c.file()
+			begin := time.Now()
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second) // far more than any takes, also under -race
+			defer cancel()
+			text, _, err := office.Text(ctx, c.kind, file)
+			if len(text) > 3<<20 {
+				t.Errorf("%d bytes of text", len(text))
+			}
+			if err != nil && !errors.Is(err, office.ErrTooLarge) && !errors.Is(err, office.ErrUnreadable) {
+				t.Error(err)
+			}
+			t.Logf("%d bytes: %d bytes of text, %v, %v", len(file), len(text), err, time.Since(begin))
+		})
+	}
+}
+
+// numbered writes a format with the numbers from 1 on.
+func numbered(format string, n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, format, i+1)
+	}
+	return b.String()
+}
+
+// TestCancelled: who goes away ends the reading.
+func TestCancelled(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	file := archive(map[string]string{"word/document.xml": strings.Repeat("<w:p/>", 100_000)})
+	if _, _, err := office.Text(ctx, word, file); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
+
+func fuzz(f *testing.F, kind string, seeds ...[]byte) {
+	for _, s := range seeds {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, file []byte) {
+		text, _, err := office.Text(t.Context(), kind, file)
+		if err != nil && !errors.Is(err, office.ErrUnreadable) && !errors.Is(err, office.ErrTooLarge) {
+			t.Error(err)
+		}
+		if strings.ContainsAny(text, "\x00\x1b\u202e") {
+			t.Errorf("%q", text)
+		}
+	})
+}
+
+func FuzzPDF(f *testing.F)        { fuzz(f, pdf, pdfFile()) }
+func FuzzExcel(f *testing.F)      { fuzz(f, excel, excelFile()) }
+func FuzzPowerPoint(f *testing.F) { fuzz(f, point, pointFile()) }
+
+// FuzzWord is of the part: a fuzzer does not get through an archive's checksums.
+func FuzzWord(f *testing.F) {
+	f.Add("<w:p><w:r><w:t>x</w:t></w:r></w:p>")
+	f.Add("<w:tbl><w:tr><w:tc/></w:tr></w:tbl>&#0;")
+	f.Fuzz(func(t *testing.T, part string) {
+		_, _, err := office.Text(t.Context(), word, archive(map[string]string{"word/document.xml": part}))
+		if err != nil && !errors.Is(err, office.ErrUnreadable) && !errors.Is(err, office.ErrTooLarge) {
+			t.Error(err)
+		}
+	})
+}
