@@ -22,7 +22,7 @@ const (
 	// maxText is the most text of one file, in bytes; the rest is cut.
 	maxText    = 2 << 20
 	maxEntries = 5_000
-	maxTokens  = 5_000_000
+	maxTokens  = 3_000_000
 	maxToken   = 1 << 20   // bytes of one XML token: attributes cost many times their size
 	maxScanned = 256 << 20 // bytes of a PDF that are looked at, again and again counted
 	maxColumns = 500

@@ -73,7 +73,7 @@ func pointFile() []byte {
 
 func deflate(s string) string {
 	var b bytes.Buffer
-	z := zlib.NewWriter(&b)
+	z, _ := zlib.NewWriterLevel(&b, zlib.BestSpeed)
 	_, _ = z.Write([]byte(s))
 	_ = z.Close()
 	return b.String()
@@ -148,7 +148,7 @@ func TestBombs(t *testing.T) {
 	}
 	nested := "x"
 	for range 3 {
-		nested = deflate(nested + repeat("\x00", 20<<20))
+		nested = deflate(nested + repeat("\x00", 4<<20))
 	}
 	for what, c := range map[string]struct {
 		kind string
@@ -182,11 +182,11 @@ func TestBombs(t *testing.T) {
 		"distinct ones":       {pdf, func() []byte { return []byte("%PDF-1.4\n" + numbered("%d 0 obj << /A (", 100_000)) }},
 		"streams without end": {pdf, func() []byte { return []byte("%PDF-1.4\n" + numbered("%d 0 obj <<>> stream\n", 100_000)) }},
 		"lists": {pdf, func() []byte {
-			return []byte("%PDF-1.4\n" + numbered("%d 0 obj [[[[[[[[", 50_000) + repeat("[", 8<<20))
+			return []byte("%PDF-1.4\n" + numbered("%d 0 obj [[[[[[[[", 50_000) + repeat("[", 4<<20))
 		}},
 		"trailers": {pdf, func() []byte { return []byte("%PDF-1.4\n" + repeat("trailer<<", 1<<20)) }},
-		"hex":      {pdf, func() []byte { return page(repeat("<", 20<<20)) }},
-		"images":   {pdf, func() []byte { return page(repeat("BI ", 10<<20)) }},
+		"hex":      {pdf, func() []byte { return page(repeat("<", 8<<20)) }},
+		"images":   {pdf, func() []byte { return page(repeat("BI ", 4<<20)) }},
 		"kids": {pdf, func() []byte {
 			return []byte("%PDF-1.4\n1 0 obj << /Type /Catalog /Pages 2 0 R >> endobj 2 0 obj << /Kids [" + repeat("<< /Kids [2 0 R 2 0 R] >> ", 100_000) + "] >> endobj")
 		}},
