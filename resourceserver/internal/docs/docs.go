@@ -34,12 +34,11 @@ func Tools(api *googleapi.API) ([]*tool.Tool, error) {
 
 // open returns the service for the account of the running call.
 func (p *product) open(ctx context.Context, account string) (*docs.DocumentsService, googleapi.Account, error) {
-	s, err := p.api.Open(ctx, account)
+	service, used, err := googleapi.Service(ctx, p.api, account, "", docs.NewService)
 	if err != nil {
 		return nil, googleapi.Account{}, err
 	}
-	d, err := documents(ctx, s)
-	return d, s.Account, err
+	return service.Documents, used, nil
 }
 
 func documents(ctx context.Context, s *googleapi.Session) (*docs.DocumentsService, error) {

@@ -137,9 +137,6 @@ func (d *Drive) drives(ctx context.Context, in drivesInput) (tool.Output[drivesO
 		fmt.Fprintf(&list, "- %s | drive_id %s\n", content.Line(one.Name, maxName), one.Id)
 	}
 	out.Value = v
-	out.Text = fmt.Sprintf("%d shared drives of %s. %s\n%s", len(v.Drives), s.Account.Email, content.Notice, content.Fence(list.String()))
-	if v.NextPageToken != "" {
-		out.Text += "\nMore: page_token " + v.NextPageToken
-	}
+	out.Text = content.List(fmt.Sprintf("%d shared drives of %s", len(v.Drives), s.Account.Email), list.String(), v.NextPageToken)
 	return out, nil
 }

@@ -129,11 +129,7 @@ func (o commentsOutput) text() string {
 			fmt.Fprintf(&list, "  - %s | %s | %s %s\n", r.Created, r.Author, r.Action, r.Text)
 		}
 	}
-	text := fmt.Sprintf("%d comments in %s. %s\n%s", len(o.Comments), o.Account.Email, content.Notice, content.Fence(list.String()))
-	if o.NextPageToken != "" {
-		text += "\nMore: page_token " + o.NextPageToken
-	}
-	return text
+	return content.List(fmt.Sprintf("%d comments in %s", len(o.Comments), o.Account.Email), list.String(), o.NextPageToken)
 }
 
 type commentInput struct {
@@ -190,9 +186,9 @@ func (d *Drive) comment(ctx context.Context, in commentInput) (tool.Output[comme
 	if in.Action != "" {
 		what = strings.ToUpper(in.Action[:1]) + in.Action[1:] + " a comment"
 	}
-	question := fmt.Sprintf("%s as %s? Everybody with access to the file can read it and may get a mail.\nFile:\n| %s", what, s.Account.Email, content.Line(f.Name, maxName))
+	question := fmt.Sprintf("%s as %s? Everybody with access to the file can read it and may get a mail.\nFile:\n%s", what, s.Account.Email, content.Mark(content.Line(f.Name, maxName)))
 	if in.Text != "" {
-		question += "\nText:\n| " + strings.ReplaceAll(in.Text, "\n", "\n| ")
+		question += "\nText:\n" + content.Mark(in.Text)
 	}
 	if err := elicit.Confirm(ctx, elicit.Act{Question: question, Binding: f.Id}); err != nil {
 		return out, err

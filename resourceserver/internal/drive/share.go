@@ -144,6 +144,6 @@ func question(account string, f *drive.File, people, outside []string, in shareI
 	if in.Silent {
 		b.WriteString("They get no mail about it.\n")
 	}
-	fmt.Fprintf(&b, "Name:\n| %s", content.Line(f.Name, maxName))
+	b.WriteString("Name:\n" + content.Mark(content.Line(f.Name, maxName)))
 	return b.String()
 }

@@ -50,12 +50,11 @@ func Tools(api *googleapi.API) ([]*tool.Tool, error) {
 }
 
 func (p *product) open(ctx context.Context, account string) (*sheets.SpreadsheetsService, googleapi.Account, error) {
-	s, err := p.api.Open(ctx, account)
+	service, used, err := googleapi.Service(ctx, p.api, account, "", sheets.NewService)
 	if err != nil {
 		return nil, googleapi.Account{}, err
 	}
-	out, err := spreadsheets(ctx, s)
-	return out, s.Account, err
+	return service.Spreadsheets, used, nil
 }
 
 func spreadsheets(ctx context.Context, s *googleapi.Session) (*sheets.SpreadsheetsService, error) {
