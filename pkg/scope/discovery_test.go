@@ -101,7 +101,7 @@ func TestMethodsOfTheTools(t *testing.T) {
 func TestReadingScopesOnlyRead(t *testing.T) {
 	t.Parallel()
 	harmless := []string{
-		"people.otherContacts.copyOtherContactToMyContactsGroup", // needs contacts as well, which Discovery cannot say
+		"people.otherContacts.copyOtherContactToMyContactsGroup",                         // needs contacts as well, which Discovery cannot say
 		"calendar.freebusy.query", "chat.spaces.messages.search", "drive.files.download", // queries in a body
 		// Notifications of changes: the caller's own subscriptions.
 		"calendar.calendarList.watch", "calendar.channels.stop", "calendar.events.watch", "drive.changes.watch", "drive.channels.stop", "drive.files.watch",
