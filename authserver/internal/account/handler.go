@@ -83,6 +83,7 @@ type Handler struct {
 	Sessions     *session.Sessions
 	SignIn       *signin.Handler // has Continuations
 	Vault        connection.Sealer
+	Leaver       Leaver
 	GoogleOrigin string // where forms may lead (CSP form-action)
 	Now          func() time.Time
 }

@@ -40,11 +40,15 @@ func (s *Server) Public(log *slog.Logger) http.Handler {
 		"/account/add": s.account.Add, "/account/default": s.account.SetDefault, "/account/rename": s.account.Rename,
 		"/account/repair": s.account.Repair, "/account/disconnect": s.account.Disconnect,
 		"/account/apps/revoke": s.account.RevokeApp, "/account/sessions/end": s.account.EndSession,
+		"/account/export": s.account.Export, "/account/erase": s.account.Erase,
 		"/connect/{secret}": s.account.UseConnect,
 	} {
 		per.Handle("POST "+path, sameOrigin(web.Page(s.limits.Guard(ratelimit.Forms, serving(serve)))))
 	}
 	per.Handle("GET /connect/{secret}", web.Page(s.limits.Guard(ratelimit.Pages, serving(s.account.Connect))))
+	per.Handle("GET /account/erase", web.Page(s.limits.Guard(ratelimit.Pages, serving(s.account.ErasePage))))
+	per.Handle("GET /account/erasure/{code}", web.Page(s.limits.Guard(ratelimit.Pages, s.account.Erasure))) // also of a tenant that is suspended
+	per.Handle("GET /account/erasure/{code}/receipt", web.Page(s.limits.Guard(ratelimit.Pages, s.account.ErasureReceipt)))
 	for _, name := range documents {
 		per.Handle("/.well-known/"+name, web.CORS("GET", http.HandlerFunc(s.discovery.Appended)))
 	}

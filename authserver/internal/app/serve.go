@@ -16,6 +16,7 @@ import (
 	"latchkey/authserver/internal/config"
 	"latchkey/authserver/internal/connection"
 	"latchkey/authserver/internal/discovery"
+	"latchkey/authserver/internal/erasure"
 	"latchkey/authserver/internal/exchange"
 	"latchkey/authserver/internal/flow"
 	"latchkey/authserver/internal/google"
@@ -56,6 +57,7 @@ type Server struct {
 	flow         *flow.Handler
 	account      *account.Handler
 	revoker      *connection.Revoker
+	eraser       *erasure.Eraser
 	provider     *provider.Provider
 	exchange     *exchange.Handler
 	revocations  *exchange.RevocationHandler
@@ -114,6 +116,7 @@ func serve(ctx context.Context, c *config.Server, log *slog.Logger) error {
 	go s.sweep(ctx, log)
 	go s.keys.Run(ctx)
 	go s.revoker.Run(ctx)
+	go s.eraser.Run(ctx)
 	go s.tenants.Run(ctx)
 	go s.sealer.Run(ctx)
 	return httpx.Serve(ctx, log, public, internal, admin)
@@ -245,8 +248,16 @@ func New(c *config.Server, db *postgres.DB, key *vault.KEK, callers *exchange.Cl
 			return set.Codec(), nil
 		},
 	}
+	revoker := &connection.Revoker{
+		Queue: db, Vault: v, Log: log,
+		Google: func(ctx context.Context, t tenant.ID) (connection.Revokes, error) { return upstreams.For(ctx, t) },
+	}
+	eraser := &erasure.Eraser{
+		Store: db, Shred: &erasure.Shredder{Store: db, Keys: keys.For, Tenants: tenants, Now: time.Now}, Revoker: revoker, Now: time.Now, Log: log,
+	}
 	person := &account.Handler{
-		Store: db, Accounts: db, Linker: db, Invitations: db, Sessions: sessions, SignIn: trips, Vault: v,
+		Leaver: leaver{eraser, &erasure.Exporter{Store: db, Vault: v, Now: time.Now}, db},
+		Store:  db, Accounts: db, Linker: db, Invitations: db, Sessions: sessions, SignIn: trips, Vault: v,
 		GoogleOrigin: authURL.Scheme + "://" + authURL.Host, Now: time.Now,
 	}
 	trips.Kinds = person.Continuations()
@@ -256,10 +267,7 @@ func New(c *config.Server, db *postgres.DB, key *vault.KEK, callers *exchange.Cl
 		discovery:    &discovery.Handler{Tenants: tenants, Keys: keys.For},
 		registration: &registration.Handler{Clients: clients, Store: db, CustomRedirects: redirects, Now: time.Now},
 		signin:       trips, flow: authorization, account: person,
-		revoker: &connection.Revoker{
-			Queue: db, Vault: v, Log: log,
-			Google: func(ctx context.Context, t tenant.ID) (connection.Revokes, error) { return upstreams.For(ctx, t) },
-		},
+		revoker: revoker, eraser: eraser,
 		provider: provider.New(provider.Config{Auth: auth, Clients: clients, Store: db, Keys: keys.For}),
 		exchange: &exchange.Handler{
 			Clients: callers, Store: db, Vault: v, Tenants: tenants, Audit: db, Limits: limits, Now: time.Now, Log: log,
@@ -309,6 +317,16 @@ func receiver(c config.Google, upstreams *upstream.Clients, db *postgres.DB) *si
 
 // RevokeAtGoogle tries once to revoke at Google what people have disconnected.
 func (s *Server) RevokeAtGoogle(ctx context.Context) error { return s.revoker.Step(ctx) }
+
+// GoOnErasing does what is due of the erasures of people, once.
+func (s *Server) GoOnErasing(ctx context.Context) error { return s.eraser.Step(ctx) }
+
+// leaver is what the account page needs of erasures and exports.
+type leaver struct {
+	*erasure.Eraser
+	*erasure.Exporter
+	*postgres.DB
+}
 
 // sweep deletes what has expired, for ever, until ctx ends.
 func (s *Server) sweep(ctx context.Context, log *slog.Logger) {

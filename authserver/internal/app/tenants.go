@@ -320,24 +320,29 @@ func (c *tenantsExportCmd) Run(e *env) error {
 type tenantsEraseCmd struct {
 	ofTenancy
 	tenantArg
+	config.KEK
 	Confirm string `name:"confirm" help:"The slug once more: this cannot be undone." placeholder:"SLUG"`
 }
 
 func (c *tenantsEraseCmd) Run(e *env) error {
 	return c.operate(e, func(o *tenancy.Operator, db *postgres.DB) error {
-		gone, err := (&tenancy.Ender{Rows: db, Tenant: o}).Erase(e.ctx, c.Slug, c.Confirm)
+		keys, err := openSealed(e, c.KEK, o, db)
+		if err != nil {
+			return err
+		}
+		gone, err := (&tenancy.Ender{Rows: db, Shred: keys.shredder(), Tenant: o}).Erase(e.ctx, c.Slug, c.Confirm)
 		if err != nil {
 			return err
 		}
 		if c.JSON {
 			return indented(e.out, gone)
 		}
-		for _, table := range slices.Sorted(maps.Keys(gone)) {
-			if gone[table] > 0 {
-				_, _ = fmt.Fprintf(e.out, "%s: %d rows\n", table, gone[table])
+		for _, table := range slices.Sorted(maps.Keys(gone.Rows)) {
+			if gone.Rows[table] > 0 {
+				_, _ = fmt.Fprintf(e.out, "%s: %d rows\n", table, gone.Rows[table])
 			}
 		}
-		_, err = fmt.Fprintf(e.out, "tenant %s is erased; backups hold it until they end, sealed under keys that are gone from here\n", c.Slug)
+		_, err = fmt.Fprintf(e.out, "tenant %s is erased; backups hold it until they end. The receipt, which authserver keys verify-receipt checks:\n%s\n", c.Slug, gone.Receipt)
 		return err
 	})
 }

@@ -412,3 +412,11 @@ func (s *Server) Exchanger(t testing.TB, internal string) *wire.Client {
 	}
 	return c
 }
+
+// GoOnErasing lets the worker do once what is due of people's erasures.
+func (s *Server) GoOnErasing(t testing.TB) {
+	t.Helper()
+	if err := s.app.GoOnErasing(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+}

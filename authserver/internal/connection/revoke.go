@@ -2,8 +2,10 @@ package connection
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -36,10 +38,12 @@ type Revocation struct {
 }
 
 // RevocationQueue keeps what is still to be revoked. ClaimRevocations takes due
-// rows across tenants, each for one caller; RevocationToken reads the sealed
+// rows across tenants, each for one caller; ClaimSubjectRevocations those of one
+// subject, due or not; RevocationToken reads the sealed
 // token with the person's secret, nil when the row is gone.
 type RevocationQueue interface {
 	ClaimRevocations(ctx context.Context, most int) ([]Revocation, error)
+	ClaimSubjectRevocations(ctx context.Context, t tenant.ID, subject uuid.UUID, most int) ([]Revocation, error)
 	RevocationToken(ctx context.Context, r Revocation) (sealed []byte, person secret.Bytes, err error)
 	DropRevocation(ctx context.Context, r Revocation) error
 }
@@ -81,22 +85,42 @@ func (v *Revoker) Step(ctx context.Context) error {
 		return err
 	}
 	for _, r := range due {
-		log := v.Log.With("tenant", r.Tenant.String(), "connection", r.Connection.String(), "tries", r.Tries)
-		switch err := v.revoke(ctx, r); {
-		case err == nil:
-			if err := v.Queue.DropRevocation(ctx, r); err != nil {
-				return err
-			}
-		case time.Since(r.Since) > RevocationGivesUp:
-			log.Error("giving up revoking a token at google: the person can remove the access on their account page there", "error", err)
-			if err := v.Queue.DropRevocation(ctx, r); err != nil {
-				return err
-			}
-		default:
-			log.Info("google did not take a revocation; it is tried again", "error", err)
+		if err := v.settle(ctx, r); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// Subject tries once, all at a time, what waits for one subject, due or not. What
+// Google does not take stays queued; an error is about the queue.
+func (v *Revoker) Subject(ctx context.Context, t tenant.ID, subject uuid.UUID) error {
+	due, err := v.Queue.ClaimSubjectRevocations(ctx, t, subject, 2*MaxPerSubject)
+	if err != nil {
+		return err
+	}
+	failed := make([]error, len(due))
+	var all sync.WaitGroup
+	for i, r := range due {
+		all.Go(func() { failed[i] = v.settle(ctx, r) })
+	}
+	all.Wait()
+	return errors.Join(failed...)
+}
+
+// settle tries one token, and takes it out of the queue when that is over.
+func (v *Revoker) settle(ctx context.Context, r Revocation) error {
+	log := v.Log.With("tenant", r.Tenant.String(), "connection", r.Connection.String(), "tries", r.Tries)
+	switch err := v.revoke(ctx, r); {
+	case err == nil:
+		return v.Queue.DropRevocation(ctx, r)
+	case time.Since(r.Since) > RevocationGivesUp:
+		log.Error("giving up revoking a token at google: the person can remove the access on their account page there", "error", err)
+		return v.Queue.DropRevocation(ctx, r)
+	default:
+		log.Info("google did not take a revocation; it is tried again", "error", err)
+		return nil
+	}
 }
 
 func (v *Revoker) revoke(ctx context.Context, r Revocation) error {

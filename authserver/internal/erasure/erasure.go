@@ -46,10 +46,14 @@ var ErrDefaultTenant = errors.New("the default tenant cannot be shredded")
 // Nothing is destroyed when the receipt could not be signed. A second call
 // destroys nothing, and its receipt says so.
 func (s *Shredder) Subject(ctx context.Context, t tenant.ID, subject uuid.UUID) (string, Receipt, error) {
+	return s.subject(ctx, t, subject, "")
+}
+
+func (s *Shredder) subject(ctx context.Context, t tenant.ID, subject uuid.UUID, google Google) (string, Receipt, error) {
 	if subject == uuid.Nil {
 		return "", Receipt{}, errors.New("no subject given")
 	}
-	return s.shred(ctx, t, t, Receipt{Tenant: t.String(), Subject: subject.String(), Kind: KindSubject},
+	return s.shred(ctx, t, t, Receipt{Tenant: t.String(), Subject: subject.String(), Kind: KindSubject, Google: google},
 		func() (Shredded, error) { return s.Store.ShredSubject(ctx, t, subject) })
 }
 

@@ -35,7 +35,8 @@ type Receipt struct {
 	Tenant   string           `json:"tid"`
 	Subject  string           `json:"sub,omitempty"`
 	Keys     []string         `json:"keys_destroyed"`
-	Rows     map[string]int64 `json:"rows"` // overwritten or deleted, by table
+	Rows     map[string]int64 `json:"rows"`             // overwritten or deleted, by table
+	Google   Google           `json:"google,omitempty"` // of a person's erasure
 	Backups  string           `json:"backups"`
 }
 

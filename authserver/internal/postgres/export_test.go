@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"strings"
 
 	"latchkey/authserver/internal/grant"
 )
@@ -14,4 +15,23 @@ var Erased = erased
 func (db *DB) RotateWithoutAudit(ctx context.Context, r grant.Rotation) (*grant.Grant, error) {
 	s := rotate(r)
 	return db.claim(ctx, r.Tenant, r.Assertion, stmt(`WITH act AS (`+s.sql+`) `+claimed, s.args...))
+}
+
+// ErasedOfSubject are the tables that an erasure of a person changes.
+func ErasedOfSubject() (tables []string) {
+	for _, d := range erasedOfSubject {
+		if d.table != "" {
+			tables = append(tables, d.table)
+		}
+	}
+	return append(tables, "subject_secrets") // ShredSubject
+}
+
+// ExportedOfSubject are the columns of a person's export, by table.
+func ExportedOfSubject() map[string][]string {
+	out := map[string][]string{}
+	for _, e := range exportedOfSubject {
+		out[e.table] = strings.Split(e.columns, ", ")
+	}
+	return out
 }

@@ -17,14 +17,24 @@ import (
 // caller: the next try moves on in the same statement, from half a minute to an
 // hour.
 func (db *DB) ClaimRevocations(ctx context.Context, most int) ([]connection.Revocation, error) {
+	return db.claimRevocations(ctx, `next_try_at <= now()`, most)
+}
+
+// ClaimSubjectRevocations takes a subject's rows, due or not.
+func (db *DB) ClaimSubjectRevocations(ctx context.Context, t tenant.ID, subject uuid.UUID, most int) ([]connection.Revocation, error) {
+	return db.claimRevocations(ctx, `tenant_id = $2 AND subject_id = $3`, most, t.UUID(), subject)
+}
+
+func (db *DB) claimRevocations(ctx context.Context, which string, most int, of ...any) ([]connection.Revocation, error) {
 	rows, err := db.jobs.Query(ctx, `UPDATE google_revocations q
 		SET tries = q.tries + 1, next_try_at = now() + least(interval '1 hour', interval '30 seconds' * power(2, least(q.tries, 10)))
-		FROM (SELECT tenant_id, id FROM google_revocations WHERE next_try_at <= now() ORDER BY next_try_at LIMIT $1 FOR UPDATE SKIP LOCKED) due
+		FROM (SELECT tenant_id, id FROM google_revocations WHERE `+which+` ORDER BY next_try_at LIMIT $1 FOR UPDATE SKIP LOCKED) due
 		WHERE q.tenant_id = due.tenant_id AND q.id = due.id
 		RETURNING q.tenant_id, q.id, q.subject_id, q.connection_id, q.purpose, q.tries, q.created_at,
 			EXISTS (SELECT FROM connections mine JOIN connections other ON other.google_sub = mine.google_sub
 				JOIN credentials k ON k.tenant_id = other.tenant_id AND k.connection_id = other.id
-				WHERE mine.tenant_id = q.tenant_id AND mine.id = q.connection_id AND k.upstream_client = q.upstream_client AND k.status <> 'revoked')`, most)
+				WHERE mine.tenant_id = q.tenant_id AND mine.id = q.connection_id AND k.upstream_client = q.upstream_client AND k.status <> 'revoked')`,
+		append([]any{most}, of...)...)
 	if err != nil {
 		return nil, fmt.Errorf("claiming revocations: %w", err)
 	}

@@ -117,6 +117,11 @@ func (s *Sessions) End(w http.ResponseWriter, r *http.Request, t *tenant.Tenant)
 			return oauth.Unavailable(fmt.Errorf("ending session: %w", err))
 		}
 	}
-	web.ClearCookie(w, t.Issuer, cookieName(t))
+	s.Forget(w, t)
 	return nil
+}
+
+// Forget takes the cookie from the browser of a person whose sessions are gone.
+func (s *Sessions) Forget(w http.ResponseWriter, t *tenant.Tenant) {
+	web.ClearCookie(w, t.Issuer, cookieName(t))
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 
+	"latchkey/authserver/internal/erasure"
 	"latchkey/authserver/internal/tenant"
 )
 
@@ -15,23 +16,30 @@ type Rows interface {
 	// ExportTenant calls row for each row of the tenant, table by table, without
 	// secrets and sealed values.
 	ExportTenant(ctx context.Context, t tenant.ID, row func(table string, columns json.RawMessage) error) error
-	// EraseTenant deletes every row of a suspended tenant, its wrapped keys first:
-	// from then on what is left opens for nobody. Interrupted, it is called again.
-	// It returns ErrNotSuspended, and how many rows of each table went.
+	// EraseTenant deletes every row of a suspended tenant whose keys are shredded.
+	// Interrupted, it is called again. It returns ErrNotSuspended, and how many rows
+	// of each table went.
 	EraseTenant(ctx context.Context, t tenant.ID) (map[string]int64, error)
 }
 
-// Shredder ends a tenant's data keys and can prove it. It is asked before any
-// row is deleted.
+// Shredder destroys a suspended tenant's keys and everything sealed under them,
+// before any row is deleted, and returns a signed receipt: *erasure.Shredder.
 type Shredder interface {
-	ShredTenant(ctx context.Context, t tenant.ID) error
+	Tenant(ctx context.Context, t tenant.ID) (receipt string, what erasure.Receipt, err error)
 }
 
-// Ender exports and erases tenants. Rows is required.
+// Ender exports and erases tenants. Every field but Shred, which erasing needs,
+// is required.
 type Ender struct {
 	Rows   Rows
-	Shred  Shredder // nil: the keys go with the first rows
+	Shred  Shredder
 	Tenant *Operator
+}
+
+// Erased is what an erasure did.
+type Erased struct {
+	Rows    map[string]int64 `json:"rows"`    // deleted, by table
+	Receipt string           `json:"receipt"` // signed by the default tenant: package erasure
 }
 
 // Export writes what is stored of a tenant, one JSON object a line: first
@@ -61,7 +69,7 @@ func (e *Ender) Export(ctx context.Context, slug string, w io.Writer) error {
 
 // Erase deletes a tenant for good. It must be suspended, and confirm must be its
 // slug.
-func (e *Ender) Erase(ctx context.Context, slug, confirm string) (map[string]int64, error) {
+func (e *Ender) Erase(ctx context.Context, slug, confirm string) (*Erased, error) {
 	r, err := e.Tenant.Find(ctx, slug)
 	if err != nil {
 		return nil, err
@@ -74,10 +82,10 @@ func (e *Ender) Erase(ctx context.Context, slug, confirm string) (map[string]int
 	case confirm != slug:
 		return nil, fmt.Errorf("this deletes tenant %s (%s) with all its people's connections, for good: confirm it with its slug", r.Slug, r.Name)
 	}
-	if e.Shred != nil {
-		if err := e.Shred.ShredTenant(ctx, r.ID); err != nil {
-			return nil, fmt.Errorf("shredding keys: %w", err)
-		}
+	receipt, _, err := e.Shred.Tenant(ctx, r.ID)
+	if err != nil {
+		return nil, err
 	}
-	return e.Rows.EraseTenant(ctx, r.ID)
+	rows, err := e.Rows.EraseTenant(ctx, r.ID)
+	return &Erased{Rows: rows, Receipt: receipt}, err
 }
