@@ -120,40 +120,15 @@ func TestNothingReadableAtRest(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close(context.Background()) }()
-	// Every table, also those that come later, as a server's roles see it.
-	rows, err := conn.Query(t.Context(), `SELECT relname::text FROM pg_class WHERE relkind IN ('r', 'p') AND relnamespace = 'public'::regnamespace ORDER BY 1`)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tables, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		t.Fatal(err)
-	}
-	var dump bytes.Buffer
-	for _, table := range tables {
-		name := pgx.Identifier{table}.Sanitize()
-		var all string
-		if err := pgx.BeginFunc(t.Context(), conn, func(tx pgx.Tx) error {
-			if _, err := tx.Exec(t.Context(), `ALTER TABLE `+name+` NO FORCE ROW LEVEL SECURITY`); err != nil {
-				return err
-			}
-			if err := tx.QueryRow(t.Context(), `SELECT coalesce(string_agg(to_jsonb(x)::text, E'\n'), '') FROM `+name+` x`).Scan(&all); err != nil {
-				return err
-			}
-			return errDone // and everything as it was
-		}); !errors.Is(err, errDone) {
-			t.Fatal(table, err)
-		}
-		dump.WriteString(all)
-	}
+	dump := everything(t, conn)
 	look := func(where string, text []byte) {
 		t.Helper()
 		if found := holds(text, secrets); len(found) > 0 {
 			t.Errorf("%s holds %v", where, found)
 		}
 	}
-	look("a dump", dump.Bytes())
-	if found := holds(dump.Bytes(), planted); len(found) != len(planted) {
+	look("a dump", dump)
+	if found := holds(dump, planted); len(found) != len(planted) {
 		t.Errorf("the dump lacks what is meant to stand in it: %v", found)
 	}
 	if out, err := pgDump(t, dsn); err == nil {
@@ -191,6 +166,37 @@ func TestNothingReadableAtRest(t *testing.T) {
 	if wal < len(planted) || files < 5 {
 		t.Errorf("%d files, and %d planted names in the write-ahead log: the test looks in the wrong place", files, wal)
 	}
+}
+
+// everything is every row of every table, also those that come later.
+func everything(t *testing.T, conn *pgx.Conn) []byte {
+	t.Helper()
+	rows, err := conn.Query(t.Context(), `SELECT relname::text FROM pg_class WHERE relkind IN ('r', 'p') AND relnamespace = 'public'::regnamespace ORDER BY 1`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tables, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var dump bytes.Buffer
+	for _, table := range tables {
+		name := pgx.Identifier{table}.Sanitize()
+		var all string
+		if err := pgx.BeginFunc(t.Context(), conn, func(tx pgx.Tx) error {
+			if _, err := tx.Exec(t.Context(), `ALTER TABLE `+name+` NO FORCE ROW LEVEL SECURITY`); err != nil {
+				return err
+			}
+			if err := tx.QueryRow(t.Context(), `SELECT coalesce(string_agg(to_jsonb(x)::text, E'\n'), '') FROM `+name+` x`).Scan(&all); err != nil {
+				return err
+			}
+			return errDone // and everything as it was
+		}); !errors.Is(err, errDone) {
+			t.Fatal(table, err)
+		}
+		dump.WriteString(all)
+	}
+	return dump.Bytes()
 }
 
 var errDone = errors.New("done")

@@ -27,6 +27,9 @@ func TestTenantCommands(t *testing.T) {
 	var kek string
 	s := authtest.Start(t, func(c *config.Server) { kek = filepath.Join(filepath.Dir(c.RSJWKSFile), "kek.json") })
 	try := func(args ...string) (string, string, int) {
+		if args[0] == "erase" {
+			args = append(args, "--kek-file", kek)
+		}
 		var out, errOut bytes.Buffer
 		code := app.Main(t.Context(), append(append([]string{"tenants"}, args...), "--database-url", s.DSN, "--issuer", s.URL, "--resource-url", authtest.Resource, "--google-client-id", "google-id"), &out, &errOut)
 		return out.String(), errOut.String(), code

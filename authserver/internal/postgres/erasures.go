@@ -21,11 +21,13 @@ const (
 )
 
 // erasedOfSubject is what becomes of a person's rows when an erasure begins, in
-// the order of locks: subject, credentials, grants. Of a grant its id and end
-// stay, for the feed; of a connection its id, and the Google account as long as a
-// token of it is to be withdrawn: another person may use the same one. A test
-// compares the tables with the catalogue.
+// the order of locks: subject, credentials, grants. The subject is marked first:
+// a server may delete rows of nobody else. Of a grant its id and end stay, for
+// the feed; of a connection its id, and the Google account as long as a token of
+// it is to be withdrawn: another person may use the same one. A test compares
+// the tables with the catalogue.
 var erasedOfSubject = []destruction{
+	{"subjects", `UPDATE subjects SET google_sub = 'erased:' || id, erasing_at = now(), erasure_next_at = now() + interval '1 minute' WHERE tenant_id = $1 AND id = $2`},
 	{"", `SELECT connection_id::text FROM credentials` + ofConnections + ` ORDER BY connection_id FOR UPDATE`},
 	{"google_revocations", `INSERT INTO google_revocations (tenant_id, id, subject_id, connection_id, upstream_client, purpose, token)
 		SELECT tenant_id, gen_random_uuid(), $2, connection_id, upstream_client, CASE WHEN refresh_token IS NULL THEN 'access_token' ELSE 'refresh_token' END,
@@ -38,7 +40,6 @@ var erasedOfSubject = []destruction{
 	{"links", `DELETE FROM links` + ofSubject},
 	{"connections", `UPDATE connections SET email = '', alias = '', hosted_domain = '', is_default = false, status = 'unlinked',
 		google_sub = CASE WHEN EXISTS (SELECT FROM google_revocations q WHERE q.tenant_id = $1 AND q.connection_id = connections.id) THEN google_sub ELSE 'erased:' || id END` + ofSubject},
-	{"subjects", `UPDATE subjects SET google_sub = 'erased:' || id, erasing_at = now(), erasure_next_at = now() + interval '1 minute' WHERE tenant_id = $1 AND id = $2`},
 }
 
 // BeginErasure takes everything away from a person that is not needed to

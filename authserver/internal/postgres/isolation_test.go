@@ -13,6 +13,7 @@ import (
 
 	"latchkey/authserver/internal/client"
 	"latchkey/authserver/internal/connection"
+	"latchkey/authserver/internal/erasure"
 	"latchkey/authserver/internal/exchange"
 	"latchkey/authserver/internal/flow"
 	"latchkey/authserver/internal/grant"
@@ -116,6 +117,16 @@ func otherTenantFindsNothing(t *testing.T) {
 	if ok, err := f.db.TakeLease(ctx, record.Ref, record.Version, owner, time.Minute); err != nil || !ok {
 		t.Fatal(ok, err)
 	}
+
+	leaver, err := f.db.EnsureSubject(ctx, tenant.DefaultID, "google-sub-leaver") // erased a month ago
+	if err == nil {
+		err = f.db.BeginErasure(ctx, tenant.DefaultID, leaver, state)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	run(t, f.dsn, `SET ROLE latchkey_runtime`, `SELECT set_config('app.tenant_id', '`+tenant.DefaultID.String()+`', false)`,
+		`UPDATE subjects SET erasing_at = now() - interval '31 days', erasure_google = 'done', erasure_receipt = 'r' WHERE id = '`+leaver.String()+`'`)
 
 	other := pgtest.Tenant(t, f.dsn)
 	third := pgtest.Tenant(t, f.dsn) // may get a key of its own
@@ -272,6 +283,18 @@ func otherTenantFindsNothing(t *testing.T) {
 		"ShredSubject": {func() error {
 			done, err := f.db.ShredSubject(ctx, other, record.Subject)
 			return found(len(done.Keys)+int(done.Rows["credentials"]+done.Rows["connections"]), err)
+		}, none},
+		"BeginErasure":  {func() error { return f.db.BeginErasure(ctx, other, record.Subject, state) }, erasure.ErrNoSubject},
+		"Erasure":       {func() error { _, err := f.db.Erasure(ctx, other, leaver); return err }, erasure.ErrNoSubject},
+		"ErasureOfCode": {func() error { _, err := f.db.ErasureOfCode(ctx, other, state); return err }, erasure.ErrNoSubject},
+		"FinishErasure": {func() error { return f.db.FinishErasure(ctx, other, leaver, erasure.GoogleDone, "x") }, nil},
+		"ForgetGrants":  {func() error { return f.db.ForgetGrants(ctx, other, leaver) }, nil},
+		"ForgetSubject": {func() error { return f.db.ForgetSubject(ctx, other, leaver) }, nil},
+		"ExportSubject": {func() error { _, err := f.db.ExportSubject(ctx, other, record.Subject); return err }, erasure.ErrNoSubject},
+		"SubjectOf":     {func() error { _, err := f.db.SubjectOf(ctx, other, record.GoogleSubject); return err }, erasure.ErrNoSubject},
+		"ClaimSubjectRevocations": {func() error {
+			list, err := f.db.ClaimSubjectRevocations(ctx, other, record.Subject, 10)
+			return found(len(list), err)
 		}, none},
 		"ShredTenant": {func() error {
 			done, err := f.db.ShredTenant(ctx, leaving)

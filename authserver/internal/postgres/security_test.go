@@ -88,10 +88,15 @@ func TestRuntimeRoleSeesOneTenant(t *testing.T) {
 	if _, err := conn.Exec(ctx, `UPDATE grants SET tenant_id = '00000000-0000-7000-8000-000000000002'`); err == nil || !strings.Contains(err.Error(), "row-level security") {
 		t.Errorf("a row was moved to another tenant: %v", err)
 	}
-	for _, sql := range []string{`DELETE FROM grants`, `DROP TABLE grants`, `SELECT 1 FROM pg_authid`, `UPDATE signing_keys SET sealed_key = 'x'`, `UPDATE signing_keys SET alg = 'HS256'`, `UPDATE signing_keys SET created_at = now()`,
+	for _, sql := range []string{`DROP TABLE grants`, `SELECT 1 FROM pg_authid`, `UPDATE signing_keys SET sealed_key = 'x'`, `UPDATE signing_keys SET alg = 'HS256'`, `UPDATE signing_keys SET created_at = now()`,
 		`DELETE FROM data_keys`, `UPDATE data_keys SET wrapped = 'x'`, `UPDATE subject_secrets SET secret = secret`, `INSERT INTO subject_secrets (tenant_id, subject_id, secret) SELECT tenant_id, subject_id, secret FROM subject_secrets`} {
 		if _, err := conn.Exec(ctx, sql); err == nil {
 			t.Errorf("the runtime role may %s", sql)
+		}
+	}
+	for _, table := range []string{"grants", "credentials", "consents", "connections", "sessions", "subjects"} { // only of who is being erased
+		if tag, err := conn.Exec(ctx, `DELETE FROM `+table); err != nil || tag.RowsAffected() != 0 {
+			t.Errorf("the runtime role deletes %d rows of %s: %v", tag.RowsAffected(), table, err)
 		}
 	}
 }
