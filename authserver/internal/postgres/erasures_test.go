@@ -55,7 +55,12 @@ var withheld = map[string][]string{
 	"grants":             {"code_challenge"},
 	"google_revocations": {"token"},
 	"subject_secrets":    {"secret"},
+	"audit_events":       {"id", "seq", "hash"}, // the chain's
 }
+
+// kept are the tables that an erasure leaves as they are: nobody may change the audit trail, whose rows have random ids and no
+// personal data (decision 0010).
+var kept = []string{"audit_events"}
 
 // TestEverySubjectTableIsKnown: issue 4: every table with a subject is covered by the erasure and, column by column, by the export;
 // a table that somebody adds is not, until it is thought of.
@@ -69,7 +74,7 @@ func TestEverySubjectTableIsKnown(t *testing.T) {
 	missing := func() (out []string) {
 		erased, exported := postgres.ErasedOfSubject(), postgres.ExportedOfSubject()
 		for table, columns := range subjectTables(t, conn) {
-			if !slices.Contains(erased, table) {
+			if !slices.Contains(erased, table) && !slices.Contains(kept, table) {
 				out = append(out, table+" is not erased")
 			}
 			for _, c := range columns {
