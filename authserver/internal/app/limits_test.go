@@ -382,6 +382,9 @@ func TestExchangeLimits(t *testing.T) {
 	if most := 10 + int(time.Since(start)/(6*time.Second)) + 1; served < 10 || served > most {
 		t.Errorf("%d of 40 served, the limit is 10 at once", served)
 	}
+	if n := rowsOf(t, s.DSN, `SELECT count(*) FROM audit_events WHERE kind = 'exchange.refused'`); n != 0 {
+		t.Errorf("%d events of what was beyond the limit", n)
+	}
 	if err := call(0, "drive_search"); err != nil {
 		t.Errorf("another tool: %v", err)
 	}

@@ -110,7 +110,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // record writes what was handed out or refused, before it is answered: one
 // write after the one read. A caller that did not prove who it is leaves no
-// event, for anybody could fill the trail then; doubt is no refusal.
+// event, for anybody could fill the trail then, and nor does what is beyond a rate
+// limit; doubt is no refusal.
 func (h *Handler) record(ctx context.Context, act *audit.Event, err error) error {
 	if act.Actor == "" {
 		return nil
@@ -118,7 +119,7 @@ func (h *Handler) record(ctx context.Context, act *audit.Event, err error) error
 	act.Kind, act.Outcome = audit.ExchangeIssued, audit.OK
 	if err != nil {
 		var refused *exchange.Error
-		if !errors.As(err, &refused) || refused.Code == oauth.TemporarilyUnavailable {
+		if !errors.As(err, &refused) || refused.Code == oauth.TemporarilyUnavailable || refused.Code == oauth.SlowDown {
 			return nil
 		}
 		act.Kind, act.Outcome, act.Detail = audit.ExchangeRefused, string(refused.Code), string(refused.Reason)
