@@ -237,7 +237,7 @@ func TestForcedOnce(t *testing.T) {
 func TestTestingMode(t *testing.T) {
 	t.Parallel()
 	s := authtest.Start(t)
-	s.Google.SetTesting("google-id", true)
+	s.Google.SetTesting("google-id", 7*24*time.Hour)
 	out := s.SignIn(t, s.NewVisit(t))
 	x := s.Exchanger(t, s.Internal)
 	warning := func(what string) *exchange.Warning {

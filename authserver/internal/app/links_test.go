@@ -243,7 +243,7 @@ func TestLinksAreBounded(t *testing.T) {
 func TestTestingExpiry(t *testing.T) {
 	t.Parallel()
 	s := authtest.Start(t)
-	s.Google.SetTesting("google-id", true)
+	s.Google.SetTesting("google-id", 7*24*time.Hour)
 	out := s.SignIn(t, s.NewVisit(t))
 	const day = 24 * time.Hour
 	pass := func(d time.Duration) { // at Google, and for what is stored here

@@ -214,7 +214,7 @@ func TestRetryAfter(t *testing.T) {
 // TestTestingMode: Google names the end of a refresh token of a client in testing mode; what makes no sense is no end.
 func TestTestingMode(t *testing.T) {
 	t.Parallel()
-	fake := fakegoogle.Start(t, fakegoogle.Config{Clients: []fakegoogle.Client{{ID: clientID, Secret: "google-secret", RedirectURIs: []string{callback}, Testing: true}}})
+	fake := fakegoogle.Start(t, fakegoogle.Config{Clients: []fakegoogle.Client{{ID: clientID, Secret: "google-secret", RedirectURIs: []string{callback}, Testing: 7 * 24 * time.Hour}}})
 	c := google.New(config(fake.URL))
 	verifier := oauth2.GenerateVerifier()
 	back, err := fakegoogle.SignIn(t.Context(), c.AuthURL(google.AuthRequest{State: "s", Nonce: "n", Verifier: verifier, Scopes: oauth.NewScopes(mailRead), Offline: true}), fakegoogle.Choice{})

@@ -136,13 +136,13 @@ func (s *Server) RevokeUser(email string) {
 	}
 }
 
-// SetTesting puts a client's consent screen into testing mode, or publishes it:
-// refresh tokens given from now on die after seven days, or not.
-func (s *Server) SetTesting(client string, testing bool) {
+// SetTesting puts a client's consent screen into testing mode: refresh tokens
+// given from now on die after so long, at Google after seven days. 0 publishes it.
+func (s *Server) SetTesting(client string, life time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.clients[client]
-	c.Testing = testing
+	c.Testing = life
 	s.clients[client] = c
 }
 

@@ -262,9 +262,9 @@ func (s *Server) redeem(w http.ResponseWriter, r *http.Request, c Client, fault 
 	if cd.offline && cd.fresh && (fault == nil || !fault.NoRefresh) {
 		value := "1//0" + rand.Text()
 		t := &refreshToken{key: key}
-		if c.Testing {
-			t.expires = s.now().Add(7 * 24 * time.Hour)
-			out["refresh_token_expires_in"] = int(7 * 24 * time.Hour / time.Second)
+		if c.Testing > 0 {
+			t.expires = s.now().Add(c.Testing)
+			out["refresh_token_expires_in"] = int(c.Testing / time.Second)
 		}
 		s.refresh[value] = t
 		g := s.grants[key]

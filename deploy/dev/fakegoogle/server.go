@@ -19,7 +19,7 @@ type Client struct {
 	ID           string
 	Secret       string
 	RedirectURIs []string
-	Testing      bool // consent screen in testing mode: refresh tokens die after seven days
+	Testing      time.Duration // consent screen in testing mode: refresh tokens die after so long, at Google seven days; 0: published
 }
 
 // Config configures a Server. Issuer is its own base URL.

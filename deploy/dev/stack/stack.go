@@ -15,9 +15,11 @@ import (
 	"latchkey/deploy/dev/pgcluster"
 )
 
+// ClientID is the system's OAuth client at the stand-in for Google.
+const ClientID = "dev-client"
+
 const (
 	readyTimeout = 40 * time.Second // the authorization server itself gives a database 30 s
-	clientID     = "dev-client"
 	clientSecret = "dev-client-secret-of-the-stand-in"
 )
 
@@ -158,7 +160,7 @@ func (s *Stack) startGoogle(context.Context) error {
 	s.GoogleURL = reach(l.Addr().String())
 	s.Google, err = fakegoogle.New(fakegoogle.Config{
 		Issuer:  s.GoogleURL,
-		Clients: []fakegoogle.Client{{ID: clientID, Secret: clientSecret, RedirectURIs: []string{s.RedirectURI()}}},
+		Clients: []fakegoogle.Client{{ID: ClientID, Secret: clientSecret, RedirectURIs: []string{s.RedirectURI()}}},
 	})
 	if err != nil {
 		_ = l.Close()
@@ -167,7 +169,7 @@ func (s *Stack) startGoogle(context.Context) error {
 	s.google = &http.Server{Handler: s.Google, ReadHeaderTimeout: 10 * time.Second}
 	go func() { _ = s.google.Serve(l) }()
 	for name, value := range map[string]string{
-		"GOOGLE_CLIENT_ID": clientID, "GOOGLE_CLIENT_SECRET": clientSecret, "GOOGLE_ISSUER": s.GoogleURL,
+		"GOOGLE_CLIENT_ID": ClientID, "GOOGLE_CLIENT_SECRET": clientSecret, "GOOGLE_ISSUER": s.GoogleURL,
 		"GOOGLE_AUTH_URL": s.GoogleURL + "/o/oauth2/v2/auth", "GOOGLE_TOKEN_URL": s.GoogleURL + "/token",
 		"GOOGLE_JWKS_URL": s.GoogleURL + "/oauth2/v3/certs", "GOOGLE_REVOKE_URL": s.GoogleURL + "/revoke", "GOOGLE_API_URL": s.GoogleURL,
 		"GOOGLE_SIGNALS_ISSUER": s.Google.SignalIssuer(),

@@ -34,7 +34,7 @@ func run(ctx context.Context, args []string) error {
 	secret := flags.String("client-secret", "dev-secret", "OAuth client secret")
 	redirects := flags.String("redirect-uri", "", "allowed redirect URIs, separated by commas")
 	lifetime := flags.Duration("token-lifetime", time.Hour, "life of access tokens")
-	testing := flags.Bool("testing-mode", false, "consent screen in testing mode: refresh tokens live seven days")
+	testing := flags.Duration("testing-mode", 0, "consent screen in testing mode: life of refresh tokens, at Google 168h")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
