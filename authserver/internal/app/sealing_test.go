@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"net/url"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -20,12 +22,26 @@ import (
 	"latchkey/authserver/internal/app"
 	"latchkey/authserver/internal/authtest"
 	"latchkey/authserver/internal/connection"
+	"latchkey/authserver/internal/pgtest"
 	"latchkey/authserver/internal/tenant"
+	"latchkey/authserver/internal/vault"
 	"latchkey/pkg/exchange"
 )
 
 // keysCommand runs `authserver keys ...` and returns what it prints on both
 // outputs.
+// many is how many persons' credentials are moved at once, beside the load.
+var many = flag.Int("credentials", 500, "persons whose credentials TestKeysRotateUnderLoad moves at once")
+
+func loadKEK(t *testing.T, file string) *vault.KEK {
+	t.Helper()
+	kek, err := vault.LoadKEK(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return kek
+}
+
 func keysCommand(args ...string) (out, errOut string, err error) {
 	var o, e bytes.Buffer
 	if code := app.Main(context.Background(), append([]string{"keys"}, args...), &o, &e); code != 0 {
@@ -134,11 +150,24 @@ func TestKeysRotateUnderLoad(t *testing.T) {
 			_ = status(t, s.DSN)
 		}
 	}
+	// And once with many: the last of the rotations, and a whole rewrap.
+	v, err := vault.New(vault.Config{KEK: loadKEK(t, s.KEKFile), Store: s.DB(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pgtest.People(t, s.DSN, v, *many, func(p vault.Purpose, i int) string { return fmt.Sprintf("%s of %d", p, i) })
+	run(append([]string{"rotate-data"}, db...)...)
+	before, began := exchanges.Load(), time.Now()
+	_, progress, err := keysCommand(append([]string{"rewrap"}, db...)...)
+	if err != nil || !strings.Contains(progress, "left") {
+		t.Errorf("%v, progress %q", err, progress)
+	}
+	t.Logf("%d credentials moved in %v, beside %d exchanges", *many, time.Since(began).Round(time.Millisecond), exchanges.Load()-before)
 	close(stop)
 	load.Wait()
 	run(append([]string{"rewrap"}, db...)...)
 	keys := status(t, s.DSN)
-	if len(keys) != 1+rotations/2 {
+	if len(keys) != 2+rotations/2 {
 		t.Errorf("%d data keys", len(keys))
 	}
 	kek := keys[0].KEK
@@ -152,11 +181,11 @@ func TestKeysRotateUnderLoad(t *testing.T) {
 
 	// Retired keys stay until every server can know; then they go, and all works.
 	out, _, err := keysCommand(append([]string{"rewrap", "--delete-old"}, db...)...)
-	if err != nil || !strings.Contains(out, "0 deleted, 10 kept") {
+	if err != nil || !strings.Contains(out, "0 deleted, 11 kept") {
 		t.Error(out, err)
 	}
 	asJobs(t, s.DSN, `UPDATE data_keys SET retired_at = now() - interval '1 hour' WHERE state = 'retired'`, `DELETE FROM flows`)
-	if out, _, err = keysCommand(append([]string{"rewrap", "--delete-old"}, db...)...); err != nil || !strings.Contains(out, "10 deleted, 0 kept") {
+	if out, _, err = keysCommand(append([]string{"rewrap", "--delete-old"}, db...)...); err != nil || !strings.Contains(out, "11 deleted, 0 kept") {
 		t.Error(out, err)
 	}
 	last := s.Replica(t)

@@ -57,9 +57,7 @@ func setUp(t testing.TB, persons int) *fixture {
 	if _, err := v.Seal(ctx, vault.Binding{Tenant: tenant.DefaultID, Purpose: vault.SigningKey, Context: "k1"}, []byte("key")); err != nil {
 		t.Fatal(err)
 	}
-	for len(f.persons) < persons {
-		f.insert(t, v, len(f.persons), min(persons-len(f.persons), 5000))
-	}
+	f.persons = pgtest.People(t, f.dsn, v, persons, value)
 	signing, err := v.Seal(ctx, vault.Binding{Tenant: tenant.DefaultID, Purpose: vault.SigningKey, Context: "k1"}, []byte("key"))
 	if err == nil {
 		err = f.db.InsertSigningKey(ctx, tenant.DefaultID, keyset.Record{KID: "k1", Purpose: keyset.ForGrants, Alg: "HS256", Sealed: signing})
@@ -77,53 +75,6 @@ func (f *fixture) vault(t testing.TB) *vault.Vault {
 		t.Fatal(err)
 	}
 	return v
-}
-
-// insert makes persons by SQL, in one transaction.
-func (f *fixture) insert(t testing.TB, v *vault.Vault, from, n int) {
-	t.Helper()
-	var ids []uuid.UUID
-	var subs []string
-	for i := range n {
-		ids, subs = append(ids, uuid.Must(uuid.NewV7())), append(subs, fmt.Sprintf("sub-%d", from+i))
-	}
-	f.runtime(t, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `INSERT INTO subjects (tenant_id, id, google_sub) SELECT $1, id, sub FROM unnest($2::uuid[], $3::text[]) AS x (id, sub)`, tenant.DefaultID.UUID(), ids, subs); err != nil {
-			return err
-		}
-		rows, err := tx.Query(ctx, `SELECT s.subject_id, s.secret FROM subject_secrets s WHERE s.subject_id = ANY($1) ORDER BY 1`, ids)
-		if err != nil {
-			return err
-		}
-		fresh, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*connection.Record, error) {
-			r := &connection.Record{Ref: connection.Ref{Tenant: tenant.DefaultID}}
-			var person []byte
-			err := row.Scan(&r.Subject, &person)
-			r.Connection, r.Person = r.Subject, secret.NewBytes(person)
-			return r, err
-		})
-		if err != nil {
-			return err
-		}
-		var emails, refreshes, accesses [][]byte
-		for i, r := range fresh {
-			for p, list := range map[vault.Purpose]*[][]byte{vault.Email: &emails, vault.RefreshToken: &refreshes, vault.AccessToken: &accesses} {
-				sealed, err := v.Seal(ctx, r.Binding(p), []byte(value(p, from+i)))
-				if err != nil {
-					return err
-				}
-				*list = append(*list, sealed)
-			}
-		}
-		if _, err := tx.Exec(ctx, `INSERT INTO connections (tenant_id, id, subject_id, google_sub, email, is_default)
-			SELECT $1, id, id, id::text, email, true FROM unnest($2::uuid[], $3::bytea[]) AS x (id, email)`, tenant.DefaultID.UUID(), ids, emails); err != nil {
-			return err
-		}
-		_, err = tx.Exec(ctx, `INSERT INTO credentials (tenant_id, connection_id, upstream_client, refresh_token, access_token, access_expires_at, google_scopes, status)
-			SELECT $1, id, 'up', r, a, now() + interval '1 hour', '{openid}', 'active' FROM unnest($2::uuid[], $3::bytea[], $4::bytea[]) AS x (id, r, a)`, tenant.DefaultID.UUID(), ids, refreshes, accesses)
-		f.persons = append(f.persons, fresh...)
-		return err
-	})
 }
 
 func value(p vault.Purpose, i int) string { return fmt.Sprintf("%s of %d", p, i) }

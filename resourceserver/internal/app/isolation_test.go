@@ -3,6 +3,7 @@ package app_test
 import (
 	"encoding/json"
 	"fmt"
+	"latchkey/resourceserver/internal/config"
 	"net/http"
 	"strings"
 	"sync"
@@ -20,7 +21,7 @@ const (
 // time, ten thousand calls: nobody sees a byte of anybody else.
 func TestIsolation(t *testing.T) {
 	t.Parallel()
-	r := start(t)
+	r := start(t, func(c *config.Server) { c.RateLimitScale = 1000 }) // limits are another test's
 	calls := int64(isolationCalls)
 	if testing.Short() || raced {
 		calls /= 20
