@@ -107,18 +107,15 @@ func (l *Limiter) Take(ctx context.Context, t *tenant.Tenant, asks ...Ask) (rate
 	case err != nil:
 	case len(shared) == 0:
 		l.admit(entries, now)
-	case l.failing:
+	case l.failing && !closed:
 		if now >= l.retryAt {
 			l.retryAt = now + askAgain.Microseconds()
 			for _, e := range shared {
 				l.tell(e)
 			}
 		}
-		if err = ErrClosed; !closed {
-			err = nil
-			l.admitHere(entries, shared, now)
-		}
-	default:
+		l.admitHere(entries, shared, now)
+	default: // what needs PostgreSQL asks it each time, so that it opens with it
 		w := &waiter{done: make(chan struct{}), missing: len(shared)}
 		for _, e := range shared {
 			e.waits = append(e.waits, w)
