@@ -17,7 +17,8 @@ func (h *Handler) Add(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	chosen := consent.Selected(q.t.Profile.Allowed(), q.form["scope"])
+	limit, _ := q.t.ScopeLimit()
+	chosen := consent.Selected(limit, q.form["scope"])
 	if chosen.Empty() {
 		return &web.PageError{Status: http.StatusBadRequest, Title: "Nothing was chosen", Advice: "No account was added. Go back and tick what apps may do with it."}
 	}
@@ -58,9 +59,10 @@ func (h *Handler) Repair(w http.ResponseWriter, r *http.Request) error {
 		return oauth.Unavailable(err)
 	}
 	var need oauth.Scopes
+	limit, _ := q.t.ScopeLimit()
 	for _, g := range o.Grants {
 		if g.Connection == record.Connection {
-			need = need.Union(scope.GoogleFor(g.Scopes.Union(g.LeftOut)))
+			need = need.Union(scope.GoogleFor(g.Scopes.Union(g.LeftOut).Intersect(limit)))
 		}
 	}
 	return h.toRelink(w, r, q.t, record, need, false)

@@ -63,7 +63,7 @@ func (h *Handler) Connect(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 		view.Alias = record.Alias
-		if record.Status != connection.Active {
+		if !record.Alive(t.Upstream.ClientID) {
 			ask = ask.Union(record.GoogleScopes)
 		}
 	}

@@ -88,15 +88,23 @@ func (h *Handler) toLink(w http.ResponseWriter, r *http.Request, t *tenant.Tenan
 // scopes beside broad ones too: tokens for less need them by name.
 func (h *Handler) toRelink(w http.ResponseWriter, r *http.Request, t *tenant.Tenant, record *connection.Record, need oauth.Scopes, forApp bool) error {
 	ask := need.Minus(record.GoogleScopes)
-	if record.Status != connection.Active || record.SealedRefresh == nil {
+	if !record.Alive(t.Upstream.ClientID) || record.SealedRefresh == nil {
 		ask = need.Union(record.GoogleScopes).Minus(scope.IdentityOf(record.GoogleScopes))
 	}
-	hint, err := connection.Email(r.Context(), h.Vault, record)
-	if err != nil {
-		return oauth.Unavailable(err)
+	// Who merely holds a link learns no address from it (decision 0011): only the
+	// person of this browser's session has it filled in at Google.
+	var hint string
+	s, err := h.Sessions.Current(r, t)
+	if err != nil && !errors.Is(err, session.ErrNone) {
+		return err
+	}
+	if err == nil && s.Subject == record.Subject {
+		if hint, err = connection.Email(r.Context(), h.Vault, record); err != nil {
+			return oauth.Unavailable(err)
+		}
 	}
 	trip := linkTrip{Subject: record.Subject, Connection: record.Connection, Scopes: ask.Slice(), ForApp: forApp}
-	return h.relinkTrip(w, r, t, trip, hint, !record.Covers(record.UpstreamClient, ask, h.Now()))
+	return h.relinkTrip(w, r, t, trip, hint, !record.Covers(t.Upstream.ClientID, ask, h.Now()))
 }
 
 func (h *Handler) relinkTrip(w http.ResponseWriter, r *http.Request, t *tenant.Tenant, trip linkTrip, hint string, consent bool) error {
@@ -173,6 +181,12 @@ func (h *Handler) store(w http.ResponseWriter, r *http.Request, t *tenant.Tenant
 		if kind == kindLink {
 			return h.toLink(w, r, t, trip, o.Who.Email)
 		}
+		return h.relinkTrip(w, r, t, trip, o.Who.Email, true)
+	}
+	// A repair that was asked for less than Google has ended would end what is
+	// stored of it: once more, for all of it.
+	if kept := record.GoogleScopes.Minus(o.Tokens.Scopes).Minus(scope.IdentityOf(record.GoogleScopes)); kind == kindRelink && !trip.Again && !kept.Empty() && !oauth.NewScopes(trip.Scopes...).ContainsAll(kept) {
+		trip.Again, trip.Scopes = true, oauth.NewScopes(trip.Scopes...).Union(kept).Slice()
 		return h.relinkTrip(w, r, t, trip, o.Who.Email, true)
 	}
 	link, err := connection.NewLink(ctx, h.Vault, record, o.Upstream, o.Tokens, o.Who)

@@ -80,7 +80,7 @@ func (h *Handler) view(ctx context.Context, t *tenant.Tenant, s *session.Session
 		}
 		aliases[c.Connection] = c.Alias
 		one := AccountView{Handle: c.Handle(), Alias: c.Alias, Email: email, Default: c.IsDefault, Refreshed: h.ago(c.Refreshed)}
-		one.State, one.Broken = state(c)
+		one.State, one.Broken = state(c, t.Upstream.ClientID)
 		if !c.Linked {
 			v.Disconnected = append(v.Disconnected, one)
 			continue
@@ -96,7 +96,8 @@ func (h *Handler) view(ctx context.Context, t *tenant.Tenant, s *session.Session
 	if used.Empty() {
 		used = t.DefaultScopes
 	}
-	for _, name := range t.Profile.Allowed().Slice() {
+	limit, _ := t.ScopeLimit()
+	for _, name := range limit.Slice() {
 		d, ok := scope.Lookup(name)
 		if !ok || len(d.Google) == 0 { // opens nothing at Google
 			continue
@@ -127,10 +128,12 @@ func appName(s string) string {
 }
 
 // state says in words how a connection is, and whether it wants to be repaired.
-func state(c *connection.Record) (string, bool) {
+func state(c *connection.Record, upstream string) (string, bool) {
 	switch {
 	case !c.Linked:
 		return "Disconnected.", false
+	case c.Status == connection.Active && c.UpstreamClient != upstream:
+		return "This service is registered anew at Google. Repair the connection by signing in there again.", true
 	case c.Status == connection.Active && c.SealedRefresh == nil:
 		return "Works for now, but Google gave no lasting access. Repair it to keep it working.", true
 	case c.Status == connection.Active:

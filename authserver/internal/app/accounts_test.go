@@ -7,9 +7,12 @@ import (
 	"testing"
 
 	"latchkey/authserver/internal/authtest"
+	"latchkey/authserver/internal/tenancy"
+	"latchkey/authserver/internal/tenant"
 	"latchkey/deploy/dev/fakegoogle"
 	"latchkey/pkg/exchange"
 	"latchkey/pkg/oauth"
+	"latchkey/pkg/secret"
 )
 
 const driveReadonly = "https://www.googleapis.com/auth/drive.readonly"
@@ -328,4 +331,50 @@ func TestRepair(t *testing.T) {
 	says(t, p.google(p.press(page, "repair", ""), fakegoogle.Choice{}), http.StatusOK, "Google is connected")
 	works(t, s, out)
 	says(t, p.account(), http.StatusOK, "Works.")
+}
+
+// TestGoogleForgot: what the row says of a known account is not what Google says any more: the tenant has another Google client, or
+// the person withdrew everything at Google without a word to us. The next sign-in with that account asks for all of it.
+func TestGoogleForgot(t *testing.T) {
+	t.Parallel()
+	s := authtest.Start(t)
+	acme := s.AddTenant(t, "acme", authtest.TenantOptions{Google: fakegoogle.Client{ID: "acme-google", Secret: "first"}})
+	p := newPerson(t, acme)
+	v := acme.NewVisit(t)
+	p.allow(v)
+	works := func(what string, out map[string]any) {
+		t.Helper()
+		if got, err := acme.Exchanger(t, acme.Internal).Exchange(t.Context(), request(out, gmailRead)); err != nil || got.AccountEmail != alice {
+			t.Errorf("%s: %+v %v", what, got, err)
+		}
+	}
+	if _, err := s.Operator(t).SetGoogleClient(t.Context(), "acme", tenancy.GoogleClient{ID: "acme-other", Secret: secret.NewText("second"), Publishing: tenancy.Production}); err != nil {
+		t.Fatal(err)
+	}
+	s.Google.AddClient(fakegoogle.Client{ID: "acme-other", Secret: "second", RedirectURIs: []string{acme.Issuer(t).Origin() + tenancy.CallbackPath}})
+	s.Reload(t)
+	says(t, p.account(), http.StatusOK, "registered anew at Google. Repair the connection")
+	works("another client", p.allow(acme.VisitAs(t, v.Client)))
+	says(t, p.account(), http.StatusOK, "Works.")
+
+	s.Google.RevokeUser(alice)
+	works("withdrawn at Google", p.allow(acme.VisitAs(t, v.Client)))
+}
+
+// TestAllowedScopesHoldOnThePage: what a tenant does not allow is neither offered on the page nor asked for at Google.
+func TestAllowedScopesHoldOnThePage(t *testing.T) {
+	t.Parallel()
+	s := authtest.Start(t)
+	acme := s.AddTenant(t, "acme", authtest.TenantOptions{Policy: tenant.Policy{AllowedScopes: []string{"gmail.read"}}})
+	p := newPerson(t, acme)
+	page := p.google(p.press(p.account(), "sign-in", ""), fakegoogle.Choice{Account: alice})
+	if strings.Contains(string(page.Body), `value="gmail.organize"`) {
+		t.Error("offered")
+	}
+	f, button := find(t, page, "add", "")
+	f.Values["scope"] = []string{"gmail.organize"}
+	refused, err := p.b.Submit(t.Context(), page, f, button)
+	if err != nil || refused.Status != http.StatusBadRequest {
+		t.Errorf("%d %v", refused.Status, err)
+	}
 }

@@ -70,12 +70,19 @@ func ParseHandle(s string) (uuid.UUID, bool) {
 	return id, ok && err == nil && id.String() == raw
 }
 
+// Alive reports whether what the record says of Google still holds for the
+// client that its tenant signs people in with now: what another client was
+// granted is nothing to this one.
+func (r *Record) Alive(upstream string) bool {
+	return r.Linked && r.Status == Active && r.UpstreamClient == upstream
+}
+
 // Covers reports whether the stored refresh token stands for what Google has
 // now granted through the client, so that an answer without one is enough: a
 // refresh token covers what was granted when Google gave it (DESIGN §5), and one
 // that Google is about to end is not enough.
 func (r *Record) Covers(upstream string, granted oauth.Scopes, now time.Time) bool {
-	return r.Linked && !r.Ending(now) && r.SealedRefresh != nil && r.Status == Active && r.UpstreamClient == upstream && r.GoogleScopes.ContainsAll(granted)
+	return r.Alive(upstream) && !r.Ending(now) && r.SealedRefresh != nil && r.GoogleScopes.ContainsAll(granted)
 }
 
 // Binding is the place of a sealed value of the connection.

@@ -37,7 +37,15 @@ func (h *Handler) Returned(w http.ResponseWriter, r *http.Request, t *tenant.Ten
 		return a.fail(t, o.Failure)
 	}
 	// An unticked box at Google narrows the token; it does not fail the flow.
-	scopes := scope.Usable(oauth.NewScopes(a.Scopes...), tokens.Scopes)
+	want := oauth.NewScopes(a.Scopes...)
+	scopes := scope.Usable(want, tokens.Scopes)
+	if lost := scope.Missing(want, tokens.Scopes).Minus(oauth.NewScopes(tr.Asked...)); a.Chosen != nil && !tr.Again && !lost.Empty() {
+		// Only what we took for missing was asked for, and Google has ended the rest
+		// without a word to us: it must be asked for all of it.
+		again := trip{Request: *a, Again: true}
+		again.Request.LoginHint = o.Who.Email
+		return h.toGoogle(w, r, t, again)
+	}
 	if scopes.Empty() {
 		if err := h.denied(ctx, t, a, "at google"); err != nil {
 			return err

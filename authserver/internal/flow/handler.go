@@ -293,6 +293,7 @@ const KindAuthorize signin.Kind = "authorize"
 type trip struct {
 	Request authorization `json:"request"`
 	Again   bool          `json:"again,omitempty"` // the second trip, for a refresh token
+	Asked   []string      `json:"asked,omitempty"` // of a known account: what it was thought to lack at Google
 }
 
 func (h *Handler) toGoogle(w http.ResponseWriter, r *http.Request, t *tenant.Tenant, tr trip) error {

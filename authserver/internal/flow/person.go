@@ -102,12 +102,12 @@ func (h *Handler) toGoogleAs(w http.ResponseWriter, r *http.Request, t *tenant.T
 	}
 	want := oauth.NewScopes(a.Scopes...)
 	ask := scope.GoogleFor(want)
-	if record.Status == connection.Active {
+	if record.Alive(t.Upstream.ClientID) {
 		ask = scope.Missing(want, record.GoogleScopes)
 	}
 	a.Chosen = &chosen{Subject: record.Subject, Connection: record.Connection}
-	return h.SignIn.Begin(w, r, t, signin.Trip{Kind: KindAuthorize, Request: trip{Request: a}, Scopes: ask, LoginHint: email,
-		Offline: true, ForceConsent: !record.Covers(record.UpstreamClient, ask, h.Now())})
+	return h.SignIn.Begin(w, r, t, signin.Trip{Kind: KindAuthorize, Request: trip{Request: a, Asked: ask.Slice()}, Scopes: ask, LoginHint: email,
+		Offline: true, ForceConsent: !record.Covers(t.Upstream.ClientID, ask, h.Now())})
 }
 
 // signedIn is the connection of who came back from Google. With an account that

@@ -124,7 +124,8 @@ func (h *Handler) outcome(ctx context.Context, t *tenant.Tenant, q url.Values, b
 		return &Outcome{Failure: failed(err)}, nil
 	}
 	if !t.AdmitsDomain(ctx, who.HostedDomain, "") {
-		return &Outcome{Failure: oauth.NewError(oauth.AccessDenied, "This Google account is not one of the organisation's. Sign in with the account of your work or school.")}, nil
+		return &Outcome{Failure: oauth.NewError(oauth.AccessDenied, "This Google account is not one of the organisation's. Sign in with the account of your work or school.").
+			WithCause(errors.New("its domain is not among the tenant's google_domains"))}, nil
 	}
 	return &Outcome{Upstream: upstream.ID(), Tokens: tokens, Who: who}, nil
 }
