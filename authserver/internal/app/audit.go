@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 
 	"latchkey/authserver/internal/audit"
+	"latchkey/authserver/internal/config"
 	"latchkey/authserver/internal/keyset"
 	"latchkey/authserver/internal/postgres"
 	"latchkey/authserver/internal/tenant"
@@ -30,11 +31,11 @@ type auditCmd struct {
 
 type auditVerifyCmd struct {
 	ofTenants
-	KEKFile  string   `name:"kek-file" env:"KEK_FILE" help:"The key-encryption key, to trust the tenants' signing keys in the database." placeholder:"FILE"`
-	JWKSFile string   `name:"jwks-file" help:"Trusted public keys instead: the JWKS that the tenants published." placeholder:"FILE"`
-	File     string   `name:"file" help:"Verify an export instead of the database; needs --jwks-file." placeholder:"FILE"`
-	Anchor   []string `name:"anchor" sep:"none" help:"A checkpoint as the log has it; repeat for several." placeholder:"TENANT:SEQ:HASH"`
-	JSON     bool     `name:"json" help:"JSON instead of sentences."`
+	config.KEK          // opens the tenants' signing keys in the database, whose signatures count
+	JWKSFile   string   `name:"jwks-file" help:"Trusted public keys instead of those in the database: the JWKS that the tenants published." placeholder:"FILE"`
+	File       string   `name:"file" help:"Verify an export instead of the database; needs --jwks-file." placeholder:"FILE"`
+	Anchor     []string `name:"anchor" sep:"none" help:"A checkpoint as the log has it; repeat for several." placeholder:"TENANT:SEQ:HASH"`
+	JSON       bool     `name:"json" help:"JSON instead of sentences."`
 }
 
 func (c *auditVerifyCmd) Run(e *env) error {
@@ -46,8 +47,8 @@ func (c *auditVerifyCmd) Run(e *env) error {
 		}
 		anchors = append(anchors, a)
 	}
-	if (c.File != "" || c.KEKFile == "") && c.JWKSFile == "" {
-		return errors.New("say whose signatures count: --jwks-file, or --kek-file for what is in the database")
+	if (c.File != "" || c.KEKFile == "" && c.KEKURI == "") && c.JWKSFile == "" {
+		return errors.New("say whose signatures count: --jwks-file, or --kek-file or --kek-uri for what is in the database")
 	}
 	var trusted jose.JSONWebKeySet
 	if c.JWKSFile != "" {
@@ -82,7 +83,7 @@ func (c *auditVerifyCmd) database(e *env, trusted jose.JSONWebKeySet, anchors []
 	var kek *vault.KEK
 	if c.JWKSFile == "" {
 		var err error
-		if kek, err = vault.LoadKEK(c.KEKFile); err != nil {
+		if kek, err = openKEK(e, c.KEK); err != nil {
 			return nil, err
 		}
 	}

@@ -342,6 +342,18 @@ func TestAuditCommands(t *testing.T) {
 			t.Errorf("%v: %s %v", args, got, err)
 		}
 	}
+	// During a change of keys the data keys are still wrapped by the other one.
+	next := filepath.Join(dir, "next.json")
+	if _, err := vault.CreateKEK(next); err != nil {
+		t.Fatal(err)
+	}
+	changing := append([]string{"verify", "--kek-file", next}, database...)
+	if got, err := command(append(changing, "--from-kek-file", s.KEKFile)...); err != nil {
+		t.Errorf("during a change of keys: %s %v", got, err)
+	}
+	if got, err := command(changing...); err == nil {
+		t.Errorf("a wrong key: %s", got)
+	}
 	var found struct {
 		audit.Sealed
 		Tenant string
@@ -416,6 +428,7 @@ func TestAuditCommands(t *testing.T) {
 	for want, args := range map[string][]string{
 		"say whose signatures count": append([]string{"verify"}, database...),
 		"--jwks-file":                {"verify", "--file", file},
+		"KEK_URI must begin with":    append([]string{"verify", "--kek-uri", "file:///kek.json"}, database...),
 		"an anchor is tenant":        append(byKEK, "--anchor", "x"),
 		"has no chain here":          append(offline, "--anchor", uuid.NewString()+":1:"+strings.Repeat("0", 64)),
 		"--kind must be one of":      append([]string{"search", "--kind", "nonsense"}, database...),
