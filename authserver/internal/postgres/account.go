@@ -42,7 +42,7 @@ func (db *DB) Account(ctx context.Context, t tenant.ID, subject uuid.UUID, life 
 		})
 		return err
 	},
-		stmt(recordQuery+` WHERE c.tenant_id = $1 AND c.subject_id = $2 ORDER BY c.is_default DESC, c.created_at, c.id LIMIT $3`, t.UUID(), subject, connection.MaxPerSubject),
+		stmt(recordQuery+` WHERE c.tenant_id = $1 AND c.subject_id = $2 ORDER BY c.status = 'linked' DESC, c.is_default DESC, c.created_at, c.id LIMIT $3`, t.UUID(), subject, mostConnections),
 		// Without a refresh token there is nothing left after the longest life of an access token.
 		stmt(`SELECT g.client_id, g.connection_id, g.scopes, g.created_at, greatest(g.redeemed_at, g.rotated_at),
 				coalesce(s.snapshot->>'client_name', ''), coalesce(s.snapshot->>'destination', ''),

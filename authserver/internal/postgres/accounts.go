@@ -64,15 +64,23 @@ func (db *DB) EnsureConnection(ctx context.Context, t tenant.ID, googleSub, host
 	return r, nil
 }
 
+// roomForAccount holds while a subject can link another account; most is
+// connection.MaxPerSubject. One that was disconnected takes no room until it is
+// linked again.
+func roomForAccount(subject, most string) string {
+	return `(SELECT count(*) FROM connections n WHERE n.tenant_id = $1 AND n.subject_id = ` + subject + ` AND n.status = 'linked') < ` + most
+}
+
 // EnsureLinkable returns a subject's connection to a further Google account, to
 // be linked by LinkAccount. It returns connection.ErrTooMany when there is no
 // room for one, or no such subject.
 func (db *DB) EnsureLinkable(ctx context.Context, t tenant.ID, subject uuid.UUID, googleSub, hostedDomain string) (*connection.Record, error) {
 	r, err := db.ensure(ctx, t,
 		lockSubject(t, subject), ensureSecret(t, `s.id = $2`, subject),
-		stmt(newConnection(`s.id = $5 AND (SELECT count(*) FROM connections c WHERE c.tenant_id = $1 AND c.subject_id = s.id) < $6`),
+		stmt(newConnection(`s.id = $5 AND `+roomForAccount("s.id", "$6")),
 			t.UUID(), uuid.Must(uuid.NewV7()), googleSub, hostedDomain, subject, connection.MaxPerSubject),
-		stmt(recordQuery+` WHERE c.tenant_id = $1 AND c.subject_id = $2 AND c.google_sub = $3`, t.UUID(), subject, googleSub))
+		stmt(recordQuery+` WHERE c.tenant_id = $1 AND c.subject_id = $2 AND c.google_sub = $3 AND (c.status = 'linked' OR `+roomForAccount("$2", "$4")+`)`,
+			t.UUID(), subject, googleSub, connection.MaxPerSubject))
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, connection.ErrTooMany
 	}
@@ -169,9 +177,32 @@ func linkCredential(ctx context.Context, l connection.Link, clientID string) []s
 }
 
 // LinkAccount links a Google account, or repairs or extends its connection, all
-// or nothing.
+// or nothing. It returns connection.ErrTooMany where another account has taken
+// the last room since EnsureLinkable.
 func (db *DB) LinkAccount(ctx context.Context, l connection.Link) error {
-	if _, err := db.exec(ctx, l.Tenant, append([]statement{lockSubject(l.Tenant, l.Subject)}, linkCredential(ctx, l, "")...)...); err != nil {
+	if l.Tenant.IsZero() {
+		return errors.New("no tenant given")
+	}
+	err := pgx.BeginFunc(ctx, db.runtime, func(tx pgx.Tx) error {
+		b, room := &pgx.Batch{}, false
+		b.Queue(setTenant, l.Tenant.String())
+		lock := lockSubject(l.Tenant, l.Subject)
+		b.Queue(lock.sql, lock.args...)
+		b.Queue(`SELECT `+roomForAccount("$2", "$4")+` OR EXISTS (SELECT FROM connections c WHERE c.tenant_id = $1 AND c.subject_id = $2 AND c.id = $3 AND c.status = 'linked')`,
+			l.Tenant.UUID(), l.Subject, l.Connection, connection.MaxPerSubject).QueryRow(func(row pgx.Row) error { return row.Scan(&room) })
+		if err := tx.SendBatch(ctx, b).Close(); err != nil {
+			return err
+		}
+		if !room {
+			return connection.ErrTooMany
+		}
+		b = &pgx.Batch{}
+		for _, s := range linkCredential(ctx, l, "") {
+			b.Queue(s.sql, s.args...)
+		}
+		return tx.SendBatch(ctx, b).Close()
+	})
+	if err != nil {
 		return fmt.Errorf("linking account: %w", err)
 	}
 	return nil

@@ -12,8 +12,11 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"latchkey/authserver/internal/client"
 	"latchkey/authserver/internal/connection"
+	"latchkey/authserver/internal/exchange"
 	"latchkey/authserver/internal/pgtest"
+	"latchkey/authserver/internal/session"
 	"latchkey/authserver/internal/tenant"
 	"latchkey/pkg/oauth"
 )
@@ -123,6 +126,65 @@ func TestAliases(t *testing.T) {
 	}
 	if _, err := f.db.EnsureLinkable(ctx, tenant.DefaultID, f.record.Subject, "sub-2", ""); err != nil {
 		t.Errorf("a known one: %v", err)
+	}
+}
+
+// TestRoomForAccounts: what was disconnected takes no room, so twenty accounts are not for good; linked again it does, and of two that want the
+// last room one gets it. However many rows there are, an exchange finds the grant's own account and the person's page what is linked.
+func TestRoomForAccounts(t *testing.T) {
+	t.Parallel()
+	f := setUp(t, nil)
+	g := f.grant(t)
+	if _, err := f.db.RedeemCode(ctx, g); err != nil {
+		t.Fatal(err)
+	}
+	gone := f.link(t, "gone-0")
+	for i := range connection.MaxPerSubject + 2 { // one at a time
+		if i > 0 {
+			gone = f.link(t, fmt.Sprintf("gone-%d", i))
+		}
+		if err := f.db.Disconnect(ctx, gone); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := 2; i < connection.MaxPerSubject; i++ {
+		f.link(t, fmt.Sprintf("kept-%d", i))
+	}
+	// Two trips found room, of a new account and of one that was there.
+	fresh, err := f.db.EnsureLinkable(ctx, tenant.DefaultID, f.record.Subject, "fresh", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.db.EnsureLinkable(ctx, tenant.DefaultID, f.record.Subject, "gone-0", ""); err != nil {
+		t.Fatal(err)
+	}
+	var links sync.WaitGroup
+	errs := make([]error, 2)
+	for i, ref := range []connection.Ref{fresh.Ref, gone} {
+		links.Go(func() { errs[i] = f.db.LinkAccount(ctx, linkOf(ref)) })
+	}
+	links.Wait()
+	if (errs[0] == nil) == (errs[1] == nil) || !errors.Is(errors.Join(errs...), connection.ErrTooMany) {
+		t.Errorf("the last room: %v", errs)
+	}
+	for _, sub := range []string{"gone-1", "newer"} {
+		if _, err := f.db.EnsureLinkable(ctx, tenant.DefaultID, f.record.Subject, sub, ""); !errors.Is(err, connection.ErrTooMany) {
+			t.Errorf("%s: %v", sub, err)
+		}
+	}
+	// The grant's own account is the newest of more than can be read.
+	f.exec(t, `UPDATE connections SET status = 'linked' WHERE subject_id = $1`, f.record.Subject)
+	f.exec(t, `UPDATE connections SET created_at = now() + interval '1 hour' WHERE id = $1`, f.record.Connection)
+	found, err := f.db.Exchange(ctx, exchange.Lookup{Tenant: tenant.DefaultID, Grant: g.ID, Subject: f.record.Subject,
+		Assertion: &client.AssertionID{Hash: sha256.Sum256([]byte("room")), Expires: time.Now().Add(time.Minute)}})
+	if err != nil || !found.GrantLive || len(found.Connections) != connection.MaxPerSubject+1 || found.Connections[0].Ref != f.record.Ref {
+		t.Errorf("%+v %v", found, err)
+	}
+	f.exec(t, `UPDATE connections SET status = 'unlinked', is_default = false WHERE subject_id = $1 AND id <> $2`, f.record.Subject, f.record.Connection)
+	f.exec(t, `UPDATE connections SET is_default = false WHERE subject_id = $1`, f.record.Subject)
+	page, err := f.db.Account(ctx, tenant.DefaultID, f.record.Subject, session.Life{Idle: time.Hour, Absolute: time.Hour})
+	if err != nil || len(page.Connections) == 0 || page.Connections[0].Ref != f.record.Ref {
+		t.Errorf("%+v %v", page, err)
 	}
 }
 

@@ -17,6 +17,10 @@ import (
 	"latchkey/pkg/secret"
 )
 
+// mostConnections bounds a read of a person's connections: signing in links the
+// person's own account although connection.MaxPerSubject others are linked.
+const mostConnections = connection.MaxPerSubject + 1
+
 // An account that the program before this one linked has no alias yet.
 const recordQuery = `SELECT c.subject_id, p.secret, c.id, c.google_sub, c.hosted_domain, c.email, coalesce(nullif(c.alias, ''), nullif(left(c.hosted_domain, 40), ''), 'personal'), c.is_default, c.status = 'linked',
 		coalesce(k.upstream_client, ''), k.refresh_token, k.access_token, k.access_expires_at, coalesce(k.google_scopes, '{}'),
@@ -66,7 +70,8 @@ func (db *DB) Connection(ctx context.Context, ref connection.Ref) (*connection.R
 // Exchange burns the resource server's assertion and reads grant and
 // connections of the subject, in one round trip. The assertion belongs to the
 // deployment, so its row does to the default tenant: replaying it for another
-// tenant's token is still a replay. It returns client.ErrAssertionUsed.
+// tenant's token is still a replay. Of too many connections the grant's own is
+// among those read. It returns client.ErrAssertionUsed.
 func (db *DB) Exchange(ctx context.Context, l exchange.Lookup) (*exchange.Found, error) {
 	b := &pgx.Batch{}
 	b.Queue(setTenant, tenant.DefaultID.String())
@@ -75,7 +80,9 @@ func (db *DB) Exchange(ctx context.Context, l exchange.Lookup) (*exchange.Found,
 	b.Queue(setTenant, l.Tenant.String())
 	b.Queue(`SELECT client_id, subject_id, connection_id, resource, scopes FROM grants
 		WHERE tenant_id = $1 AND id = $2 AND revoked_at IS NULL AND redeemed_at IS NOT NULL AND expires_at > now()`, l.Tenant.UUID(), l.Grant)
-	b.Queue(recordQuery+` WHERE c.tenant_id = $1 AND c.subject_id = $2 AND c.status = 'linked' ORDER BY c.created_at LIMIT 20`, l.Tenant.UUID(), l.Subject)
+	b.Queue(recordQuery+` WHERE c.tenant_id = $1 AND c.subject_id = $2 AND c.status = 'linked'
+		ORDER BY c.id = (SELECT g.connection_id FROM grants g WHERE g.tenant_id = $1 AND g.id = $3) DESC, c.created_at, c.id LIMIT $4`,
+		l.Tenant.UUID(), l.Subject, l.Grant, mostConnections)
 	results := db.runtime.SendBatch(ctx, b)
 	found, err := readExchange(l, results)
 	if closeErr := results.Close(); err == nil && closeErr != nil {
