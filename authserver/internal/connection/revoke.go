@@ -78,14 +78,16 @@ func (v *Revoker) Run(ctx context.Context) {
 	}
 }
 
-// Step tries what is due, once.
+// Step tries what is due. Each is claimed when its turn comes: whether another
+// connection lives on the grant is as old as the claim, and Google may take its
+// time over those before.
 func (v *Revoker) Step(ctx context.Context) error {
-	due, err := v.Queue.ClaimRevocations(ctx, revokeBatch)
-	if err != nil {
-		return err
-	}
-	for _, r := range due {
-		if err := v.settle(ctx, r); err != nil {
+	for range revokeBatch {
+		due, err := v.Queue.ClaimRevocations(ctx, 1)
+		if err != nil || len(due) == 0 {
+			return err
+		}
+		if err := v.settle(ctx, due[0]); err != nil {
 			return err
 		}
 	}

@@ -26,10 +26,10 @@ func (db *DB) ClaimSubjectRevocations(ctx context.Context, t tenant.ID, subject 
 }
 
 func (db *DB) claimRevocations(ctx context.Context, which string, most int, of ...any) ([]connection.Revocation, error) {
-	rows, err := db.jobs.Query(ctx, `UPDATE google_revocations q
+	rows, err := db.jobs.Query(ctx, `WITH due AS MATERIALIZED (SELECT tenant_id, id FROM google_revocations WHERE `+which+` ORDER BY next_try_at LIMIT $1 FOR UPDATE SKIP LOCKED)
+		UPDATE google_revocations q
 		SET tries = q.tries + 1, next_try_at = now() + least(interval '1 hour', interval '30 seconds' * power(2, least(q.tries, 10)))
-		FROM (SELECT tenant_id, id FROM google_revocations WHERE `+which+` ORDER BY next_try_at LIMIT $1 FOR UPDATE SKIP LOCKED) due
-		WHERE q.tenant_id = due.tenant_id AND q.id = due.id
+		FROM due WHERE q.tenant_id = due.tenant_id AND q.id = due.id
 		RETURNING q.tenant_id, q.id, q.subject_id, q.connection_id, q.purpose, q.tries, q.created_at,
 			EXISTS (SELECT FROM connections mine JOIN connections other ON other.google_sub = mine.google_sub
 				JOIN credentials k ON k.tenant_id = other.tenant_id AND k.connection_id = other.id
