@@ -19,6 +19,7 @@ import (
 	"latchkey/authserver/internal/session"
 	"latchkey/authserver/internal/tenant"
 	"latchkey/pkg/oauth"
+	"latchkey/pkg/secret"
 )
 
 // link links a further Google account of the fixture's person.
@@ -251,6 +252,47 @@ func TestRevocationsAreClaimedOnce(t *testing.T) {
 	}
 	if claimed != 1 {
 		t.Errorf("claimed %d times", claimed)
+	}
+}
+
+// TestInUseIsWhatHoldsAToken: a connection to the same Google account stands against revoking while it holds a token of the grant, whatever its
+// status says of its use.
+func TestInUseIsWhatHoldsAToken(t *testing.T) {
+	t.Parallel()
+	f := setUp(t, nil)
+	f.grant(t)
+	other, err := f.db.EnsureConnection(ctx, tenant.DefaultID, "somebody-else", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	shared, err := f.db.EnsureLinkable(ctx, tenant.DefaultID, other.Subject, f.record.GoogleSubject, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	link := linkOf(shared.Ref)
+	link.RefreshID = connection.IdentifyRefresh(secret.NewText("a refresh token of Google's"))
+	if err := f.db.LinkAccount(ctx, link); err != nil {
+		t.Fatal(err)
+	}
+	f.exec(t, `UPDATE credentials SET upstream_client = 'up' WHERE connection_id = $1`, f.record.Connection)
+	if err := f.db.Disconnect(ctx, f.record.Ref); err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []struct {
+		name, set string
+		inUse     bool
+	}{
+		{"active", `status = 'active'`, true},
+		{"active, and never had a refresh token", `refresh_token = NULL, refresh_hash = NULL, refresh_prefix = NULL`, true},
+		{"needs a sign-in, with a token", `status = 'needs_reauth', refresh_token = 'r', refresh_hash = decode(repeat('00', 64), 'hex')`, true},
+		{"needs a sign-in, without", `refresh_token = NULL, refresh_hash = NULL, access_token = NULL`, false},
+		{"disconnected", `status = 'revoked'`, false},
+	} {
+		f.exec(t, `UPDATE credentials SET `+row.set+` WHERE connection_id = $1`, shared.Connection)
+		due, err := f.db.ClaimSubjectRevocations(ctx, tenant.DefaultID, f.record.Subject, 9)
+		if err != nil || len(due) != 1 || due[0].InUse != row.inUse {
+			t.Errorf("%s: %+v %v", row.name, due, err)
+		}
 	}
 }
 

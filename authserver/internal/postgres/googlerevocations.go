@@ -25,6 +25,9 @@ func (db *DB) ClaimSubjectRevocations(ctx context.Context, t tenant.ID, subject 
 	return db.claimRevocations(ctx, `tenant_id = $2 AND subject_id = $3`, most, t.UUID(), subject)
 }
 
+// claimRevocations looks whether another connection still holds a token of the
+// grant: one that needs a sign-in and keeps none loses nothing, and the grant
+// would stay at Google for nobody.
 func (db *DB) claimRevocations(ctx context.Context, which string, most int, of ...any) ([]connection.Revocation, error) {
 	rows, err := db.jobs.Query(ctx, `WITH due AS MATERIALIZED (SELECT tenant_id, id FROM google_revocations WHERE `+which+` ORDER BY next_try_at LIMIT $1 FOR UPDATE SKIP LOCKED)
 		UPDATE google_revocations q
@@ -33,7 +36,8 @@ func (db *DB) claimRevocations(ctx context.Context, which string, most int, of .
 		RETURNING q.tenant_id, q.id, q.subject_id, q.connection_id, q.purpose, q.tries, q.created_at,
 			EXISTS (SELECT FROM connections mine JOIN connections other ON other.google_sub = mine.google_sub
 				JOIN credentials k ON k.tenant_id = other.tenant_id AND k.connection_id = other.id
-				WHERE mine.tenant_id = q.tenant_id AND mine.id = q.connection_id AND k.upstream_client = q.upstream_client AND k.status <> 'revoked')`,
+				WHERE mine.tenant_id = q.tenant_id AND mine.id = q.connection_id AND k.upstream_client = q.upstream_client
+					AND (k.status = 'active' OR k.refresh_hash IS NOT NULL))`,
 		append([]any{most}, of...)...)
 	if err != nil {
 		return nil, fmt.Errorf("claiming revocations: %w", err)
