@@ -108,12 +108,12 @@ type Link struct {
 // still the one the refresh began with and the lease is still ours.
 type Refreshed struct {
 	Ref
-	Version       int64     // version when the lease was taken
-	Owner         uuid.UUID // lease owner
-	SealedRefresh []byte    // nil: keep the stored one
-	RefreshID     RefreshID // of SealedRefresh
-	SealedAccess  []byte
-	AccessExpires time.Time
+	Version       int64        // version when the lease was taken
+	Owner         uuid.UUID    // lease owner
+	SealedRefresh []byte       // nil: keep the stored one
+	RefreshID     RefreshID    // of SealedRefresh
+	SealedAccess  []byte       // nil: keep the stored one, which may be sealed anew since it was read
+	AccessExpires time.Time    // of SealedAccess
 	GoogleScopes  oauth.Scopes // empty: unchanged
 
 	RefreshExpires time.Time // zero: unchanged, or without an end where SealedRefresh is new

@@ -1,6 +1,7 @@
 package connection_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 
 	"latchkey/authserver/internal/connection"
 	"latchkey/authserver/internal/google"
+	"latchkey/authserver/internal/rewrap"
 	"latchkey/authserver/internal/tenant"
 	"latchkey/authserver/internal/vault"
 	"latchkey/pkg/oauth"
@@ -269,6 +271,30 @@ func TestLessWithNewRefreshToken(t *testing.T) {
 	})
 	close(proceed)
 	wg.Wait()
+}
+
+// TestLessUndoesNoRewrap: a new refresh token that comes with a narrowed token leaves the shared access token as a rewrap has sealed it meanwhile,
+// not as it was read before: the data key of then may be deleted.
+func TestLessUndoesNoRewrap(t *testing.T) {
+	t.Parallel()
+	var f *fixture
+	var resealed []byte
+	f = setUp(t, time.Hour, both, func(_ int, c *call) {
+		r := f.record()
+		resealed = f.seal(vault.AccessToken, "stored")
+		row := rewrap.Row{ID: r.Connection.String(), Values: []rewrap.Value{{Old: r.SealedRefresh}, {Old: r.SealedAccess, New: resealed}}}
+		if n, err := f.db.ReplaceValues(context.Background(), tenant.DefaultID, rewrap.Credentials, []rewrap.Row{row}); err != nil || n != 1 {
+			t.Errorf("rewrapped %d: %v", n, err)
+		}
+		c.ok("less", "r2", c.scopes())
+	})
+	before := f.record()
+	got, err := f.replica().AccessToken(t.Context(), before, granted, 0, false)
+	want(t, "less", got, err, "less", nil)
+	after := f.record()
+	if !bytes.Equal(after.SealedAccess, resealed) || !after.AccessExpires.Equal(before.AccessExpires) || f.stored(vault.RefreshToken) != "r2" {
+		t.Errorf("access token as it was: %v, expires %v, refresh token %s", bytes.Equal(after.SealedAccess, before.SealedAccess), after.AccessExpires, f.stored(vault.RefreshToken))
+	}
 }
 
 // TestLessIsKept: Google is asked once for each set of scopes, and again after force; it gets no thanks for more than was asked.

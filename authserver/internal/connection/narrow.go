@@ -72,7 +72,7 @@ func (c *Credentials) mint(ctx context.Context, r *Record, owner uuid.UUID, want
 		c.release(ctx, r, owner)
 	} else {
 		// A new refresh token is kept; the shared access token stays as it is.
-		keep := Refreshed{Ref: r.Ref, Version: r.Version, Owner: owner, SealedAccess: r.SealedAccess, AccessExpires: r.AccessExpires, RefreshExpires: tokens.RefreshExpires}
+		keep := Refreshed{Ref: r.Ref, Version: r.Version, Owner: owner, RefreshExpires: tokens.RefreshExpires}
 		if err := c.store(ctx, r, keep, tokens.Refresh); err != nil && !errors.Is(err, ErrLost) {
 			return nil, err
 		}

@@ -152,7 +152,8 @@ func (db *DB) ReleaseLease(ctx context.Context, ref connection.Ref, owner uuid.U
 // result is connection.ErrLost.
 func (db *DB) PublishRefresh(ctx context.Context, r connection.Refreshed) error {
 	n, err := db.exec(ctx, r.Tenant, audited(ctx, stmt(`UPDATE credentials SET
-			refresh_token = coalesce($5, refresh_token), access_token = $6, access_expires_at = $7,
+			refresh_token = coalesce($5, refresh_token), access_token = coalesce($6, access_token),
+			access_expires_at = CASE WHEN $6::bytea IS NULL THEN access_expires_at ELSE $7 END,
 			refresh_hash = CASE WHEN $5::bytea IS NULL THEN refresh_hash ELSE $9 END,
 			refresh_prefix = CASE WHEN $5::bytea IS NULL THEN refresh_prefix ELSE $10 END,
 			refresh_expires_at = CASE WHEN $5::bytea IS NULL THEN coalesce($11, refresh_expires_at) ELSE $11 END,
