@@ -160,7 +160,7 @@ func (h *Handler) request(r *http.Request, t *tenant.Tenant, browser [sha256.Siz
 }
 
 func (a *authorization) consent(c *client.Client, t *tenant.Tenant) consent.Request {
-	resource, _ := t.Resource(a.Resource)
+	resource, _ := t.Resource(a.Resource) // it is there: parse and same have looked
 	return consent.Request{
 		Client: c, Tenant: t, RedirectURI: a.RedirectURI, Resource: resource,
 		Scopes: oauth.NewScopes(a.Scopes...), Offline: a.Offline, LoginHint: a.LoginHint,
@@ -240,13 +240,16 @@ func (h *Handler) failed(ctx context.Context, t *tenant.Tenant, a *authorization
 
 // same finds the client of a request again. One that changed since the person
 // was shown it must be asked about anew (draft client ID metadata document
-// §6.3), and a stored request never leads where the client no longer does.
+// §6.3), and a stored request never leads where the client no longer does, nor
+// to a resource that the tenant does not serve any more: a grant for it would be
+// one for none.
 func (h *Handler) same(ctx context.Context, t *tenant.Tenant, a *authorization) (*client.Client, error) {
 	c, err := h.Clients.Client(ctx, t, a.ClientID)
 	if err != nil && !errors.Is(err, client.ErrNotFound) {
 		return nil, oauth.Unavailable(err)
 	}
-	if err != nil || c.Fingerprint() != a.Fingerprint || !c.MatchRedirect(a.RedirectURI) {
+	resource, unknown := t.Resource(a.Resource)
+	if err = errors.Join(err, unknown); err != nil || resource.String() != a.Resource || c.Fingerprint() != a.Fingerprint || !c.MatchRedirect(a.RedirectURI) {
 		return nil, &web.PageError{Status: http.StatusBadRequest, Title: "The app has changed meanwhile", Advice: "Nothing was allowed. Start again from the app.", Cause: err}
 	}
 	return c, nil

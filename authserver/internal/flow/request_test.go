@@ -74,3 +74,39 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// TestResourceRemovedMeanwhile: a resource that the tenant stops serving, or serves under another name, while a person signs in: no grant for
+// what they were not shown, and none for nothing.
+func TestResourceRemovedMeanwhile(t *testing.T) {
+	t.Parallel()
+	known := clients{"c1": {ID: "c1", RedirectURIs: []string{"https://a.example/cb"}, GrantTypes: []oauth.GrantType{oauth.GrantAuthorizationCode}}}
+	resources := map[string]oauth.Resource{}
+	for _, name := range []string{"https://mcp.example.com/mcp", "https://other.example.com/mcp"} {
+		r, err := oauth.ParseResource(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resources[name] = r
+	}
+	first, other := resources["https://mcp.example.com/mcp"], resources["https://other.example.com/mcp"]
+	serves := func(r ...tenant.Resource) *tenant.Tenant {
+		return &tenant.Tenant{ID: tenant.DefaultID, Slug: "default", Resources: r, DefaultScopes: scope.Baseline(), Profile: scope.Full, Lifetimes: tenant.DefaultLifetimes()}
+	}
+	const query = "client_id=c1&redirect_uri=https://a.example/cb&response_type=code&code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM&code_challenge_method=S256"
+	for name, row := range map[string]struct {
+		after *tenant.Tenant
+		ok    bool
+	}{
+		"as before":       {serves(tenant.Resource{Canonical: first}), true},
+		"one more":        {serves(tenant.Resource{Canonical: other}, tenant.Resource{Canonical: first}), true},
+		"none":            {serves(), false},
+		"another":         {serves(tenant.Resource{Canonical: other}), false},
+		"another's alias": {serves(tenant.Resource{Canonical: other, Aliases: []string{first.String()}}), false},
+	} {
+		err := flow.Return(t.Context(), known, serves(tenant.Resource{Canonical: first}), row.after, query)
+		var page *web.PageError
+		if row.ok && err != nil || !row.ok && (!errors.As(err, &page) || page.Title != "The app has changed meanwhile") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
