@@ -84,7 +84,7 @@ func TestReadFile(t *testing.T) {
 		"a picture":      {Name: "a.png", MimeType: "image/png", Content: []byte("\x89PNG")},
 		"a form":         {Name: "form", MimeType: "application/vnd.google-apps.form"},
 		"no Word file":   {Name: "a.docx", MimeType: docx, Content: []byte("MZ")},
-		"no PDF":         {Name: "a.pdf", MimeType: "application/pdf", Content: []byte("%PDF-1.7 nothing")},
+		"a PDF":          {Name: "a.pdf", MimeType: "application/pdf", Content: []byte("%PDF-1.7 nothing")},
 		"30 MB of Word":  {Name: "b.docx", MimeType: docx, Content: make([]byte, 30<<20)},
 		"5 MB of text":   {Name: "b.txt", MimeType: "text/plain", Content: make([]byte, 5<<20)},
 		"an unknown one": {Name: "c.bin", MimeType: "nonsense", Content: []byte{0}},
@@ -92,6 +92,9 @@ func TestReadFile(t *testing.T) {
 		out := read(f)
 		if out["text"] != nil || out["incomplete"] == nil || strings.HasPrefix(f.MimeType, "application/vnd.google-apps") != (out["download_url"] == nil) {
 			t.Errorf("%s: %v", what, out)
+		}
+		if said, _ := out["incomplete"].(string); strings.Contains(said, "PDF") != (f.MimeType == "application/pdf") {
+			t.Errorf("%s: %q", what, said)
 		}
 	}
 	if bad := r.call(r.as.mint(full), "drive_read_file", map[string]any{"file_id": r.file("Projects")}); bad.Data["code"] != "invalid_argument" {

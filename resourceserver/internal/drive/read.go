@@ -40,6 +40,7 @@ const (
 	slideType    = "application/vnd.google-apps.presentation"
 	folderType   = "application/vnd.google-apps.folder"
 	shortcutType = "application/vnd.google-apps.shortcut"
+	pdfType      = "application/pdf"
 	ownTypes     = "application/vnd.google-apps."
 )
 
@@ -228,6 +229,8 @@ func (d *Drive) text(ctx context.Context, s *googleapi.Session, f *drive.File) (
 		return "", "Files of this type have no text here; the person can open it in Drive.", nil
 	case office.Reads(mediaType):
 		max = office.MaxFile
+	case mediaType == pdfType:
+		return "", "The text of PDF files is not read here; the person can download it.", nil
 	case !plain(mediaType):
 		return "", "Files of this type have no text here; the person can download it.", nil
 	}

@@ -38,7 +38,7 @@ var types = map[string]string{
 	"presentation": "application/vnd.google-apps.presentation",
 	"form":         "application/vnd.google-apps.form",
 	"folder":       "application/vnd.google-apps.folder",
-	"pdf":          "application/pdf",
+	"pdf":          pdfType,
 }
 
 func (d *Drive) search(ctx context.Context, in searchInput) (tool.Output[searchOutput], error) {

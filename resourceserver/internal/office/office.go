@@ -23,8 +23,7 @@ const (
 	maxText    = 2 << 20
 	maxEntries = 5_000
 	maxTokens  = 3_000_000
-	maxToken   = 1 << 20   // bytes of one XML token: attributes cost many times their size
-	maxScanned = 256 << 20 // bytes of a PDF that are looked at, again and again counted
+	maxToken   = 1 << 20 // bytes of one XML token: attributes cost many times their size
 	maxColumns = 500
 )
 
@@ -39,7 +38,6 @@ var errFull = errors.New("text is full")
 
 // readers by media type.
 var readers = map[string]func(*reading, []byte) error{
-	"application/pdf": readPDF,
 	"application/vnd.openxmlformats-officedocument.wordprocessingml.document":   archived(readWord),
 	"application/vnd.openxmlformats-officedocument.spreadsheetml.sheet":         archived(readExcel),
 	"application/vnd.openxmlformats-officedocument.presentationml.presentation": archived(readPowerPoint),
@@ -55,7 +53,7 @@ func Text(ctx context.Context, mediaType string, file []byte) (text string, cut 
 	if read == nil || len(file) > MaxFile {
 		return "", false, ErrUnreadable
 	}
-	r := &reading{ctx: ctx, unpacked: maxUnpacked, tokens: maxTokens, scanned: maxScanned}
+	r := &reading{ctx: ctx, unpacked: maxUnpacked, tokens: maxTokens}
 	err = read(r, file)
 	if errors.Is(err, errFull) {
 		cut, err = true, nil
@@ -75,7 +73,6 @@ type reading struct {
 	out      strings.Builder
 	unpacked int64 // bytes that may still be unpacked
 	tokens   int   // that may still be read
-	scanned  int64 // bytes that may still be looked at
 }
 
 func (r *reading) write(s string) error {
@@ -104,15 +101,6 @@ func (r *reading) step() error {
 		return r.ctx.Err()
 	}
 	return nil
-}
-
-// look counts bytes that are looked at: an object or a stream without an end, many
-// times over, would take quadratic time.
-func (r *reading) look(n int) error {
-	if r.scanned -= int64(n); r.scanned < 0 {
-		return ErrTooLarge
-	}
-	return r.step()
 }
 
 // parts are the entries of an archive by name.
@@ -189,6 +177,21 @@ func (r *reading) each(p parts, name string, visit func(xml.Token) error) error 
 			return err
 		}
 	}
+}
+
+// inflated counts what a part unpacks to.
+type inflated struct {
+	io.Reader
+	of *reading
+}
+
+func (r *inflated) Read(b []byte) (int, error) {
+	if r.of.unpacked <= 0 {
+		return 0, ErrTooLarge
+	}
+	n, err := r.Reader.Read(b[:min(int64(len(b)), r.of.unpacked)])
+	r.of.unpacked -= int64(n)
+	return n, err
 }
 
 // counted reads the XML of a part and bounds its tokens.
