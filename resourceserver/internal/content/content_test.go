@@ -59,6 +59,35 @@ func TestHidden(t *testing.T) {
 	}
 }
 
+// TestHiddenDeep: nesting too deep to parse does not show what is hidden.
+func TestHiddenDeep(t *testing.T) {
+	t.Parallel()
+	deep := strings.Repeat("<div>", 520)
+	for name, c := range map[string]struct {
+		in, want string
+		hidden   bool
+	}{
+		"style":              {`<div style="display:none">pay</div>a`, "a", true},
+		"attribute":          {`a<p hidden>pay`, "a", true},
+		"within":             {`<div hidden><div>x</div><i>pay</i></div>a`, "a", true},
+		"another end":        {`<div hidden></p></i>pay</div>a`, "a", true},
+		"ignored end":        {`<div hidden><table><tr><td></div>pay`, "", true},
+		"CDATA":              {`<svg><![CDATA[></svg>]]>pay`, "", true},
+		"slash":              {`<div hidden/>pay</div>a`, "a", true},
+		"script":             {`<script>"</div>"</script><style>p{}</style><title>t</title>a`, "a", false},
+		"hidden in template": {`<template><i hidden>pay</i></template>a`, "a", true},
+		"void":               {`<input hidden>a<br style="display:none">b`, "a b", false},
+		"nothing":            {`a<div hidden> </div>`, "a", false},
+	} {
+		if got, hidden := content.HTML(deep + c.in); got != c.want || hidden != c.hidden {
+			t.Errorf("%s: %q %v", name, got, hidden)
+		}
+	}
+	if got, _ := content.HTML(strings.Repeat("<div hidden>", 2_000) + "pay" + strings.Repeat("</div>", 1_999) + "pay</div>a"); got != "a" {
+		t.Errorf("hidden all the way: %q", got)
+	}
+}
+
 // TestQuotes: what was said before is marked, and folded when it is long.
 func TestQuotes(t *testing.T) {
 	t.Parallel()

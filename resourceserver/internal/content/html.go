@@ -20,33 +20,76 @@ func HTML(s string) (text string, hidden bool) {
 	if len(s) > maxHTML {
 		s = s[:maxHTML]
 	}
+	w := &writer{}
 	root, err := html.Parse(strings.NewReader(s)) // bounds the nesting
 	if err != nil {
-		return flat(s), false
+		w.flat(s)
+	} else {
+		w.node(root, false)
 	}
-	w := &writer{}
-	w.node(root, false)
 	return w.String(), w.hidden
 }
 
-// flat is the text of HTML that is nested too deeply to parse.
-func flat(s string) string {
-	w := &writer{}
+// flat writes HTML that is nested too deeply to parse. What is unseen ends where
+// every element within it was closed in its turn: tags that do not match hide the
+// rest, since a browser may well ignore the end tag that seems to end the hiding.
+func (w *writer) flat(s string) {
 	z := html.NewTokenizer(strings.NewReader(s))
-	for skip := false; ; {
-		switch z.Next() {
-		case html.ErrorToken:
-			return w.String()
-		case html.StartTagToken, html.EndTagToken:
-			t := z.Token()
-			skip = t.Type == html.StartTagToken && (t.DataAtom == atom.Script || t.DataAtom == atom.Style)
-			w.space()
+	var open []string // the unseen element and those open within it
+	telling := false  // text left out is told of
+	for {
+		kind := z.Next()
+		if kind == html.ErrorToken {
+			return
+		}
+		t := z.Token()
+		switch kind {
 		case html.TextToken:
-			if !skip {
-				w.text(z.Token().Data)
+			if len(open) == 0 {
+				w.text(t.Data)
+			} else {
+				w.hidden = w.hidden || (telling && strings.TrimSpace(Clean(t.Data)) != "")
+			}
+			continue
+		case html.CommentToken:
+			if strings.HasPrefix(t.Data, "[CDATA[") { // within SVG it ends elsewhere
+				w.hidden = true
+				return
+			}
+		case html.StartTagToken, html.SelfClosingTagToken: // a slash closes no HTML element
+			switch {
+			case void(t.DataAtom), t.DataAtom == atom.Head: // text ends a head
+			case len(open) > 0:
+				open = append(open, t.Data)
+				telling = telling || concealed(t.Attr)
+			case unseen(t.DataAtom, t.Attr):
+				open, telling = []string{t.Data}, !raw(t.DataAtom) || concealed(t.Attr)
+			}
+		case html.EndTagToken:
+			if n := len(open); n > 0 && open[n-1] == t.Data {
+				open = open[:n-1]
 			}
 		}
+		w.space()
 	}
+}
+
+// raw reports whether an unseen element holds no elements.
+func raw(a atom.Atom) bool {
+	switch a {
+	case atom.Script, atom.Style, atom.Title, atom.Noscript, atom.Iframe, atom.Textarea:
+		return true
+	}
+	return false
+}
+
+// void reports whether an element has no content and no end tag (HTML §13.1.2).
+func void(a atom.Atom) bool {
+	switch a {
+	case atom.Area, atom.Base, atom.Br, atom.Col, atom.Embed, atom.Hr, atom.Img, atom.Input, atom.Link, atom.Meta, atom.Source, atom.Track, atom.Wbr:
+		return true
+	}
+	return false
 }
 
 // writer collects text with collapsed white space.
@@ -101,8 +144,8 @@ func (w *writer) node(n *html.Node, pre bool) {
 		}
 		return
 	case html.ElementNode:
-		if unseen(n) {
-			w.hidden = w.hidden || (concealed(n) && says(n))
+		if unseen(n.DataAtom, n.Attr) {
+			w.hidden = w.hidden || (concealed(n.Attr) && says(n))
 			return
 		}
 		if quotation(n) && w.quoted < maxQuoted {
@@ -193,18 +236,18 @@ func (w *writer) link(n *html.Node, shown string) {
 }
 
 // unseen reports whether a reader would not see the element.
-func unseen(n *html.Node) bool {
-	switch n.DataAtom {
+func unseen(name atom.Atom, attrs []html.Attribute) bool {
+	switch name {
 	case atom.Script, atom.Style, atom.Head, atom.Title, atom.Template, atom.Noscript, atom.Object, atom.Iframe, atom.Svg, atom.Select, atom.Textarea:
 		return true
 	}
-	return concealed(n)
+	return concealed(attrs)
 }
 
 // concealed reports whether the element is hidden on purpose. White on white and
 // tiny sizes are not found: that takes a layout.
-func concealed(n *html.Node) bool {
-	for _, a := range n.Attr {
+func concealed(attrs []html.Attribute) bool {
+	for _, a := range attrs {
 		switch a.Key {
 		case "hidden":
 			return true
