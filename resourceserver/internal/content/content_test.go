@@ -59,6 +59,38 @@ func TestHidden(t *testing.T) {
 	}
 }
 
+// TestHiddenStyle: no other declaration takes the hiding back, and none that only
+// looks like it hides.
+func TestHiddenStyle(t *testing.T) {
+	t.Parallel()
+	for style, want := range map[string]bool{
+		"display:none;--x:display:none.": true,
+		"opacity:0!important":            true,
+		"OPACITY : 0.0 ! important":      true,
+		"opacity:0%":                     true,
+		"opacity:-1":                     true,
+		"color:red;visibility:collapse":  true,
+		"display:/*;*/none":              true,
+		"x:'/*';display:none":            true,
+		"max-height:0px":                 true,
+		"font-size:0;font-size:0.8em":    true,
+		"mso-hide:all":                   true,
+		"display:none-such":              false,
+		"--x:display:none":               false,
+		"line-opacity:0":                 false,
+		"opacity:0.5":                    false,
+		"font-size:0.8em":                false,
+		"max-height:10px":                false,
+		"/*display:none":                 false,
+		"display":                        false,
+		"":                               false,
+	} {
+		if text, hidden := content.HTML(`a<i style="` + style + `">b</i>`); hidden != want || (text == "a") != want {
+			t.Errorf("%s: %q %v", style, text, hidden)
+		}
+	}
+}
+
 // TestHiddenDeep: nesting too deep to parse does not show what is hidden.
 func TestHiddenDeep(t *testing.T) {
 	t.Parallel()

@@ -1,6 +1,7 @@
 package content
 
 import (
+	"strconv"
 	"strings"
 
 	"golang.org/x/net/html"
@@ -252,15 +253,49 @@ func concealed(attrs []html.Attribute) bool {
 		case "hidden":
 			return true
 		case "style":
-			style := strings.ToLower(strings.Join(strings.Fields(a.Val), ""))
-			for _, hiding := range []string{"display:none", "visibility:hidden", "font-size:0", "mso-hide:all", "opacity:0;", "max-height:0"} {
-				if strings.Contains(style+";", hiding) && !strings.Contains(style, hiding+".") {
-					return true
+			for _, style := range []string{a.Val, uncommented(a.Val)} { // a comment's mark may stand in a string
+				for declaration := range strings.SplitSeq(style, ";") {
+					if conceals(uncommented(declaration)) {
+						return true
+					}
 				}
 			}
 		}
 	}
 	return false
+}
+
+// conceals reports whether one CSS declaration hides its element. One that a
+// later one undoes, or that is not valid, counts too.
+func conceals(declaration string) bool {
+	property, value, _ := strings.Cut(strings.ToLower(declaration), ":")
+	value, _, _ = strings.Cut(value, "!") // important
+	value = strings.TrimSpace(value)
+	switch strings.TrimSpace(property) {
+	case "display":
+		return value == "none"
+	case "visibility":
+		return value == "hidden" || value == "collapse"
+	case "mso-hide":
+		return value == "all"
+	case "font-size", "opacity", "max-height":
+		n, err := strconv.ParseFloat(strings.TrimRight(value, "abcdefghijklmnopqrstuvwxyz%"), 64)
+		return err == nil && n <= 0
+	}
+	return false
+}
+
+// uncommented is CSS without its comments; one that does not end goes to the end.
+func uncommented(css string) string {
+	var b strings.Builder
+	for {
+		before, rest, found := strings.Cut(css, "/*")
+		b.WriteString(before)
+		if !found {
+			return b.String()
+		}
+		_, css, _ = strings.Cut(rest, "*/")
+	}
 }
 
 // breaks returns how many line ends an element has before and after it.
