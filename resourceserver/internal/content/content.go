@@ -67,15 +67,25 @@ func Fold(text string) string {
 }
 
 // Clean removes characters that nobody sees but a model reads: controls, zero
-// width spaces, bidirectional overrides, and the tag block that smuggles ASCII.
+// width spaces, bidirectional overrides, variation selectors and the tag block,
+// which smuggle bytes. Line and paragraph separators become line ends, so that no
+// line stays without its mark.
 func Clean(s string) string {
+	var last rune
 	return strings.Map(func(r rune) rune {
+		before := last
+		last = r
 		switch {
 		case r == '\n' || r == '\t':
 			return r
-		case r == '\r', r == utf8.RuneError, r == 0x00ad, r == 0x034f, r == 0x061c, r == 0x180e, r == 0xfeff,
+		case r == '\u2028' || r == '\u2029':
+			return '\n'
+		case r == 0xfe0f && unicode.Is(unicode.So, before): // one makes a symbol an emoji
+			return r
+		case r == '\r', r == utf8.RuneError, r == 0x00ad, r == 0x034f, r == 0x061c, r >= 0x180b && r <= 0x180f, r == 0xfeff,
 			r >= 0x200b && r <= 0x200f && r != 0x200c && r != 0x200d, // joiners are letters' business
-			r >= 0x202a && r <= 0x202e, r >= 0x2060 && r <= 0x206f, r >= 0xe0000 && r <= 0xe007f, unicode.IsControl(r):
+			r >= 0x202a && r <= 0x202e, r >= 0x2060 && r <= 0x206f, r >= 0xfe00 && r <= 0xfe0f, r >= 0xfff9 && r <= 0xfffb,
+			r >= 0xe0000 && r <= 0xe0fff, unicode.IsControl(r): // tags, more variation selectors and what is kept for such
 			return -1
 		}
 		return r

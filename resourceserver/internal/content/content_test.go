@@ -132,6 +132,31 @@ func TestQuotes(t *testing.T) {
 	}
 }
 
+// TestClean: what nobody sees goes, and every kind of line end is one.
+func TestClean(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string][2]string{
+		"line separator":              {"a\u2028b", "a\nb"},
+		"paragraph separator":         {"a\u2029b", "a\nb"},
+		"variation selectors":         {"a\ufe00\ufe0e\ufe0fb", "ab"},
+		"more of them":                {"a\U000E0100\U000E01EFb", "ab"},
+		"bytes on an emoji":           {"🙂\ufe0f\ufe0f\ufe00\U000E0150b", "🙂\ufe0fb"},
+		"emoji":                       {"❤\ufe0f ok", "❤\ufe0f ok"},
+		"interlinear annotation":      {"a\ufff9b\ufffac\ufffbd", "abcd"},
+		"Mongolian selectors":         {"a\u180b\u180e\u180fb", "ab"},
+		"tags":                        {"a\U000E0001\U000E0041\U000E007Fb", "ab"},
+		"other default ignorable":     {"a\U000E0080\U000E0FFFb", "ab"},
+		"joiners and letters outside": {"a\u200db\ufdffc\ufe10d", "a\u200db\ufdffc\ufe10d"},
+	} {
+		if got := content.Clean(c[0]); got != c[1] {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+	if got := content.Mark(content.Clean("a\u2028b\u2029c")); got != "| a\n| b\n| c" {
+		t.Errorf("%q", got)
+	}
+}
+
 // TestFence: the text cannot know how its fence ends.
 func TestFence(t *testing.T) {
 	t.Parallel()
