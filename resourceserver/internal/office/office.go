@@ -109,7 +109,7 @@ type parts map[string]*zip.File
 // archived opens the archive of a file.
 func archived(read func(*reading, parts) error) func(*reading, []byte) error {
 	return func(r *reading, file []byte) error {
-		if n := entries(file); n < 0 || n > maxEntries {
+		if !bounded(file) {
 			return ErrUnreadable
 		}
 		z, err := zip.NewReader(bytes.NewReader(file), int64(len(file)))
@@ -126,19 +126,22 @@ func archived(read func(*reading, parts) error) func(*reading, []byte) error {
 	}
 }
 
-// entries is the number of entries that an archive claims, before a list of them
-// is made; -1 if there is no end record (APPNOTE §4.3.16) or it is a 64-bit one.
-func entries(file []byte) int {
+// bounded reports whether an archive can have at most maxEntries entries, before a
+// list of them is made. What its end record claims (APPNOTE §4.3.16) is no bound:
+// package zip reads entries as long as there are any and compares 16 bits of their
+// number; so their headers are counted too (§4.3.12). Archives of 64 bits are out.
+func bounded(file []byte) bool {
 	tail := file[max(0, len(file)-66_000):]
 	i := bytes.LastIndex(tail, []byte("PK\x05\x06"))
 	if i < 0 || len(tail) < i+22 {
-		return -1
+		return false
 	}
-	n := int(binary.LittleEndian.Uint16(tail[i+10:]))
-	if n == 0xffff {
-		return -1
+	end := tail[i:]
+	size, offset := binary.LittleEndian.Uint32(end[12:]), binary.LittleEndian.Uint32(end[16:])
+	if size == 0xffff || size == 0xffff_ffff || offset == 0xffff_ffff { // the first only to package zip
+		return false
 	}
-	return n
+	return binary.LittleEndian.Uint16(end[10:]) <= maxEntries && bytes.Count(file, []byte("PK\x01\x02")) <= maxEntries
 }
 
 // each reads the XML tokens of a part, nothing if there is no such part. Names

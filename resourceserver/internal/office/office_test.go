@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"maps"
 	"slices"
@@ -152,6 +153,61 @@ func TestBombs(t *testing.T) {
 			}
 			t.Logf("%d bytes: %d bytes of text, %v, %v", len(file), len(text), err, time.Since(begin))
 		})
+	}
+}
+
+// TestEntries: an archive of very many entries that claims few is given up before
+// they are listed, whatever its end record says.
+func TestEntries(t *testing.T) {
+	header := make([]byte, 46)
+	copy(header, "PK\x01\x02")
+	file := bytes.Repeat(header, 5<<16+3)
+	end := make([]byte, 22)
+	copy(end, "PK\x05\x06")
+	binary.LittleEndian.PutUint16(end[10:], 3)
+	binary.LittleEndian.PutUint32(end[12:], uint32(len(file)))
+	file = append(file, end...)
+	if len(file) > office.MaxFile {
+		t.Fatal(len(file))
+	}
+	allocated := testing.AllocsPerRun(1, func() {
+		if _, _, err := office.Text(t.Context(), word, file); !errors.Is(err, office.ErrUnreadable) {
+			t.Error(err)
+		}
+	})
+	if allocated > 1_000 {
+		t.Errorf("%v allocations", allocated)
+	}
+}
+
+// TestZip64: the 64-bit end record (APPNOTE §4.3.14) would name other entries than
+// the end record that was looked at.
+func TestZip64(t *testing.T) {
+	t.Parallel()
+	for what, mark := range map[string]func(end []byte){
+		"size":   func(end []byte) { binary.LittleEndian.PutUint32(end[12:], 0xffff) },
+		"offset": func(end []byte) { binary.LittleEndian.PutUint32(end[16:], 0xffff_ffff) },
+		"number": func(end []byte) { binary.LittleEndian.PutUint16(end[10:], 0xffff) },
+	} {
+		file := wordFile()
+		directory, end := file[:len(file)-22], file[len(file)-22:]
+		wide := make([]byte, 56)
+		copy(wide, "PK\x06\x06")
+		for at, from := range map[int]uint32{24: uint32(binary.LittleEndian.Uint16(end[8:])), 32: uint32(binary.LittleEndian.Uint16(end[10:])), 40: binary.LittleEndian.Uint32(end[12:]), 48: binary.LittleEndian.Uint32(end[16:])} {
+			binary.LittleEndian.PutUint64(wide[at:], uint64(from))
+		}
+		locator := make([]byte, 20)
+		copy(locator, "PK\x06\x07")
+		binary.LittleEndian.PutUint64(locator[8:], uint64(len(directory)))
+		binary.LittleEndian.PutUint32(locator[16:], 1)
+		mark(end)
+		file = slices.Concat(directory, wide, locator, end)
+		if z, err := zip.NewReader(bytes.NewReader(file), int64(len(file))); err != nil || len(z.File) == 0 {
+			t.Fatalf("%s: the archive is not one: %v", what, err)
+		}
+		if _, _, err := office.Text(t.Context(), word, file); !errors.Is(err, office.ErrUnreadable) {
+			t.Errorf("%s: %v", what, err)
+		}
 	}
 }
 
