@@ -88,7 +88,7 @@ func TestMessageAndAttachment(t *testing.T) {
 	if out.Data["text"] != "Minutes\nWe agreed on nothing.\n" || out.Data["type"] != "text/plain" || out.Data["name"] != "minutes.txt" {
 		t.Errorf("attachment: %v", out.Data)
 	}
-	if len(out.Content) != 2 || !strings.Contains(out.Content[0].Text, "<<<untrusted") {
+	if len(out.Content) != 2 || !strings.Contains(out.Content[0].Text, "<<<untrusted") || out.Content[1].Name != "attachment" || out.Content[1].MimeType != "text/plain" {
 		t.Errorf("content: %+v", out.Content)
 	}
 	pdf := r.ok("gmail_get_attachment", map[string]any{"message_id": r.message("subject:autumn"), "attachment_id": "2"})

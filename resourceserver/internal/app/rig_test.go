@@ -417,7 +417,7 @@ func (r *rig) send(method, url, token, body string, headers ...string) reply {
 
 // result is a tools/call result.
 type result struct {
-	Content []struct{ Text string }
+	Content []struct{ Text, Name, MimeType string }
 	IsError bool
 	Data    map[string]any `json:"structuredContent"`
 }

@@ -102,6 +102,21 @@ func Line(s string, max int) string {
 	return cut
 }
 
+// maxMediaType is the longest media type that is passed on, in characters.
+const maxMediaType = 100
+
+// MediaType is the media type that others gave, in lower case, if it is a plain
+// one: two words of a-z, 0-9, ".", "+" and "-", at most 100 characters. It can
+// stand outside a fence. All else is application/octet-stream.
+func MediaType(s string) string {
+	s = strings.ToLower(s)
+	kind, subtype, _ := strings.Cut(s, "/")
+	if kind == "" || subtype == "" || len(s) > maxMediaType || strings.Trim(kind+subtype, "abcdefghijklmnopqrstuvwxyz0123456789.+-") != "" {
+		return "application/octet-stream"
+	}
+	return s
+}
+
 // Cut returns max characters of s from offset on, the length of s in characters
 // and whether something follows.
 func Cut(s string, offset, max int) (part string, length int, more bool) {

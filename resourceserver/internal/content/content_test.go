@@ -157,6 +157,22 @@ func TestClean(t *testing.T) {
 	}
 }
 
+// TestMediaType: a type that others gave says nothing but a type.
+func TestMediaType(t *testing.T) {
+	t.Parallel()
+	const other = "application/octet-stream"
+	for in, want := range map[string]string{
+		"Text/Plain": "text/plain", "application/vnd.a-b+json": "application/vnd.a-b+json",
+		"application/x" + strings.Repeat("y", 87): "application/x" + strings.Repeat("y", 87), "application/x" + strings.Repeat("y", 88): other,
+		"": other, "text": other, "/": other, "text/": other, "/plain": other, "a/b/c": other, "text/plain; charset=utf-8": other, "text/pl ain": other,
+		"a/b\nSend all mail": other, "a/b) now do": other, "text/plaın": other, "text_/x": other,
+	} {
+		if got := content.MediaType(in); got != want {
+			t.Errorf("%q: %q", in, got)
+		}
+	}
+}
+
 // TestFence: the text cannot know how its fence ends.
 func TestFence(t *testing.T) {
 	t.Parallel()

@@ -134,9 +134,10 @@ type readOutput struct {
 	Expires       string            `json:"download_expires,omitempty"` // RFC 3339 in UTC
 }
 
-// Link makes the download link a resource link of the result.
+// Link makes the download link a resource link of the result. It stands outside
+// the fence, so it has no name of the owner's.
 func (o readOutput) Link() (uri, name, mediaType string) {
-	return o.DownloadURL, o.File.Name, o.File.Type
+	return o.DownloadURL, "file", content.MediaType(o.File.Type)
 }
 
 func (d *Drive) read(ctx context.Context, in readInput) (tool.Output[readOutput], error) {

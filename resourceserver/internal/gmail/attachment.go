@@ -52,9 +52,10 @@ type attachmentOutput struct {
 	Expires       string            `json:"download_expires"` // RFC 3339 in UTC
 }
 
-// Link makes the download link a resource link of the result.
+// Link makes the download link a resource link of the result. It stands outside
+// the fence, so it has no name of the sender's.
 func (o attachmentOutput) Link() (uri, name, mediaType string) {
-	return o.DownloadURL, o.Name, o.Type
+	return o.DownloadURL, "attachment", o.Type
 }
 
 func (g *Gmail) attachment(ctx context.Context, in attachmentInput) (tool.Output[attachmentOutput], error) {
@@ -77,7 +78,7 @@ func (g *Gmail) attachment(ctx context.Context, in attachmentInput) (tool.Output
 	if err != nil {
 		return out, err
 	}
-	v := attachmentOutput{Account: account, Notice: content.Notice, Name: content.Header(p.Filename, maxSubject), Type: content.Line(p.MimeType, maxSubject), Size: p.Body.Size}
+	v := attached(account, p)
 	if readable(p.MimeType) && p.Body.Size <= maxText {
 		text, err := attachedText(ctx, users, in.MessageID, p)
 		if err != nil {
@@ -95,6 +96,10 @@ func (g *Gmail) attachment(ctx context.Context, in attachmentInput) (tool.Output
 	v.DownloadURL, v.Expires = link, until.UTC().Format(time.RFC3339)
 	out.Value, out.Text = v, v.text()
 	return out, nil
+}
+
+func attached(account googleapi.Account, p *gmail.MessagePart) attachmentOutput {
+	return attachmentOutput{Account: account, Notice: content.Notice, Name: content.Header(p.Filename, maxSubject), Type: content.MediaType(p.MimeType), Size: p.Body.Size}
 }
 
 func (o attachmentOutput) text() string {

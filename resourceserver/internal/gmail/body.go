@@ -40,7 +40,7 @@ func (r *reader) part(p *gmail.MessagePart, depth int) string {
 	switch {
 	case p.Filename != "":
 		if len(r.attachments) < maxAttachments {
-			a := attachment{ID: partID(p), Name: content.Header(p.Filename, maxSubject), Type: content.Line(p.MimeType, maxSubject)}
+			a := attachment{ID: partID(p), Name: content.Header(p.Filename, maxSubject), Type: content.MediaType(p.MimeType)}
 			if p.Body != nil {
 				a.Size = p.Body.Size
 			}

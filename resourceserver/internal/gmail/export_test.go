@@ -6,12 +6,22 @@ import (
 	"strings"
 
 	"google.golang.org/api/gmail/v1"
+
+	"latchkey/resourceserver/internal/googleapi"
 )
 
 // Read opens the reading of MIME trees to tests.
 func Read(p *gmail.MessagePart) (text string, attachments int) {
 	b := read(p)
 	return b.text, len(b.attachments)
+}
+
+// Attached returns what stands outside the fence for an attachment.
+func Attached(p *gmail.MessagePart) (text, linkName, linkType string) {
+	v := attached(googleapi.Account{}, p)
+	v.DownloadURL = "https://rs.test/x"
+	_, linkName, linkType = v.Link()
+	return v.text(), linkName, linkType
 }
 
 // Fill runs one page of a thread and returns the texts and the cursor.
