@@ -31,6 +31,7 @@ type file struct {
 	description        string
 	target             string // of a shortcut
 	drive              string // shared drive
+	owner              string // somebody else, who shares it with the person
 	permissions        []map[string]any
 	comments           []map[string]any
 }
@@ -51,6 +52,11 @@ func (f *file) view(u *User) map[string]any {
 	if f.drive != "" {
 		out["driveId"] = f.drive
 		delete(out, "owners")
+		delete(out, "ownedByMe") // not there for items of shared drives
+		delete(out, "shared")
+	}
+	if f.owner != "" {
+		out["owners"], out["ownedByMe"], out["shared"] = []any{map[string]any{"emailAddress": f.owner}}, false, true
 	}
 	if !strings.HasPrefix(f.MimeType, "application/vnd.google-apps") {
 		out["size"] = strconv.Itoa(len(f.content))
@@ -435,6 +441,7 @@ type NewFile struct {
 	Content        []byte
 	Target         string // of a shortcut
 	SharedDrive    bool   // in the shared drive, not in the person's own
+	Owner          string // somebody else, who shares it with the person
 }
 
 // AddFile adds a file to a person's Drive and returns its id.
@@ -442,7 +449,7 @@ func (s *Server) AddFile(email string, in NewFile) string {
 	u := s.userByEmail(email)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	f := &file{ID: u.next("f"), Name: in.Name, MimeType: in.MimeType, content: in.Content, target: in.Target, Modified: s.now().UTC().Add(-time.Hour)}
+	f := &file{ID: u.next("f"), Name: in.Name, MimeType: in.MimeType, content: in.Content, target: in.Target, owner: in.Owner, Modified: s.now().UTC().Add(-time.Hour)}
 	if in.SharedDrive {
 		f.drive = "0AFakeDrive"
 	}

@@ -202,6 +202,39 @@ func TestChangeFile(t *testing.T) {
 	}
 }
 
+// TestFolderOfOthers: a folder that others see shares what is put into it, so only
+// a private one of the person's own takes a file.
+func TestFolderOfOthers(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	const folder = "application/vnd.google-apps.folder"
+	shared := r.google.AddFile(alice, fakegoogle.NewFile{Name: "shared", MimeType: folder})
+	if out, _ := r.confirm("drive_share", map[string]any{"file_id": shared, "with": []string{carol}, "role": "reader"}); out.IsError {
+		t.Fatal(out.Data)
+	}
+	plan := r.file("plan.txt")
+	for name, c := range map[string]struct{ id, code string }{
+		"shared":            {shared, "policy_blocked"},
+		"somebody else's":   {r.google.AddFile(alice, fakegoogle.NewFile{Name: "bob's", MimeType: folder, Owner: bob}), "policy_blocked"},
+		"in a shared drive": {r.google.AddFile(alice, fakegoogle.NewFile{Name: "company's", MimeType: folder, SharedDrive: true}), "policy_blocked"},
+		"a shortcut":        {r.google.AddFile(alice, fakegoogle.NewFile{Name: "to it", MimeType: "application/vnd.google-apps.shortcut", Target: shared}), "invalid_argument"},
+		"not there":         {"nosuchfolder", "not_found"},
+		"the person's own":  {r.file("Projects"), ""},
+	} {
+		for tool, args := range map[string]map[string]any{
+			"drive_update": {"file_id": plan, "name": "moved.txt", "folder_id": c.id}, "drive_copy": {"file_id": plan, "folder_id": c.id}, "drive_create_file": {"name": "new", "type": "text", "text": "x", "folder_id": c.id},
+		} {
+			out := r.call(r.as.mint(full), tool, args)
+			if code, _ := out.Data["code"].(string); code != c.code {
+				t.Errorf("%s: %s: %v", name, tool, out.Data)
+			}
+			if n := len(r.ok("drive_search", map[string]any{"folder_id": c.id})["files"].([]any)); (n == 0) != (c.code != "") {
+				t.Errorf("%s: %s: %d files in the folder", name, tool, n)
+			}
+		}
+	}
+}
+
 // TestSharedDrives: their files are found, everywhere and by drive.
 func TestSharedDrives(t *testing.T) {
 	t.Parallel()

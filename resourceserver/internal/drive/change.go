@@ -41,6 +41,9 @@ func (d *Drive) update(ctx context.Context, in updateInput) (tool.Output[fileOut
 	if err != nil {
 		return out, err
 	}
+	if err := private(ctx, service, folder); err != nil {
+		return out, err
+	}
 	meta := &drive.File{Name: content.Line(in.Name, maxName), Description: content.Clean(in.Description), Trashed: in.Trash == "trash"}
 	if in.Trash == "restore" {
 		meta.ForceSendFields = []string{"Trashed"}
@@ -63,6 +66,27 @@ func (d *Drive) update(ctx context.Context, in updateInput) (tool.Output[fileOut
 	return result(s.Account, f, "Changed"), nil
 }
 
+// private refuses to put a file into a folder that others can see or that is not
+// the person's: what is in it inherits who has access (Drive API, "Share files"),
+// so that would be drive_share without its policies and without its question.
+func private(ctx context.Context, service *drive.Service, folder string) error {
+	if folder == "" || folder == "root" { // My Drive, which is the person's and cannot be shared
+		return nil
+	}
+	f, err := service.Files.Get(folder).SupportsAllDrives(true).Fields("mimeType,shared,ownedByMe,driveId").Context(ctx).Do()
+	if err != nil {
+		return googleapi.Error("reading folder", err)
+	}
+	if f.MimeType != folderType {
+		return tool.Invalid("folder_id is not a folder.")
+	}
+	if f.Shared || !f.OwnedByMe || f.DriveId != "" {
+		return &tool.Error{Code: tool.CodePolicy, Message: "Others can see that folder; putting a file there would share it; nothing was changed.",
+			NextAction: "Tell the person; they can do it in Google Drive. To let single people see a file, use drive_share, which asks the person."}
+	}
+	return nil
+}
+
 type copyInput struct {
 	FileID   string `json:"file_id" jsonschema:"id or address" limit:"minlen=1,maxlen=500"`
 	Name     string `json:"name,omitempty" limit:"maxlen=300"`
@@ -77,15 +101,18 @@ func (d *Drive) copy(ctx context.Context, in copyInput) (tool.Output[fileOutput]
 		return out, err
 	}
 	meta := &drive.File{Name: content.Line(in.Name, maxName)}
+	folder := ""
 	if in.FolderID != "" {
-		folder, err := fileid.Parse("folder_id", in.FolderID)
-		if err != nil {
+		if folder, err = fileid.Parse("folder_id", in.FolderID); err != nil {
 			return out, err
 		}
 		meta.Parents = []string{folder}
 	}
 	service, s, err := d.open(ctx, in.Account)
 	if err != nil {
+		return out, err
+	}
+	if err := private(ctx, service, folder); err != nil {
 		return out, err
 	}
 	f, err := service.Files.Copy(id, meta).SupportsAllDrives(true).Fields(fields).Context(ctx).Do()

@@ -45,15 +45,19 @@ func (d *Drive) create(ctx context.Context, in createInput) (tool.Output[fileOut
 		return out, tool.Invalid("A %s is made empty: leave text out.", in.Type)
 	}
 	meta := &drive.File{Name: content.Line(in.Name, maxName), MimeType: mediaType}
+	folder := ""
 	if in.FolderID != "" {
-		folder, err := fileid.Parse("folder_id", in.FolderID)
-		if err != nil {
+		var err error
+		if folder, err = fileid.Parse("folder_id", in.FolderID); err != nil {
 			return out, err
 		}
 		meta.Parents = []string{folder}
 	}
 	service, s, err := d.open(ctx, in.Account)
 	if err != nil {
+		return out, err
+	}
+	if err := private(ctx, service, folder); err != nil {
 		return out, err
 	}
 	var f *drive.File
