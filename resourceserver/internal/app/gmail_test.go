@@ -368,4 +368,16 @@ func TestSettings(t *testing.T) {
 			t.Errorf("%s: %v", what, bad.Data)
 		}
 	}
+	// It answers whoever writes: not where mail is limited; switching it off always.
+	for what, change := range map[string]func(*config.Server){
+		"drafts only": func(c *config.Server) { c.Policy.Send = policy.SendDraftOnly }, "domains": func(c *config.Server) { c.Policy.RecipientDomains = []string{"example.com"} },
+	} {
+		held := start(t, change)
+		if out, q := held.modern(held.as.mint(full), "gmail_set_vacation", map[string]any{"enabled": true, "text": "x", "only": "domain"}, "", ""); q != nil || out.Data["code"] != "policy_blocked" {
+			t.Errorf("%s: %v", what, out.Data)
+		}
+		if out, _ := held.confirm("gmail_set_vacation", map[string]any{"enabled": false}); out.IsError {
+			t.Errorf("%s: off: %v", what, out.Data)
+		}
+	}
 }

@@ -10,6 +10,7 @@ import (
 	"latchkey/resourceserver/internal/content"
 	"latchkey/resourceserver/internal/elicit"
 	"latchkey/resourceserver/internal/googleapi"
+	"latchkey/resourceserver/internal/policy"
 	"latchkey/resourceserver/internal/tool"
 )
 
@@ -112,6 +113,10 @@ func (g *Gmail) setVacation(ctx context.Context, in setVacationInput) (tool.Outp
 	}
 	if s.StartTime > 0 && s.EndTime > 0 && s.StartTime >= s.EndTime {
 		return out, tool.Invalid("end must be after start.")
+	}
+	if p := policy.From(ctx); in.Enabled && (!p.MaySend() || len(p.RecipientDomains) > 0) {
+		return out, &tool.Error{Code: tool.CodePolicy, Message: "The operator of this server does not allow a vacation reply: it is mail, and whom it reaches cannot be told before. Nothing was changed.",
+			NextAction: "Tell the person; they can switch it on in Gmail."}
 	}
 	users, account, err := g.open(ctx, in.Account)
 	if err != nil {
