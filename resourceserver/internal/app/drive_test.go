@@ -301,7 +301,12 @@ func TestShare(t *testing.T) {
 		if out, q := r.modern(r.as.mint(full), "drive_share", map[string]any{"file_id": file, "with": []string{"carol@outsider.test"}, "role": "reader"}, "", ""); q != nil || out.Data["code"] != "policy_blocked" {
 			t.Errorf("%s: %v %v", what, out.Data, q)
 		}
-		if _, q := r.modern(r.as.mint(full), "drive_share", map[string]any{"file_id": file, "with": []string{bob}, "role": "reader"}, "", ""); q == nil {
+		inside := map[string]any{"file_id": file, "with": []string{bob}, "role": "reader"}
+		if out, q := r.modern(r.as.mint(full), "drive_share", inside, "", ""); (q == nil) != !p.MaySend() || q == nil && out.Data["code"] != "policy_blocked" {
+			t.Errorf("%s: inside, with mail: %v %v", what, out.Data, q)
+		}
+		inside["silent"] = true
+		if _, q := r.modern(r.as.mint(full), "drive_share", inside, "", ""); q == nil {
 			t.Errorf("%s: inside is not asked about", what)
 		}
 	}
@@ -329,9 +334,23 @@ func TestComments(t *testing.T) {
 		}
 	}
 	strict := start(t, func(c *config.Server) { c.Policy.RecipientDomains = []string{"example.com"} })
-	args := map[string]any{"file_id": strict.file("plan.txt"), "text": "+carol@outsider.test look"}
-	if out, q := strict.modern(strict.as.mint(full), "drive_comments_add", args, "", ""); q != nil || out.Data["code"] != "policy_blocked" {
-		t.Errorf("mention: %v", out.Data)
+	for _, text := range []string{
+		"+carol@outsider.test look", "+carol@outsider.test,bob@example.com", "+carol@outsider.test/bob@example.com", "(carol@outsider.test)bob@example.com",
+		"carol@outsider.test\u2014bob@example.com", "bob@example.com@carol@outsider.test", "x@example.com.outsider.test", "bob@example.com\u3002outsider.test",
+	} {
+		args := map[string]any{"file_id": strict.file("plan.txt"), "text": text}
+		if out, q := strict.modern(strict.as.mint(full), "drive_comments_add", args, "", ""); q != nil || out.Data["code"] != "policy_blocked" {
+			t.Errorf("mention %q: %v", text, out.Data)
+		}
+	}
+	for _, text := range []string{"(+bob@example.com, @ten: done?)", "Ask bob@example.com."} {
+		if _, q := strict.modern(strict.as.mint(full), "drive_comments_add", map[string]any{"file_id": strict.file("plan.txt"), "text": text}, "", ""); q == nil {
+			t.Errorf("%q is not asked about", text)
+		}
+	}
+	held := start(t, func(c *config.Server) { c.Policy.Send = policy.SendDraftOnly })
+	if out, q := held.modern(held.as.mint(full), "drive_comments_add", map[string]any{"file_id": held.file("plan.txt"), "text": "x"}, "", ""); q != nil || out.Data["code"] != "policy_blocked" {
+		t.Errorf("drafts only: %v", out.Data)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"unicode"
 
 	"google.golang.org/api/drive/v3"
 
@@ -147,6 +148,28 @@ type commentOutput struct {
 	Action    string            `json:"action,omitempty"`
 }
 
+// mayAddress reports whether a comment may be written, and what is not allowed
+// otherwise. Where only some may be reached, every run of characters that can stand
+// in an address (RFC 5322 §3.2.3, RFC 6532 §3.2) and has an "@" must be one that
+// reaches these: of several in one, nobody knows which Google takes.
+func mayAddress(p policy.Policy, text string) (what string, ok bool) {
+	if !p.MaySend() {
+		return "comments, because Google sends mail about them", false
+	}
+	if len(p.RecipientDomains) == 0 {
+		return "", true
+	}
+	for _, run := range strings.FieldsFunc(text, func(r rune) bool {
+		return unicode.IsSpace(r) || unicode.IsControl(r) || strings.ContainsRune("\"(),:;<>[\\]", r)
+	}) {
+		a := strings.Trim(run, "+@.!?'*")
+		if strings.Contains(a, "@") && (strings.Count(a, "@") != 1 || !p.Reaches(a)) {
+			return "to address " + content.Line(a, maxName), false
+		}
+	}
+	return "", true
+}
+
 // comment writes where others read and are sent mail, so the person sees it first.
 // Google tells whom a comment names by "+address" or "@address", so a policy on
 // recipients holds for these.
@@ -165,11 +188,8 @@ func (d *Drive) comment(ctx context.Context, in commentInput) (tool.Output[comme
 	if strings.Trim(in.CommentID, commentLetters) != "" {
 		return out, tool.Invalid("comment_id is not one of drive_comments_list.")
 	}
-	allowed := policy.From(ctx)
-	for _, word := range strings.Fields(in.Text) {
-		if a := strings.Trim(word, "+@.,;:!?()<>[]\"'"); strings.Contains(a, "@") && !allowed.Reaches(a) {
-			return out, &tool.Error{Code: tool.CodePolicy, Message: "The operator of this server does not allow to address " + a + "; nothing was written.", NextAction: "Tell the person."}
-		}
+	if a, ok := mayAddress(policy.From(ctx), in.Text); !ok {
+		return out, &tool.Error{Code: tool.CodePolicy, Message: "The operator of this server does not allow " + a + "; nothing was written.", NextAction: "Tell the person."}
 	}
 	service, s, err := d.open(ctx, in.Account)
 	if err != nil {

@@ -53,6 +53,9 @@ func (d *Drive) share(ctx context.Context, in shareInput) (tool.Output[shareOutp
 		if !allowed.Reaches(a) {
 			return out, blocked("sharing with " + a)
 		}
+		if !allowed.MaySend() && !in.Silent { // the mail says what the model chose
+			return out, blocked("mail to " + a + ", which Drive would send without silent")
+		}
 		if !sameOrganization(s.Account.Email, a) {
 			outside = append(outside, a)
 		}
