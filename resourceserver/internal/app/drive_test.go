@@ -286,7 +286,8 @@ func TestShare(t *testing.T) {
 	if out := r.ok("drive_get_file", map[string]any{"file_id": id}); len(out["access"].([]any)) != 0 && field(out, "file", "shared") != true {
 		t.Errorf("access: %v", out)
 	}
-	for what, with := range map[string]any{"a name": []string{"Bob <bob@example.com>"}, "nobody": []string{}, "anyone": []string{"anyone"}} {
+	for what, with := range map[string]any{"a name": []string{"Bob <bob@example.com>"}, "nobody": []string{}, "anyone": []string{"anyone"},
+		"what is not seen": []string{"bob\u200b@example.com"}, "another line": []string{"\"a\u2028b\"@example.com"}} {
 		if bad := r.call(r.as.mint(full), "drive_share", map[string]any{"file_id": id, "with": with, "role": "reader"}); bad.Data["code"] != "invalid_argument" {
 			t.Errorf("%s: %v", what, bad.Data)
 		}

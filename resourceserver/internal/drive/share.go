@@ -105,7 +105,7 @@ func addresses(list []string) ([]string, error) {
 	seen := map[string]bool{}
 	for _, s := range list {
 		a, err := mail.ParseAddress(s)
-		if err != nil || a.Address != strings.TrimSpace(s) || len(s) > 254 {
+		if err != nil || a.Address != strings.TrimSpace(s) || content.Line(a.Address, maxName) != a.Address || len(s) > 254 {
 			return nil, tool.Invalid("with must be e-mail addresses without names.")
 		}
 		if !seen[strings.ToLower(a.Address)] {
