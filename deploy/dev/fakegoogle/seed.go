@@ -17,6 +17,7 @@ type User struct {
 	files    []*file
 	ids      []string // generated for files that are not made yet
 	events   []*event
+	writers  []string // who may write into the primary calendar too
 	contacts []*contact
 	others   []*contact      // whom the user wrote to
 	warmed   map[string]bool // searches of people that were prepared

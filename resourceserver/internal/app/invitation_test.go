@@ -97,6 +97,40 @@ func TestInvitationsAreConfirmed(t *testing.T) {
 	}
 }
 
+// TestAnotherCalendar: "self" in somebody else's calendar is not the person, so
+// nothing is changed there without a question, and nobody's invitation is answered.
+func TestAnotherCalendar(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	r.google.ShareCalendar(bob, alice)
+	find := func(query string) any {
+		return field(r.call(r.bobs(), "calendar_list_events", map[string]any{"query": query, "time_min": "2020-01-01", "time_max": "2040-01-01"}).Data, "events", 0, "event_id")
+	}
+	alone, invited := find("Dentist"), find("Lunch with Bob")
+	for name, c := range map[string]struct {
+		tool  string
+		args  map[string]any
+		shown string
+	}{
+		"created, nobody invited": {"calendar_create_event", map[string]any{"title": "x", "start": "2027-01-31", "calendar_id": bob}, "Create this event?"},
+		"changed, nobody invited": {"calendar_update_event", map[string]any{"event_id": alone, "title": "x", "calendar_id": bob}, "Change this event?"},
+		"created in a second one": {"calendar_create_event", map[string]any{"title": "x", "start": "2027-01-31", "calendar_id": "family@group.calendar.fake"}, "In another calendar, which others may see: family@group.calendar.fake\n"},
+		"changed, its own guest":  {"calendar_delete_event", map[string]any{"event_id": invited, "calendar_id": bob}, "Google sends mail to: bob@example.com, carol@outsider.test\n"},
+	} {
+		_, q := r.modern(r.as.mint(full), c.tool, c.args, "", "")
+		if q == nil || !strings.Contains(q.message, c.shown) {
+			t.Errorf("%s: %+v", name, q)
+		}
+	}
+	if out, q := r.modern(r.as.mint(full), "calendar_respond", map[string]any{"event_id": invited, "response": "accepted", "calendar_id": bob}, "", ""); q != nil || out.Data["code"] != "permission_denied" {
+		t.Errorf("bob's invitation: %v", out.Data)
+	}
+	// The person's own calendar has two names.
+	if out := r.call(r.as.mint(full), "calendar_create_event", map[string]any{"title": "mine", "start": "2027-01-31", "calendar_id": "Alice@example.com"}); out.Data["code"] == "confirmation_unavailable" {
+		t.Errorf("asked about one's own: %v", out.Data)
+	}
+}
+
 // TestInvitationPolicy: the operator's rules for mail hold for Calendar's mail.
 func TestInvitationPolicy(t *testing.T) {
 	t.Parallel()

@@ -67,7 +67,11 @@ func (c *product) create(ctx context.Context, in createInput) (tool.Output[event
 		}
 		e.Recurrence = []string{rule}
 	}
-	a := act{question: "Invite these people to an event in your calendar?", guests: guests, binding: id,
+	question := "Invite these people to an event in your calendar?"
+	if !own(id, account) {
+		question = "Create this event?"
+	}
+	a := act{question: question, guests: guests, calendar: id, binding: id,
 		details: details(e.Summary, times.start.when().String()+" to "+times.end.when().String(), e.Location, rule, e.Description)}
 	if err := a.allow(ctx, account); err != nil {
 		return out, err

@@ -42,11 +42,19 @@ type act struct {
 	guests   []string // all that get mail; the person's own address may be among them
 	details  string   // below the question
 	binding  string
-	always   bool // ask even if nobody else is reached
+	calendar string // its id
+	always   bool   // ask even if nobody else is reached
+}
+
+// own reports whether a calendar is the account's primary one. Everywhere else
+// "self" in an event is the calendar, or whose it is, and not the person.
+func own(id string, account googleapi.Account) bool {
+	return id == primary || same(id, account.Email)
 }
 
 // allow lets an act happen: the operator's policy first, then the person's word.
-// What reaches nobody else needs none, unless it says so.
+// What reaches nobody else needs none in the person's own calendar, unless it says
+// so; others may see any other calendar.
 func (a act) allow(ctx context.Context, account googleapi.Account) error {
 	var others []string
 	for _, g := range a.guests {
@@ -62,7 +70,8 @@ func (a act) allow(ctx context.Context, account googleapi.Account) error {
 				NextAction: "Tell the person; they can do it themselves in Google Calendar."}
 		}
 	}
-	if len(others) == 0 && !a.always {
+	mine := own(a.calendar, account)
+	if len(others) == 0 && !a.always && mine {
 		elicit.Waive(ctx)
 		return nil
 	}
@@ -71,6 +80,9 @@ func (a act) allow(ctx context.Context, account googleapi.Account) error {
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s (%s)\n", a.question, account.Email)
+	if !mine {
+		fmt.Fprintf(&b, "In another calendar, which others may see: %s\n", content.Line(a.calendar, maxText))
+	}
 	if len(others) > 0 {
 		fmt.Fprintf(&b, "Google sends mail to: %s\n", strings.Join(others, ", "))
 	}
@@ -109,11 +121,11 @@ func details(title, when, location, recurrence, description string) string {
 }
 
 // invited are the addresses of an event: guests and, if it is another's, who
-// organizes it.
-func invited(e *calendar.Event) []string {
+// organizes it. The person is left out where mine says that "self" is the person.
+func invited(e *calendar.Event, mine bool) []string {
 	var out []string
 	for _, a := range e.Attendees {
-		if !a.Self {
+		if !a.Self || !mine {
 			out = append(out, a.Email)
 		}
 	}

@@ -33,7 +33,7 @@ func (c *product) remove(ctx context.Context, in removeInput) (tool.Output[event
 	if len(e.Recurrence) > 0 {
 		question, rule = "Delete this whole series of events?", e.Recurrence[0]
 	}
-	a := act{question: question, guests: invited(e), binding: id + " " + e.Id + " " + e.Etag, always: true,
+	a := act{question: question, guests: invited(e, own(id, account)), calendar: id, binding: id + " " + e.Id + " " + e.Etag, always: true,
 		details: details(e.Summary, moment(e.Start, zone).String()+" to "+moment(e.End, zone).String(), e.Location, rule, "")}
 	if err := a.allow(ctx, account); err != nil {
 		return out, err

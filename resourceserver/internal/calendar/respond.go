@@ -35,21 +35,26 @@ func (c *product) respond(ctx context.Context, in respondInput) (tool.Output[eve
 	if err != nil {
 		return out, err
 	}
-	own := ""
+	invitee := ""
 	for _, a := range e.Attendees {
 		if a.Self {
-			own = a.Email
+			invitee = a.Email
 		}
 	}
-	if own == "" {
+	if invitee == "" {
 		return out, tool.Invalid("The person is not invited to this event.")
+	}
+	// In the person's own calendar it may be another address of theirs.
+	if !own(id, account) && !same(invitee, account.Email) {
+		return out, &tool.Error{Code: tool.CodePermissionDenied, Message: "The invitation in this calendar is somebody else's; nothing was answered.",
+			NextAction: "Tell the person. Leave calendar_id out to answer the person's own invitations."}
 	}
 	zone, err := ownZone(ctx, service, id, e)
 	if err != nil {
 		return out, err
 	}
-	answer := &calendar.EventAttendee{Email: own, ResponseStatus: in.Response, Comment: content.Line(in.Comment, maxText)}
-	a := act{question: questions[in.Response], guests: organizer(e), binding: id + " " + e.Id + " " + e.Etag,
+	answer := &calendar.EventAttendee{Email: invitee, ResponseStatus: in.Response, Comment: content.Line(in.Comment, maxText)}
+	a := act{question: questions[in.Response], guests: organizer(e), calendar: id, binding: id + " " + e.Id + " " + e.Etag,
 		details: details(e.Summary, moment(e.Start, zone).String()+" to "+moment(e.End, zone).String(), e.Location, "", answer.Comment)}
 	if err := a.allow(ctx, account); err != nil {
 		return out, err

@@ -102,7 +102,7 @@ func (c *product) update(ctx context.Context, in updateInput) (tool.Output[event
 	if len(e.Recurrence) > 0 {
 		question = "Change this whole series of events?"
 	}
-	a := act{question: question, guests: slices.Concat(invited(e), add), binding: id + " " + e.Id + " " + e.Etag,
+	a := act{question: question, guests: slices.Concat(invited(e, own(id, account)), add), calendar: id, binding: id + " " + e.Id + " " + e.Etag,
 		details: text + details(title, after.start.when().String()+" to "+after.end.when().String(), location, "", description)}
 	if err := a.allow(ctx, account); err != nil {
 		return out, err
