@@ -99,6 +99,12 @@ func TestChatSend(t *testing.T) {
 	if list := r.ok("chat_list_messages", map[string]any{"space_id": "DM1"})["messages"].([]any); len(list) != 2 || field(list, 0, "text") != "See you at ten.\nTo: everybody" || field(list, 0, "thread_id") != "spaces/DM1/threads/t9" {
 		t.Errorf("%v", list)
 	}
+	// All answers are lost: it may be there, so nobody is told to send it again.
+	clear := r.google.Inject(fakegoogle.Fault{Prefix: "/v1/spaces/DM1/messages", Method: "POST", Status: 503, After: true})
+	if out, _ := r.confirm("chat_send", args); !inDoubt(out, "chat_list_messages") {
+		t.Errorf("in doubt: %v", out.Data)
+	}
+	clear()
 	for name, bad := range map[string]map[string]any{
 		"empty": {"space_id": "DM1", "text": " \u200b"}, "another's thread": {"space_id": "DM1", "text": "x", "thread_id": "spaces/TEAM/threads/t1"}, "path": {"space_id": "DM1/members", "text": "x"},
 	} {

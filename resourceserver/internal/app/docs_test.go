@@ -3,6 +3,7 @@ package app_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"reflect"
 	"strings"
 	"testing"
@@ -216,6 +217,28 @@ func TestDocumentConflict(t *testing.T) {
 	<-done
 	if got := r.markdown(id); got != "Changed in between.\n\nmine" || out["revision_id"] == "" {
 		t.Errorf("after a race: %q %v", got, out)
+	}
+}
+
+// inDoubt reports whether a result says that something may have been done, and
+// with which tool to look before it is done again.
+func inDoubt(out result, look string) bool {
+	return out.IsError && out.Data["retryable"] == false && strings.Contains(fmt.Sprint(out.Data["message"]), " may ") && strings.Contains(fmt.Sprint(out.Data["next_action"]), "Look with "+look)
+}
+
+// TestDocumentInDoubt: what was written when the answer was lost is not written
+// again by a model that was told to try again.
+func TestDocumentInDoubt(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	id := r.file("Meeting notes")
+	r.google.Inject(fakegoogle.Fault{Prefix: "/v1/documents/", Method: http.MethodPost, Status: 503, After: true})
+	if out := r.call(r.as.mint(full), "docs_edit", map[string]any{"document_id": id, "text": "once"}); !inDoubt(out, "docs_get") || strings.Count(r.markdown(id), "once") != 1 {
+		t.Errorf("edited: %v %q", out.Data, r.markdown(id))
+	}
+	out := r.call(r.as.mint(full), "drive_create_file", map[string]any{"name": "new", "text": "once"})
+	if made := r.file("new"); !inDoubt(out, "docs_get, document_id "+made) || r.markdown(made) != "once" {
+		t.Errorf("created: %v", out.Data)
 	}
 }
 

@@ -73,7 +73,8 @@ func (p *product) send(ctx context.Context, in sendInput) (tool.Output[sendOutpu
 	}
 	sent, err := call.Do()
 	if err != nil {
-		return out, googleapi.Error("sending message", err)
+		// Again would be another act, with a request id of its own.
+		return out, tool.Doubtful(googleapi.Error("sending message", err), "Google did not answer: the message may have been sent.", "Look with chat_list_messages before you try again.")
 	}
 	out.Value = sendOutput{Account: account, Message: sent.Name, Space: to}
 	out.Text = fmt.Sprintf("Sent from %s to %s (%s).", account.Email, to.ID, sent.Name)

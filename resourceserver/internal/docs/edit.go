@@ -123,7 +123,7 @@ func update(ctx context.Context, d *docs.DocumentsService, doc *docs.Document, r
 			return nil, changed()
 		}
 	}
-	return nil, googleapi.Error("changing document", err)
+	return nil, tool.Doubtful(googleapi.Error("changing document", err), "Google did not answer: the document may have been changed.", "Look with docs_get before you try again.")
 }
 
 // requests are what the edit does to the tab as it was read.

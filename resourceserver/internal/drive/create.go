@@ -74,8 +74,14 @@ func (d *Drive) create(ctx context.Context, in createInput) (tool.Output[fileOut
 		if err := docs.Fill(ctx, s, f.Id, in.Text); err != nil {
 			var e *tool.Error
 			if errors.As(err, &e) {
-				e.Message = "The document was made, but it is empty: " + e.Message
-				e.Retryable, e.NextAction = false, "Write into it with docs_edit, document_id "+f.Id+"."
+				e.Retryable = false
+				if e.Code == tool.CodeUnavailable || e.Code == tool.CodeTimeout {
+					e.Message = "The document was made, but Google did not answer while it was filled: it may be empty or complete."
+					e.NextAction = "Look with docs_get, document_id " + f.Id + ", before you write into it."
+				} else {
+					e.Message = "The document was made, but it is empty: " + e.Message
+					e.NextAction = "Write into it with docs_edit, document_id " + f.Id + "."
+				}
 			}
 			return out, err
 		}

@@ -41,12 +41,14 @@ func (p *product) manage(ctx context.Context, in manageInput) (tool.Output[manag
 	if in.Action == "add" {
 		// Not repeated: it would be there twice.
 		done, err = service.Tasks.Insert(orDefault(in.ListID), t).Fields(taskFields).Context(ctx).Do()
+		err = tool.Doubtful(googleapi.Error("adding task", err), "Google did not answer: the task may have been added.", "Look with tasks_list before you try again.")
 	} else {
 		// The same twice is as once.
 		done, err = service.Tasks.Patch(orDefault(in.ListID), in.TaskID, t).Fields(taskFields).Context(googleapi.Idempotent(ctx)).Do()
+		err = googleapi.Error("changing task", err)
 	}
 	if err != nil {
-		return out, googleapi.Error("changing task", err)
+		return out, err
 	}
 	v := manageOutput{Account: account, Notice: content.Notice, Task: describe(done)}
 	var b strings.Builder
