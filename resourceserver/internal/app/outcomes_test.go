@@ -1,11 +1,13 @@
 package app_test
 
 import (
+	"maps"
 	"net/http"
 	"testing"
 	"time"
 
 	"latchkey/pkg/oauth"
+	"latchkey/resourceserver/internal/config"
 )
 
 // TestToolOutcomes: issue 5 part 5: how each call ended reaches the authorization server, without what was asked or found.
@@ -40,6 +42,38 @@ func TestToolOutcomes(t *testing.T) {
 			delete(ids, o.Outcome)
 		case <-deadline:
 			t.Fatalf("not reported: %v", ids)
+		}
+	}
+}
+
+// TestEveryRunIsReported: a tool that runs for a resource's address or a completion,
+// and a call that the limits refuse, reach the trail like any other call.
+func TestEveryRunIsReported(t *testing.T) {
+	t.Parallel()
+	r := start(t, func(c *config.Server) { c.RateLimitScale = 0.02 }) // 2 a minute per tool
+	token := r.as.mint(all)
+	want := map[string]int{}
+	read := func() { r.rpc(r.mcp, token, "resources/read", map[string]any{"uri": "gcal://event/primary/nothere"}) }
+	read()
+	read()
+	want["calendar_get_event not_found"] = 2
+	read()
+	want["calendar_get_event rate_limited"] = 1
+	for range 3 {
+		r.rpc(r.mcp, token, "completion/complete", map[string]any{"ref": map[string]any{"type": "ref/prompt", "name": "meeting_preparation"}, "argument": map[string]any{"name": "event_id", "value": "x"}})
+	}
+	want["calendar_list_events ok"], want["calendar_list_events rate_limited"] = 2, 1
+	for range 3 {
+		r.call(token, "drive_search", map[string]any{"name": "plan"})
+	}
+	want["drive_search ok"], want["drive_search rate_limited"] = 2, 1
+	got := map[string]int{}
+	for deadline := time.After(20 * time.Second); !maps.Equal(got, want); {
+		select {
+		case o := <-r.as.outcomes:
+			got[o.Tool+" "+o.Outcome]++
+		case <-deadline:
+			t.Fatalf("reported: %v, not %v", got, want)
 		}
 	}
 }

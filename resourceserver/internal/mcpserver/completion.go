@@ -83,7 +83,7 @@ func (s *Server) entries(ctx context.Context, c Completion) []map[string]any {
 	if t == nil || p == nil || !t.Hints.ReadOnly || !scope.Satisfies(p.Scopes, t.Scopes) {
 		return nil
 	}
-	result, failure := s.run(policy.With(ctx, s.policy), t, c.Arguments)
+	result, failure := s.runWith(policy.With(ctx, s.policy), t, c.Arguments)
 	if failure != nil {
 		return nil
 	}

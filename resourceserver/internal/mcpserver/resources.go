@@ -109,7 +109,7 @@ func (s *Server) read(ctx context.Context, uri string) ([]mcp.ResourceContents, 
 	}
 	client, _ := ctx.Value(olderKey{}).(elicit.Client)
 	ctx = s.elicit.Begin(policy.With(ctx, s.policy), client, mcp.MultiRoundTripParams{})
-	result, failure := s.run(ctx, s.tools[r.Tool], args)
+	result, failure := s.runWith(ctx, s.tools[r.Tool], args)
 	if failure != nil {
 		var page mcp.URLElicitationRequiredError
 		if errors.As(elicit.Interaction(ctx, failure), &page) {
@@ -120,16 +120,13 @@ func (s *Server) read(ctx context.Context, uri string) ([]mcp.ResourceContents, 
 	return []mcp.ResourceContents{mcp.TextResourceContents{URI: uri, MIMEType: "text/plain", Text: textOf(result)}}, nil
 }
 
-// run calls a tool with arguments that are not a client's.
-func (s *Server) run(ctx context.Context, t *tool.Tool, args map[string]any) (*mcp.CallToolResult, *tool.Error) {
-	if e := s.limited(ctx, t); e != nil {
-		return nil, e
-	}
+// runWith runs a tool with arguments that are not a client's.
+func (s *Server) runWith(ctx context.Context, t *tool.Tool, args map[string]any) (*mcp.CallToolResult, *tool.Error) {
 	b, err := json.Marshal(args)
 	if err != nil {
 		return nil, &tool.Error{Code: tool.CodeInternal, Message: "Something went wrong in the server.", Cause: err}
 	}
-	return t.Call(ctx, b)
+	return s.run(ctx, t, b)
 }
 
 // sentence is a typed error for where there is only a message.

@@ -91,9 +91,6 @@ func New(c Config) (*Server, error) {
 		}
 		s.tools[t.Name] = t
 		m.AddTool(t.MCP(), func(ctx context.Context, r mcp.CallToolRequest) (*mcp.CallToolResult, error) {
-			if e := s.limited(ctx, t); e != nil {
-				return tool.ErrorResult(e), nil
-			}
 			return s.call(ctx, t, r)
 		})
 	}
@@ -131,13 +128,20 @@ func (s *Server) Required(method, target string) (run string, required oauth.Sco
 	return "", oauth.Scopes{}, false
 }
 
-// limited counts a call, and refuses it when there were too many.
-func (s *Server) limited(ctx context.Context, t *tool.Tool) *tool.Error {
-	e := s.limits.Call(ctx, t.Name)
-	if e != nil {
-		httpx.Annotate(ctx, slog.String("tool", t.Name), slog.String("outcome", string(e.Code)))
+// run counts a call, runs its tool unless there were too many, and reports how it
+// ended: whatever runs a tool goes through here.
+func (s *Server) run(ctx context.Context, t *tool.Tool, arguments json.RawMessage) (result *mcp.CallToolResult, failure *tool.Error) {
+	start := time.Now()
+	if failure = s.limits.Call(ctx, t.Name); failure == nil {
+		result, failure = t.Call(ctx, arguments)
+	} else {
+		result = tool.ErrorResult(failure)
+		httpx.Annotate(ctx, slog.String("tool", t.Name), slog.String("outcome", string(failure.Code)))
 	}
-	return e
+	if s.called != nil {
+		s.called(ctx, t.Name, tool.OutcomeOf(result, failure), time.Since(start))
+	}
+	return result, failure
 }
 
 // call runs a tool within the conversation with its person.
@@ -148,11 +152,7 @@ func (s *Server) call(ctx context.Context, t *tool.Tool, r mcp.CallToolRequest) 
 		client = elicit.Modern(info.ClientCapabilities)
 	}
 	ctx = s.elicit.Begin(policy.With(ctx, s.policy), client, r.Params.MultiRoundTripParams)
-	start := time.Now()
-	result, failure := t.Call(ctx, arguments)
-	if s.called != nil {
-		s.called(ctx, t.Name, tool.OutcomeOf(result, failure), time.Since(start))
-	}
+	result, failure := s.run(ctx, t, arguments)
 	if failure == nil {
 		return result, nil
 	}
