@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"latchkey/authserver/internal/audit"
 	"latchkey/authserver/internal/connection"
 	"latchkey/authserver/internal/erasure"
 	"latchkey/authserver/internal/session"
@@ -88,6 +89,9 @@ func (h *Handler) Erase(w http.ResponseWriter, r *http.Request) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), eraseLimit)
 	defer cancel()
+	by := audit.FromContext(ctx)
+	by.Actor = audit.Person
+	ctx = audit.WithRequest(ctx, by)
 	code := secret.Random()
 	done, err := h.Leaver.Erase(ctx, q.t.ID, q.s.Subject, sha256.Sum256([]byte(code)))
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"latchkey/authserver/internal/app"
+	"latchkey/authserver/internal/audit"
 	"latchkey/authserver/internal/authtest"
 	"latchkey/authserver/internal/erasure"
 	"latchkey/authserver/internal/tenancy"
@@ -136,6 +137,12 @@ func TestEraseMe(t *testing.T) {
 	}
 	if r := p.receipt(page); r.Google != erasure.GoogleDone || len(r.Keys) != 1 || r.Backups == "" {
 		t.Errorf("%+v", r)
+	}
+	for _, kind := range []audit.Kind{audit.SubjectErasing, audit.SubjectErased} { // on the person's word, not the operator's
+		got, err := s.DB(t).SearchAudit(t.Context(), s.Tenant, audit.Query{Kind: kind, Limit: 9})
+		if err != nil || len(got) != 1 || got[0].Actor != audit.Person || got[0].Subject.String() != p.subject || got[0].RequestID == "" {
+			t.Errorf("%s: %+v %v", kind, got, err)
+		}
 	}
 	p.cutOff()
 	works(t, s, stays)

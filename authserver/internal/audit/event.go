@@ -44,8 +44,9 @@ const (
 	KeyRetired   Kind = "key.retired"
 	KeyDeleted   Kind = "key.deleted"
 
-	AdminAct      Kind = "admin.act"
-	SubjectErased Kind = "subject.erased" // the tombstone: the person's id and nothing else
+	AdminAct       Kind = "admin.act"
+	SubjectErasing Kind = "subject.erasing" // an erasure begins: everything but what Google has to take back is gone
+	SubjectErased  Kind = "subject.erased"  // the tombstone: the person's id and nothing else
 )
 
 // Kinds are all of them.
@@ -53,7 +54,7 @@ func Kinds() []Kind {
 	return []Kind{
 		Login, ConsentGranted, ConsentDenied, CodeRedeemed, Refreshed, ReplayRevoked, GrantRevoked, ClientRegistered, ClientChanged, ClientDeleted,
 		ExchangeIssued, ExchangeRefused, ToolCalled, Linked, Relinked, Renewed, NeedsReauth, Disconnected,
-		KeyCreated, KeyPublished, KeyActivated, KeyRetired, KeyDeleted, AdminAct, SubjectErased,
+		KeyCreated, KeyPublished, KeyActivated, KeyRetired, KeyDeleted, AdminAct, SubjectErasing, SubjectErased,
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"latchkey/authserver/internal/audit"
 	"latchkey/authserver/internal/erasure"
 	"latchkey/authserver/internal/tenant"
 )
@@ -60,6 +61,11 @@ func (db *DB) BeginErasure(ctx context.Context, t tenant.ID, subject uuid.UUID, 
 		if !begun {
 			done := erasure.Shredded{Rows: map[string]int64{}}
 			if err := shred(ctx, tx, &done, []any{t.UUID(), subject}, erasedOfSubject); err != nil {
+				return err
+			}
+			// Whoever finishes it: this is on whose word it happens.
+			begins := event(ctx, audit.Event{Tenant: t, Kind: audit.SubjectErasing, Actor: audit.FromContext(ctx).ActorOr(audit.System), Subject: subject})
+			if _, err := tx.Exec(ctx, begins.sql, begins.args...); err != nil {
 				return err
 			}
 		}

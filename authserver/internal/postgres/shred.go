@@ -40,7 +40,7 @@ func (db *DB) ShredSubject(ctx context.Context, t tenant.ID, subject uuid.UUID) 
 			return err
 		}
 		// The tombstone, once: a repetition finds no secret.
-		tombstone := event(ctx, audit.Event{Tenant: t, Kind: audit.SubjectErased, Actor: audit.FromContext(ctx).ActorOr(audit.Operator), Subject: subject})
+		tombstone := event(ctx, audit.Event{Tenant: t, Kind: audit.SubjectErased, Actor: audit.FromContext(ctx).ActorOr(audit.System), Subject: subject})
 		_, err := tx.Exec(ctx, tombstone.sql, tombstone.args...)
 		return err
 	})
