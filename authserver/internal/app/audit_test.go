@@ -65,7 +65,7 @@ func sealAudit(t testing.TB, s *authtest.Server, log *slog.Logger) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	known, err := tenant.NewDirectory(&tenant.Tenant{ID: tenant.DefaultID, Slug: "default", Issuer: issuer})
+	known, err := tenant.NewDirectory(&tenant.Tenant{ID: tenant.DefaultID, Slug: "default", Status: tenant.Active, Issuer: issuer})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -137,7 +137,7 @@ func server(t *testing.T, dsn, kekFile string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	known, err := tenant.NewDirectory(&tenant.Tenant{ID: tenant.DefaultID, Slug: "default", Issuer: issuer})
+	known, err := tenant.NewDirectory(&tenant.Tenant{ID: tenant.DefaultID, Slug: "default", Status: tenant.Active, Issuer: issuer})
 	if err != nil {
 		t.Fatal(err)
 	}

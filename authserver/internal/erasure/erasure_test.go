@@ -60,7 +60,7 @@ func setUp(t *testing.T) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	directory, err := tenant.NewDirectory(&tenant.Tenant{ID: tenant.DefaultID, Slug: "default", Issuer: issuer})
+	directory, err := tenant.NewDirectory(&tenant.Tenant{ID: tenant.DefaultID, Slug: "default", Status: tenant.Active, Issuer: issuer})
 	if err != nil {
 		t.Fatal(err)
 	}

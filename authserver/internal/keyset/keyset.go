@@ -169,7 +169,8 @@ func (k *Keyset) wall() time.Time { return k.now().Round(0) }
 
 const loadTimeout = 5 * time.Second
 
-// load reads a tenant's keys, makes what is missing, and keeps the set.
+// load reads a tenant's keys, makes what is missing if the tenant is active,
+// and keeps the set.
 func (k *Keyset) load(ctx context.Context, id tenant.ID) (*Set, error) {
 	t, ok := k.tenants().ByID(id)
 	if !ok {
@@ -196,6 +197,11 @@ func (k *Keyset) load(ctx context.Context, id tenant.ID) (*Set, error) {
 			}
 			k.keep(id, set)
 			return set, nil
+		}
+		// One that is suspended may be on its way to being erased, which destroys
+		// its keys: no new ones, and doubt for who asks.
+		if t.Status != tenant.Active {
+			return nil, errors.New("the tenant has no active signing key and is not active")
 		}
 		for p := range missing { // the tenant's first use; the first writer wins
 			r, err := generate(ctx, k.vault, id, p, algOf(t, p))

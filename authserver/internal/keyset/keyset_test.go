@@ -89,7 +89,7 @@ func directory(t testing.TB, change func(*tenant.Tenant), others ...tenant.ID) f
 		if err != nil {
 			t.Fatal(err)
 		}
-		one := &tenant.Tenant{ID: id, Slug: id.String(), Issuer: issuer, Lifetimes: tenant.DefaultLifetimes()}
+		one := &tenant.Tenant{ID: id, Slug: id.String(), Status: tenant.Active, Issuer: issuer, Lifetimes: tenant.DefaultLifetimes()}
 		if change != nil {
 			change(one)
 		}
@@ -143,6 +143,26 @@ func TestReplicasAgreeOnTheFirstKeys(t *testing.T) {
 	if records, err := f.db.SigningKeys(ctx, tenant.DefaultID); err != nil || len(records) != 2 {
 		t.Errorf("%d keys stored: %v", len(records), err)
 	}
+}
+
+// TestNoKeysForWhoIsNotActive: a tenant that is suspended, or whose settings could not be read, gets no new keys: it may be on its way to being
+// erased. The keys that it has are served.
+func TestNoKeysForWhoIsNotActive(t *testing.T) {
+	t.Parallel()
+	f := setUp(t)
+	of := func(s tenant.Status) *keyset.Keyset {
+		return f.configured(t, keyset.Config{Tenants: directory(t, func(one *tenant.Tenant) { one.Status = s })})
+	}
+	for _, s := range []tenant.Status{tenant.Suspended, ""} {
+		if _, err := of(s).For(ctx, tenant.DefaultID); err == nil {
+			t.Errorf("status %q: keys", s)
+		}
+	}
+	if records, err := f.db.SigningKeys(ctx, tenant.DefaultID); err != nil || len(records) != 0 {
+		t.Errorf("%d keys stored: %v", len(records), err)
+	}
+	mustSet(t, of(tenant.Active), tenant.DefaultID)
+	mustSet(t, of(tenant.Suspended), tenant.DefaultID)
 }
 
 // TestSignedTokensVerify: RFC 9068: typ, kid and algorithm as the verifier demands; a key of another tenant verifies nothing.
