@@ -41,7 +41,7 @@ type Found struct {
 	GrantScopes     oauth.Scopes
 	ClientID        string
 	Resource        string
-	Connections     []*connection.Record // linked ones of the subject: the grant's own, then oldest first
+	Connections     []*connection.Record // linked ones of the subject, oldest first; the grant's own among them
 }
 
 // Store is what the exchange needs of the database. Exchange burns the

@@ -178,7 +178,7 @@ func TestRoomForAccounts(t *testing.T) {
 	f.exec(t, `UPDATE connections SET created_at = now() + interval '1 hour' WHERE id = $1`, f.record.Connection)
 	found, err := f.db.Exchange(ctx, exchange.Lookup{Tenant: tenant.DefaultID, Grant: g.ID, Subject: f.record.Subject,
 		Assertion: &client.AssertionID{Hash: sha256.Sum256([]byte("room")), Expires: time.Now().Add(time.Minute)}})
-	if err != nil || !found.GrantLive || len(found.Connections) != connection.MaxPerSubject+1 || found.Connections[0].Ref != f.record.Ref {
+	if err != nil || !found.GrantLive || len(found.Connections) != connection.MaxPerSubject+1 || found.Connections[connection.MaxPerSubject].Ref != f.record.Ref {
 		t.Errorf("%+v %v", found, err)
 	}
 	f.exec(t, `UPDATE connections SET status = 'unlinked', is_default = false WHERE subject_id = $1 AND id <> $2`, f.record.Subject, f.record.Connection)

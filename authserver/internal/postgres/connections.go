@@ -80,8 +80,10 @@ func (db *DB) Exchange(ctx context.Context, l exchange.Lookup) (*exchange.Found,
 	b.Queue(setTenant, l.Tenant.String())
 	b.Queue(`SELECT client_id, subject_id, connection_id, resource, scopes FROM grants
 		WHERE tenant_id = $1 AND id = $2 AND revoked_at IS NULL AND redeemed_at IS NOT NULL AND expires_at > now()`, l.Tenant.UUID(), l.Grant)
-	b.Queue(recordQuery+` WHERE c.tenant_id = $1 AND c.subject_id = $2 AND c.status = 'linked'
-		ORDER BY c.id = (SELECT g.connection_id FROM grants g WHERE g.tenant_id = $1 AND g.id = $3) DESC, c.created_at, c.id LIMIT $4`,
+	b.Queue(recordQuery+` WHERE c.tenant_id = $1 AND c.subject_id = $2 AND c.id IN (
+			SELECT n.id FROM connections n WHERE n.tenant_id = $1 AND n.subject_id = $2 AND n.status = 'linked'
+			ORDER BY n.id = (SELECT g.connection_id FROM grants g WHERE g.tenant_id = $1 AND g.id = $3) DESC, n.created_at, n.id LIMIT $4)
+		ORDER BY c.created_at, c.id`,
 		l.Tenant.UUID(), l.Subject, l.Grant, mostConnections)
 	results := db.runtime.SendBatch(ctx, b)
 	found, err := readExchange(l, results)
