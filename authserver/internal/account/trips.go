@@ -130,12 +130,16 @@ func (h *Handler) linked(w http.ResponseWriter, r *http.Request, t *tenant.Tenan
 	}
 	record, err := h.Linker.EnsureLinkable(r.Context(), t.ID, trip.Subject, o.Who.Subject, o.Who.HostedDomain)
 	if errors.Is(err, connection.ErrTooMany) {
-		return &web.PageError{Status: http.StatusConflict, Title: "You have as many Google accounts here as there can be", Advice: "No account was connected.", Cause: err}
+		return noRoom(err)
 	}
 	if err != nil {
 		return oauth.Unavailable(err)
 	}
 	return h.store(w, r, t, trip, o, record, kindLink)
+}
+
+func noRoom(cause error) error {
+	return &web.PageError{Status: http.StatusConflict, Title: "You have as many Google accounts here as there can be", Advice: "No account was connected.", Cause: cause}
 }
 
 // relinked stores what Google gave, if the account is the very one that was to
@@ -193,7 +197,9 @@ func (h *Handler) store(w http.ResponseWriter, r *http.Request, t *tenant.Tenant
 	if err != nil {
 		return oauth.Unavailable(err)
 	}
-	if err := h.Linker.LinkAccount(ctx, *link); err != nil {
+	if err := h.Linker.LinkAccount(ctx, *link); errors.Is(err, connection.ErrTooMany) {
+		return noRoom(err) // another one took the last place meanwhile
+	} else if err != nil {
 		return oauth.Unavailable(err)
 	}
 	httpx.Annotate(ctx, slog.String("tenant", t.ID.String()), slog.String("subject", record.Subject.String()), slog.String("connection", record.Connection.String()),
