@@ -1,6 +1,8 @@
 package app_test
 
 import (
+	"context"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -62,7 +64,7 @@ func TestDownload(t *testing.T) {
 // it; no refusal tells why.
 func TestDownloadEnds(t *testing.T) {
 	t.Parallel()
-	r := start(t)
+	r := start(t, func(c *config.Server) { c.RateLimitScale = 0 }) // it looks often
 	good := r.link(r.as.mint(all))
 	sealed := good[strings.Index(good, "link=")+5:]
 	with := func(name string, value any) string {
@@ -121,6 +123,61 @@ func TestDownloadEnds(t *testing.T) {
 			t.Errorf("Google %d: %d %s", status, out.status, out.body)
 		}
 		r.google.Clear()
+	}
+}
+
+// TestDownloadLimits: a download is a call of its tool to the limits and to the
+// trail, and nobody takes the places of others.
+func TestDownloadLimits(t *testing.T) {
+	t.Parallel()
+	r := start(t, func(c *config.Server) { c.RateLimitScale = 0.05 }) // 5 a minute per tool, of which the link is one
+	link := r.link(r.as.mint(all))
+	bobs := func() string {
+		token := r.bobs()
+		found := r.call(token, "gmail_search_threads", map[string]any{"query": "subject:minutes"})
+		thread := r.call(token, "gmail_get_thread", map[string]any{"thread_id": field(found.Data, "threads", 0, "thread_id")})
+		out := r.call(token, "gmail_get_attachment", map[string]any{"message_id": field(thread.Data, "messages", 0, "message_id"), "attachment_id": "1"})
+		return fmt.Sprint(out.Data["download_url"])
+	}()
+	message := "GET /gmail/v1/users/me/messages/" + r.message("subject:minutes")
+	before := r.google.Count(message)
+	r.google.Inject(fakegoogle.Fault{Prefix: "/gmail/", Hang: true, Times: 3})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	for range 3 {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, link, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			if resp, err := http.DefaultClient.Do(req); err == nil {
+				_ = resp.Body.Close()
+			}
+		}()
+	}
+	eventually(t, "three downloads to run", func() bool { return r.google.Count(message) == before+3 })
+	if out := r.send(http.MethodGet, link, "", ""); out.status != http.StatusTooManyRequests || out.header.Get("Retry-After") != "5" {
+		t.Errorf("a fourth: %d %s", out.status, out.body)
+	}
+	if out := r.send(http.MethodGet, bobs, "", ""); out.status != http.StatusOK {
+		t.Errorf("another person: %d %s", out.status, out.body)
+	}
+	cancel()
+	eventually(t, "a place to be free, and the last call of the minute", func() bool { return r.send(http.MethodGet, link, "", "").status == http.StatusOK })
+	eventually(t, "the limit of the tool", func() bool {
+		out := r.send(http.MethodGet, link, "", "")
+		return out.status == http.StatusTooManyRequests && out.header.Get("Retry-After") != "" && strings.Contains(out.body, "of this tool")
+	})
+	seen := map[string]int{}
+	for deadline := time.After(20 * time.Second); seen["rate_limited"] < 2 || seen["ok"] < 4 || seen["temporarily_unavailable"] < 3; {
+		select {
+		case o := <-r.as.outcomes:
+			if o.Tool == "gmail_get_attachment" {
+				seen[o.Outcome]++
+			}
+		case <-deadline:
+			t.Fatalf("reported: %v", seen)
+		}
 	}
 }
 

@@ -152,8 +152,8 @@ func build(c *config.Server, log *slog.Logger) (*server, error) {
 // download serves the links of tools. Which tools a resource has, and who may
 // use them, is the endpoint's business, as it is for a call.
 func (s *server) download(links *download.Links, sources map[string]download.Source) (*download.Handler, error) {
-	return download.New(download.Handler{
-		Links: links,
+	return download.New(&download.Handler{
+		Links: links, Limits: s.limits, Called: s.called,
 		Admit: func(ctx context.Context, p download.Presented) (context.Context, *bearer.Refusal, bool) {
 			e, ok := s.table.Load().of[p.Resource()]
 			if !ok {
