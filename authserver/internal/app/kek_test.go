@@ -58,6 +58,7 @@ func TestNoStartWithoutKEK(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		_ = a.Reload(t.Context()) // as a server does before; without a database it knows no tenant, and that is another's test
 		return a
 	}
 	const long = time.Hour // nothing below waits for it
