@@ -65,5 +65,5 @@ func (h *Handler) Repair(w http.ResponseWriter, r *http.Request) error {
 			need = need.Union(scope.GoogleFor(g.Scopes.Union(g.LeftOut).Intersect(limit)))
 		}
 	}
-	return h.toRelink(w, r, q.t, record, need, false)
+	return h.toRelink(w, r, q.t, record, need, linkTrip{OfPerson: true})
 }

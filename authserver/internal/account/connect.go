@@ -45,8 +45,7 @@ func (h *Handler) Connect(w http.ResponseWriter, r *http.Request) error {
 		return oauth.Unavailable(err)
 	}
 	view := connectView{Action: t.Issuer.Path() + connection.ConnectPath + value, App: appName(i.AppName), Why: whys[exchange.Reason(i.Reason)]}
-	ask := i.Scopes
-	if i.Adds() {
+	if i.OfPerson {
 		s, err := h.Sessions.Current(r, t)
 		if errors.Is(err, session.ErrNone) {
 			return h.renderSignIn(w, r, t, value)
@@ -57,7 +56,9 @@ func (h *Handler) Connect(w http.ResponseWriter, r *http.Request) error {
 		if s.Subject != i.Subject {
 			return foreignLink()
 		}
-	} else {
+	}
+	ask := i.Scopes
+	if !i.Adds() {
 		record, err := h.known(ctx, i.Ref)
 		if err != nil {
 			return err
@@ -100,7 +101,7 @@ func (h *Handler) UseConnect(w http.ResponseWriter, r *http.Request) error {
 	if !web.ValidFormToken(web.Cookie(r, t.Issuer, web.BrowserCookie), connectForm(value), f.Get("token")) {
 		return otherBrowser()
 	}
-	var subject uuid.UUID // nobody, for a link that repairs
+	var subject uuid.UUID // nobody
 	s, err := h.Sessions.Current(r, t)
 	if err != nil && !errors.Is(err, session.ErrNone) {
 		return err
@@ -123,7 +124,7 @@ func (h *Handler) UseConnect(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return h.toRelink(w, r, t, record, i.Scopes, true)
+	return h.toRelink(w, r, t, record, i.Scopes, linkTrip{ForApp: true, OfPerson: i.OfPerson})
 }
 
 func deadLink(cause error) error {

@@ -74,6 +74,7 @@ type linkTrip struct {
 	Connection uuid.UUID `json:"connection,omitzero"` // of a relink
 	Scopes     []string  `json:"scopes"`              // Google scopes asked for
 	ForApp     bool      `json:"app,omitempty"`       // begun by an app's link
+	OfPerson   bool      `json:"person,omitempty"`    // a relink that ends only in its person's session
 	Again      bool      `json:"again,omitempty"`     // the second trip, for a refresh token
 }
 
@@ -86,7 +87,7 @@ func (h *Handler) toLink(w http.ResponseWriter, r *http.Request, t *tenant.Tenan
 // toRelink sends the person to sign in again with an account: only what is
 // missing is asked for; where Google has ended what there was, all of it, narrow
 // scopes beside broad ones too: tokens for less need them by name.
-func (h *Handler) toRelink(w http.ResponseWriter, r *http.Request, t *tenant.Tenant, record *connection.Record, need oauth.Scopes, forApp bool) error {
+func (h *Handler) toRelink(w http.ResponseWriter, r *http.Request, t *tenant.Tenant, record *connection.Record, need oauth.Scopes, trip linkTrip) error {
 	ask := need.Minus(record.GoogleScopes)
 	if !record.Alive(t.Upstream.ClientID) || record.SealedRefresh == nil {
 		ask = need.Union(record.GoogleScopes).Minus(scope.IdentityOf(record.GoogleScopes))
@@ -103,7 +104,7 @@ func (h *Handler) toRelink(w http.ResponseWriter, r *http.Request, t *tenant.Ten
 			return oauth.Unavailable(err)
 		}
 	}
-	trip := linkTrip{Subject: record.Subject, Connection: record.Connection, Scopes: ask.Slice(), ForApp: forApp}
+	trip.Subject, trip.Connection, trip.Scopes = record.Subject, record.Connection, ask.Slice()
 	return h.relinkTrip(w, r, t, trip, hint, !record.Covers(t.Upstream.ClientID, ask, h.Now()))
 }
 
@@ -121,11 +122,7 @@ func (h *Handler) linked(w http.ResponseWriter, r *http.Request, t *tenant.Tenan
 	if o.Failure != nil {
 		return failed(o.Failure)
 	}
-	s, err := h.Sessions.Current(r, t)
-	if errors.Is(err, session.ErrNone) || err == nil && s.Subject != trip.Subject {
-		return &web.PageError{Status: http.StatusForbidden, Title: "You are not signed in any more", Advice: "No account was connected. Open your account page, sign in and add it again.", Cause: err}
-	}
-	if err != nil {
+	if err := h.stillSignedIn(r, t, trip.Subject); err != nil {
 		return err
 	}
 	record, err := h.Linker.EnsureLinkable(r.Context(), t.ID, trip.Subject, o.Who.Subject, o.Who.HostedDomain)
@@ -138,13 +135,24 @@ func (h *Handler) linked(w http.ResponseWriter, r *http.Request, t *tenant.Tenan
 	return h.store(w, r, t, trip, o, record, kindLink)
 }
 
+// stillSignedIn refuses a trip whose person has signed out meanwhile.
+func (h *Handler) stillSignedIn(r *http.Request, t *tenant.Tenant, subject uuid.UUID) error {
+	s, err := h.Sessions.Current(r, t)
+	if errors.Is(err, session.ErrNone) || err == nil && s.Subject != subject {
+		return &web.PageError{Status: http.StatusForbidden, Title: "You are not signed in any more",
+			Advice: "No account was connected. Open your account page, sign in and connect it there.", Cause: err}
+	}
+	return err
+}
+
 func noRoom(cause error) error {
 	return &web.PageError{Status: http.StatusConflict, Title: "You have as many Google accounts here as there can be", Advice: "No account was connected.", Cause: cause}
 }
 
 // relinked stores what Google gave, if the account is the very one that was to
 // be repaired: another's tokens under a known name would be the worst that can
-// happen here.
+// happen here. An account that is not the person's own may have another holder by
+// now, so the person has to be there too (decision 0011).
 func (h *Handler) relinked(w http.ResponseWriter, r *http.Request, t *tenant.Tenant, o *signin.Outcome) error {
 	var trip linkTrip
 	if err := o.Decode(&trip); err != nil {
@@ -152,6 +160,11 @@ func (h *Handler) relinked(w http.ResponseWriter, r *http.Request, t *tenant.Ten
 	}
 	if o.Failure != nil {
 		return failed(o.Failure)
+	}
+	if trip.OfPerson {
+		if err := h.stillSignedIn(r, t, trip.Subject); err != nil {
+			return err
+		}
 	}
 	record, err := h.known(r.Context(), connection.Ref{Tenant: t.ID, Subject: trip.Subject, Connection: trip.Connection})
 	if err != nil {

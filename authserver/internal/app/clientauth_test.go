@@ -75,7 +75,7 @@ func secretClients(t *testing.T) {
 			basic          bool
 		}{
 			"no secret":             {form: form},
-			"wrong secret":          {form: with(form, "client_secret", secret[:len(secret)-1]+"x")},
+			"wrong secret":          {form: with(form, "client_secret", altered(secret))},
 			"cut secret":            {form: with(form, "client_secret", secret[:len(secret)-1])},
 			"the hash's text":       {form: with(form, "client_secret", "lks_")},
 			"wrong by Basic":        {form: with(form, "client_id", ""), user: id, password: "wrong", basic: true},

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"latchkey/authserver/internal/authtest"
+	"latchkey/authserver/internal/web"
 	"latchkey/deploy/dev/fakegoogle"
 	"latchkey/pkg/exchange"
 	"latchkey/pkg/oauth"
@@ -221,6 +222,74 @@ func TestLinkAddsAccount(t *testing.T) {
 	page = p.google(p.press(page, "connect", ""), fakegoogle.Choice{Account: alice})
 	says(t, page, http.StatusOK, "Google is connected")
 	works(t, s, out)
+}
+
+// TestFurtherAccountNeedsItsPerson: decision 0011: a link that repairs a further account is for its person's session, when it is used and when
+// Google has answered: the mailbox may have another holder by now, who signs in there as the very same account.
+func TestFurtherAccountNeedsItsPerson(t *testing.T) {
+	t.Parallel()
+	s := authtest.Start(t)
+	out := s.SignIn(t, s.NewVisit(t)) // alice
+	p := signedIn(t, s, alice)
+	page := p.account()
+	f, button := find(t, page, "add", "")
+	f.Values["scope"] = []string{"gmail.read"}
+	page, err := p.b.Submit(t.Context(), page, f, button)
+	if err != nil {
+		t.Fatal(err)
+	}
+	says(t, p.google(page, fakegoogle.Choice{Account: bob}), http.StatusOK, "Google is connected")
+	s.Google.RevokeUser(bob)
+	execSQL(t, s.DSN, `UPDATE credentials SET access_expires_at = now()`)
+	r := request(out, gmailRead)
+	r.Account = "example.com-2"
+	link := func() string {
+		t.Helper()
+		_, err := s.Exchanger(t, s.Internal).Exchange(t.Context(), r)
+		e := failure(t, err)
+		if e.Reason != exchange.ReauthRequired || e.InteractionURI == "" {
+			t.Fatalf("%+v", e)
+		}
+		return e.InteractionURI
+	}
+	uri := link()
+	holder := signedIn(t, s, bob) // the mailbox's own person here is not the one who linked it
+	says(t, holder.get(uri), http.StatusForbidden, "for somebody else")
+	nobody := newPerson(t, s)
+	page = nobody.get(uri)
+	says(t, page, http.StatusOK, "Sign in with Google")
+	if strings.Contains(string(page.Body), "example.com-2") {
+		t.Error("the page tells a stranger which account it is")
+	}
+	says(t, nobody.google(nobody.press(page, "sign-in", ""), fakegoogle.Choice{Account: bob}), http.StatusForbidden, "for somebody else")
+	csrf := cookieOf(t, ask(t, http.MethodGet, s.URL+"/account", "").Header, "latchkey-csrf")
+	form := "token=" + url.QueryEscape(web.FormToken(csrf, "connect "+uri[strings.LastIndexByte(uri, '/')+1:]))
+	for name, cookies := range map[string]string{
+		"no session":               "latchkey-csrf=" + csrf,
+		"the mailbox's new holder": "latchkey-csrf=" + csrf + "; latchkey-session=" + sessionCookie(t, comeBackWith(t, s, "", bob).Header.Values("Set-Cookie")),
+	} {
+		if a := ask(t, http.MethodPost, uri, form, "Content-Type", formType, "Cookie", cookies); a.Status != http.StatusNotFound {
+			t.Errorf("%s: %d %s", name, a.Status, a.Header.Get("Location"))
+		}
+	}
+	// Signed out between the button and Google's answer: nothing is stored.
+	page = p.press(p.get(uri), "connect", "")
+	execSQL(t, s.DSN, `UPDATE sessions SET ended_at = now()`)
+	says(t, p.google(page, fakegoogle.Choice{Account: bob}), http.StatusForbidden, "not signed in any more")
+	_, err = s.Exchanger(t, s.Internal).Exchange(t.Context(), r)
+	if e := failure(t, err); e.Reason != exchange.ReauthRequired {
+		t.Fatalf("%+v", e)
+	}
+	// Its person signs in, is led back to the link, and repairs the account.
+	uri = link()
+	p = newPerson(t, s)
+	page = p.google(p.press(p.get(uri), "sign-in", ""), fakegoogle.Choice{Account: alice})
+	says(t, page, http.StatusOK, "example.com-2", "Google has ended the connection")
+	says(t, p.google(p.press(page, "connect", ""), fakegoogle.Choice{Account: bob}), http.StatusOK, "Google is connected")
+	got, err := s.Exchanger(t, s.Internal).Exchange(t.Context(), r)
+	if err != nil || got.AccountEmail != bob {
+		t.Errorf("%+v %v", got, err)
+	}
 }
 
 // TestLinksAreBounded: however often a program calls in vain, ten unused links are left, and the last one works.

@@ -30,14 +30,16 @@ var ErrNoInvitation = errors.New("no such invitation")
 
 // Invitation is what a link asks a person for: to sign in at Google once more
 // with an account, to allow more there, or to add an account. It signs nobody
-// in: who follows it proves at Google, or by a session, that they are its
-// person (PROTOCOL RS-X3).
+// in: who follows it proves that they are its person (PROTOCOL RS-X3), at Google
+// where the account is the one they sign in with, else by a session: a further
+// account is a mailbox that may get another holder, who is not the person.
 type Invitation struct {
 	Ref             // Connection is zero when an account is to be added
 	ClientID string // the app that needs it
 	Reason   string
 	Scopes   oauth.Scopes // Google scopes that are missing
 	AppName  string       // as the person was shown it; only when read
+	OfPerson bool         // only for its person's own session; only when read
 }
 
 // Adds reports whether an account is to be added.
@@ -49,8 +51,9 @@ type InvitationStore interface {
 	// Invitation reads one without using it up. It returns ErrNoInvitation.
 	Invitation(ctx context.Context, t tenant.ID, secretHash [sha256.Size]byte) (*Invitation, error)
 	// UseInvitation uses one up, by one conditional statement: of concurrent
-	// calls one wins, the others get ErrNoInvitation. A subject that is not zero
-	// must be the invitation's.
+	// calls one wins, the others get ErrNoInvitation. One that is OfPerson is used
+	// up only for its own subject, whom the browser's session names; uuid.Nil is
+	// nobody.
 	UseInvitation(ctx context.Context, t tenant.ID, secretHash [sha256.Size]byte, subject uuid.UUID) (*Invitation, error)
 }
 

@@ -315,13 +315,17 @@ func TestQueueShowsNoToken(t *testing.T) {
 	}
 }
 
-// TestInvitationIsUsedOnce: DESIGN §1.4: of 16 at once one wins; one that adds an account is not used up by another person.
+// TestInvitationIsUsedOnce: DESIGN §1.4: of 16 at once one wins; one that adds an account, or repairs a further one, is not used up by another person or by nobody.
 func TestInvitationIsUsedOnce(t *testing.T) {
 	t.Parallel()
 	f := setUp(t, nil)
 	hash := func(s string) [sha256.Size]byte { return sha256.Sum256([]byte(s)) }
 	adds := connection.Ref{Tenant: tenant.DefaultID, Subject: f.record.Subject}
-	for name, ref := range map[string]connection.Ref{"repair": f.record.Ref, "add": adds, "over": f.record.Ref} {
+	another, err := f.db.EnsureLinkable(ctx, tenant.DefaultID, f.record.Subject, "google-further", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, ref := range map[string]connection.Ref{"repair": f.record.Ref, "further": another.Ref, "add": adds, "over": f.record.Ref} {
 		life := time.Minute
 		if name == "over" {
 			life = -time.Second
@@ -330,13 +334,15 @@ func TestInvitationIsUsedOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, name := range []string{"add", "over"} {
-		if _, err := f.db.UseInvitation(ctx, tenant.DefaultID, hash(name), uuid.New()); !errors.Is(err, connection.ErrNoInvitation) {
-			t.Errorf("%s: %v", name, err)
+	for _, name := range []string{"further", "add", "over"} {
+		for _, who := range []uuid.UUID{uuid.New(), uuid.Nil} {
+			if _, err := f.db.UseInvitation(ctx, tenant.DefaultID, hash(name), who); !errors.Is(err, connection.ErrNoInvitation) {
+				t.Errorf("%s: %v", name, err)
+			}
 		}
 	}
-	for _, name := range []string{"repair", "add"} {
-		if i, err := f.db.Invitation(ctx, tenant.DefaultID, hash(name)); err != nil || i.Subject != f.record.Subject || i.Adds() != (name == "add") {
+	for _, name := range []string{"repair", "further", "add"} {
+		if i, err := f.db.Invitation(ctx, tenant.DefaultID, hash(name)); err != nil || i.Subject != f.record.Subject || i.Adds() != (name == "add") || i.OfPerson != (name != "repair") {
 			t.Errorf("%s: %+v %v", name, i, err)
 		}
 		won := 0

@@ -35,15 +35,21 @@ func (db *DB) InsertInvitation(ctx context.Context, secretHash [sha256.Size]byte
 	return nil
 }
 
+// ofPerson holds for a link that adds an account, or repairs one that is not its
+// person's own: whoever signs in there at Google proves nothing about the person
+// (decision 0011).
+const ofPerson = `(l.connection_id IS NULL OR NOT EXISTS (SELECT FROM connections c JOIN subjects s ON s.tenant_id = c.tenant_id AND s.id = c.subject_id
+	WHERE c.tenant_id = l.tenant_id AND c.id = l.connection_id AND c.subject_id = l.subject_id AND c.google_sub = s.google_sub))`
+
 const invitationColumns = `l.subject_id, l.connection_id, l.client_id, l.reason, l.google_scopes,
 	coalesce((SELECT c.snapshot->>'client_name' FROM consents c WHERE c.tenant_id = l.tenant_id AND c.subject_id = l.subject_id AND c.client_id = l.client_id
-		ORDER BY c.granted_at DESC LIMIT 1), '')`
+		ORDER BY c.granted_at DESC LIMIT 1), ''), ` + ofPerson
 
 func (db *DB) invitation(ctx context.Context, t tenant.ID, s statement) (*connection.Invitation, error) {
 	i := connection.Invitation{Ref: connection.Ref{Tenant: t}}
 	var conn *uuid.UUID
 	var scopes []string
-	err := db.row(ctx, t, s, &i.Subject, &conn, &i.ClientID, &i.Reason, &scopes, &i.AppName)
+	err := db.row(ctx, t, s, &i.Subject, &conn, &i.ClientID, &i.Reason, &scopes, &i.AppName, &i.OfPerson)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, connection.ErrNoInvitation
 	}
@@ -64,12 +70,11 @@ func (db *DB) Invitation(ctx context.Context, t tenant.ID, secretHash [sha256.Si
 		WHERE l.tenant_id = $1 AND l.secret_hash = $2 AND l.used_at IS NULL AND l.expires_at > now()`, t.UUID(), secretHash[:]))
 }
 
-// UseInvitation uses a link up, once. One that adds an account is its person's
-// alone, so another's session does not use it up. It returns
-// connection.ErrNoInvitation.
+// UseInvitation uses a link up, once. One that is its person's alone is not used
+// up by another's session, or by none. It returns connection.ErrNoInvitation.
 func (db *DB) UseInvitation(ctx context.Context, t tenant.ID, secretHash [sha256.Size]byte, subject uuid.UUID) (*connection.Invitation, error) {
 	return db.invitation(ctx, t, stmt(`UPDATE links l SET used_at = now()
 		WHERE l.tenant_id = $1 AND l.secret_hash = $2 AND l.used_at IS NULL AND l.expires_at > now()
-		  AND (l.connection_id IS NOT NULL OR l.subject_id = $3)
+		  AND (l.subject_id = $3 OR NOT `+ofPerson+`)
 		RETURNING `+invitationColumns, t.UUID(), secretHash[:], subject))
 }
