@@ -102,7 +102,7 @@ func TestLeaderKilledMidRefresh(t *testing.T) {
 	if n, err := strconv.Atoi(os.Getenv("LATCHKEY_ROUNDS")); err == nil {
 		rounds = n
 	}
-	s := own(t)
+	s := own(t, "RATE_LIMIT_SCALE=1000") // one person calls more than a person does
 	c := signedIn(t, s)
 	leader, internal := replica(t, s)
 	there, here := exchanger(t, s, internal), exchanger(t, s, s.InternalURL)
