@@ -88,7 +88,70 @@ func TestThroughAnMCPClient(t *testing.T) {
 	s := own(t)
 	t.Run("partial consent", func(t *testing.T) { partialConsent(t, s) })
 	t.Run("two accounts", func(t *testing.T) { twoAccounts(t, s) })
-	t.Run("testing mode", func(t *testing.T) { testingMode(t, s) })
+	t.Run("relink and disconnect", func(t *testing.T) { relinkAndDisconnect(t, s) })
+	t.Run("testing mode", func(t *testing.T) { testingMode(t, s) }) // last: it changes Google's client
+}
+
+// press submits the form of a page that has the button.
+func press(t *testing.T, b *browser.Browser, p *browser.Page, do string) *browser.Page {
+	t.Helper()
+	f, button, ok := p.Button("do", do)
+	if !ok {
+		t.Fatalf("no button %q at %s: status %d", do, p.URL.Path, p.Status)
+	}
+	next, err := b.Submit(t.Context(), p, f, button)
+	must(t, err)
+	return next
+}
+
+// connect presses the button of a link and answers at Google.
+func connect(t *testing.T, b *browser.Browser, link string, account string) {
+	t.Helper()
+	page, err := b.Get(t.Context(), link)
+	must(t, err)
+	page, err = fakegoogle.Proceed(t.Context(), b, press(t, b, page, "connect"), fakegoogle.Choice{Account: account})
+	must(t, err)
+	if page.Status != http.StatusOK || !strings.Contains(string(page.Body), "Google is connected") {
+		t.Fatalf("status %d at %s", page.Status, page.URL.Path)
+	}
+}
+
+// relinkAndDisconnect: issue 4: a changed password ends the connection, the tool's answer has a link, the link repairs it,
+// and the same client goes on; then the person disconnects the account, and the client is out here and at Google.
+func relinkAndDisconnect(t *testing.T, s *stack.Stack) {
+	const alice = "alice@example.com"
+	b := browser.New()
+	a := assist(t, s, b, "", &fakegoogle.Choice{Account: alice})
+	if out := a.call("gmail_search_threads", nil); out.Account.Email != alice {
+		t.Fatalf("%+v", out)
+	}
+	s.Google.RevokeUser(alice) // as a changed password does
+	out := a.call("gmail_search_threads", nil)
+	if out.Code != "reconnect_required" || !strings.HasPrefix(out.Link, s.Issuer+"/connect/") {
+		t.Fatalf("%+v", out)
+	}
+	connect(t, browser.New(), out.Link, alice) // any browser: the account itself signs in
+	if out := a.call("gmail_search_threads", nil); out.Account.Email != alice {
+		t.Fatalf("%+v", out)
+	}
+
+	page, err := b.Get(t.Context(), s.Issuer+"/account") // the sign-in for the app signed the browser in
+	must(t, err)
+	if !strings.Contains(string(page.Body), "Latchkey smoke client") {
+		t.Error("the page does not name the app")
+	}
+	revoked := s.Google.Count("POST /revoke")
+	if page = press(t, b, page, "disconnect"); !strings.Contains(string(page.Body), "No Google account is connected.") {
+		t.Error("the account is still there")
+	}
+	eventually(t, "the resource server refuses the token", func() bool {
+		_, err := a.session.CallTool(t.Context(), &mcp.CallToolParams{Name: "gmail_search_threads"})
+		return err != nil && strings.Contains(err.Error(), "Unauthorized")
+	})
+	if err := a.tokens.Refresh(t.Context()); err == nil {
+		t.Error("the refresh token lives")
+	}
+	eventually(t, "the access is withdrawn at Google", func() bool { return s.Google.Count("POST /revoke") > revoked })
 }
 
 // partialConsent: GOOGLE §4 no. 5: a box that was unticked at Google narrows what the app may do, the rest works, and the
@@ -148,6 +211,18 @@ func twoAccounts(t *testing.T, s *stack.Stack) {
 	if out := a.call("gmail_search_threads", map[string]any{"account": "nobody"}); out.Code != "account_selection_required" {
 		t.Errorf("an account that is not there: %+v", out)
 	}
+	// The second account is repaired by its person, not by whoever has the mailbox now.
+	s.Google.RevokeUser(second)
+	link := a.call("gmail_search_threads", map[string]any{"account": handle}).Link
+	page, err = browser.New().Get(t.Context(), link)
+	must(t, err)
+	if _, _, ok := page.Button("do", "sign-in"); !ok {
+		t.Fatalf("a stranger is not asked who they are: status %d", page.Status)
+	}
+	connect(t, b, link, second)
+	if out := a.call("gmail_search_threads", map[string]any{"account": handle}); out.Account.Email != second {
+		t.Errorf("repaired: %+v", out)
+	}
 }
 
 // testingMode: GOOGLE §4 no. 7: a Google client in testing mode ends the connection; the person is told a day before and
@@ -165,13 +240,7 @@ func testingMode(t *testing.T, s *stack.Stack) {
 	if out.Code != "testing_expired" || !strings.HasPrefix(out.Link, s.Issuer+"/connect/") {
 		t.Fatalf("after: %+v", out)
 	}
-	page, err := b.Get(t.Context(), out.Link)
-	must(t, err)
-	page, err = fakegoogle.Proceed(t.Context(), b, press(t, b, page, "connect"), fakegoogle.Choice{})
-	must(t, err)
-	if page.Status != http.StatusOK || !strings.Contains(string(page.Body), "Google is connected") {
-		t.Fatalf("status %d at %s", page.Status, page.URL.Path)
-	}
+	connect(t, b, out.Link, "")
 	if out := a.call("gmail_search_threads", nil); out.Account.Email != "alice@example.com" {
 		t.Errorf("repaired: %+v", out)
 	}
