@@ -33,6 +33,7 @@ race: ## all tests under the race detector
 verify: ## formatting, vet, import rules, each module on its own, drift of dependencies and generated files
 	@unformatted="$$(gofmt -l $(MODULES))"; [ -z "$$unformatted" ] || { echo "run gofmt on: $$unformatted"; exit 1; }
 	go vet work
+	go vet -tags conformance ./resourceserver/internal/mcpserver
 	go test -count=1 ./deploy/e2e/arch
 	@for m in $(MODULES); do echo "GOWORK=off $$m"; ( cd "$$m" && GOWORK=off go build ./... && GOWORK=off go vet ./... && GOWORK=off go mod tidy -diff ); done
 	@deploy/drift

@@ -40,7 +40,7 @@ func (c *Client) Initialize(ctx context.Context) error {
 		return fmt.Errorf("initialize: the server names no protocol version")
 	}
 	resp, _, err := c.send(ctx, "initialized", http.MethodPost, c.config.MCPURL, "application/json",
-		`{"jsonrpc":"2.0","method":"notifications/initialized"}`, mcpHeader(c.accessToken))
+		`{"jsonrpc":"2.0","method":"notifications/initialized"}`, c.header())
 	if err != nil {
 		return err
 	}
@@ -48,6 +48,17 @@ func (c *Client) Initialize(ctx context.Context) error {
 		return fmt.Errorf("notifications/initialized: status %d", resp.StatusCode)
 	}
 	return nil
+}
+
+const sessionHeader = "Mcp-Session-Id"
+
+// header is what every request after the sign-in has.
+func (c *Client) header() http.Header {
+	h := mcpHeader(c.accessToken)
+	if c.session != "" { // MCP 2025-11-25, "Session Management": whoever got an id sends it
+		h.Set(sessionHeader, c.session)
+	}
+	return h
 }
 
 // ListTools returns the names of the tools.
@@ -107,9 +118,12 @@ func (c *Client) rpc(ctx context.Context, method string, params, into any) error
 	if err != nil {
 		return fmt.Errorf("%s: %w", method, err)
 	}
-	resp, content, err := c.send(ctx, method, http.MethodPost, c.config.MCPURL, "application/json", string(body), mcpHeader(c.accessToken))
+	resp, content, err := c.send(ctx, method, http.MethodPost, c.config.MCPURL, "application/json", string(body), c.header())
 	if err != nil {
 		return err
+	}
+	if method == "initialize" {
+		c.session = resp.Header.Get(sessionHeader)
 	}
 	if resp.StatusCode != http.StatusOK {
 		return &StatusError{Method: method, Status: resp.StatusCode, Challenge: resp.Header.Get("WWW-Authenticate")}

@@ -58,6 +58,7 @@ type Client struct {
 	refreshToken string
 	secrets      []string
 	lastID       int
+	session      string // the server's, "" if it keeps none
 }
 
 // New returns a client that has done nothing yet.

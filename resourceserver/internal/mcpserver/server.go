@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
@@ -100,11 +101,11 @@ func New(c Config) (*Server, error) {
 	if err := s.addPrompts(m, c.Prompts); err != nil {
 		return nil, err
 	}
-	s.handler = server.NewStreamableHTTPServer(m,
-		server.WithStateLess(true), server.WithDisableStreaming(true),
+	fixtures(m)
+	s.handler = server.NewStreamableHTTPServer(m, append(slices.Clone(transport),
 		// It knows loopback only and would refuse a proxy on this machine; the guard checks Host.
 		server.WithDisableLocalhostProtection(true),
-		server.WithStreamableHTTPProtocolVersions(versions...), server.WithStreamableHTTPLogger(c.Log))
+		server.WithStreamableHTTPProtocolVersions(versions...), server.WithStreamableHTTPLogger(c.Log))...)
 	return s, nil
 }
 
@@ -181,8 +182,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		ctx = context.WithValue(ctx, olderKey{}, s.elicit.Older(ctx, id))
 	}
 	r = r.WithContext(ctx)
-	r.Header.Del(sessionHeader)
-	r.Header.Del("Last-Event-ID")
+	if !sessions {
+		r.Header.Del(sessionHeader)
+		r.Header.Del("Last-Event-ID")
+	}
 	w.Header().Set("Cache-Control", "no-store")
 	body, err := io.ReadAll(r.Body) // bounded and read by the guard
 	if err != nil {
@@ -190,7 +193,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
-	if id := s.elicit.SessionID(ctx, body); id != "" {
+	if id := s.elicit.SessionID(ctx, body); id != "" && !sessions {
 		w.Header().Set(sessionHeader, id)
 	}
 	s.handler.ServeHTTP(w, r)
