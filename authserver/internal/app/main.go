@@ -27,6 +27,7 @@ type cli struct {
 	Tenants     tenantsCmd     `cmd:"" help:"Make, change, suspend and erase tenants."`
 	Audit       auditCmd       `cmd:"" help:"Verify, export and search the audit trail."`
 	Subjects    subjectsCmd    `cmd:"" help:"Export and erase a person."`
+	Doctor      doctorCmd      `cmd:"" help:"Explain step by step why a connection fails."`
 	Healthcheck healthcheckCmd `cmd:"" help:"Exit 0 if the running server is ready."`
 	Version     versionCmd     `cmd:"" help:"Print the version."`
 }

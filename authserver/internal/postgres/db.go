@@ -110,6 +110,16 @@ func (db *DB) Ready(ctx context.Context) error {
 	return nil
 }
 
+// Check reports whether the database answers in each of the servers' roles.
+func (db *DB) Check(ctx context.Context) error {
+	for _, p := range []*pgxpool.Pool{db.runtime, db.jobs} {
+		if err := p.Ping(ctx); err != nil {
+			return fmt.Errorf("connecting to the database: %w", err)
+		}
+	}
+	return nil
+}
+
 // statement is one SQL statement of a batch.
 type statement struct {
 	sql  string
