@@ -12,6 +12,7 @@ import (
 
 	"latchkey/authserver/internal/account"
 	"latchkey/authserver/internal/audit"
+	"latchkey/authserver/internal/client"
 	"latchkey/authserver/internal/clientauth"
 	"latchkey/authserver/internal/config"
 	"latchkey/authserver/internal/connection"
@@ -295,7 +296,10 @@ func New(c *config.Server, db *postgres.DB, key *vault.KEK, callers *exchange.Cl
 
 // Operator makes and changes tenants of a deployment with these settings.
 func Operator(c *config.Server, db *postgres.DB, v upstream.Sealer) *tenancy.Operator {
-	return &tenancy.Operator{Store: db, Deployment: deployment(c), Vault: v}
+	known := func(ctx context.Context, t tenant.ID, id string) (*client.Client, error) {
+		return registration.Known(id, func(id string) (*client.Client, error) { return db.Client(ctx, t, id) })
+	}
+	return &tenancy.Operator{Store: db, Deployment: deployment(c), Vault: v, Known: known}
 }
 
 // Reload reads the tenants anew.

@@ -254,7 +254,7 @@ func admit(ctx context.Context, t *tenant.Tenant, who *accesstoken.Principal, go
 		return oauth.Scopes{}, unavailable(err)
 	}
 	if t.AdmitsClient(ctx, who.ClientID) != nil {
-		return oauth.Scopes{}, blocked("The organisation has not approved this app, or does not any more. Ask its administrator to approve "+who.ClientID+". Nothing has been deleted.")
+		return oauth.Scopes{}, blocked("The organisation has not approved this app, or does not any more. Ask its administrator to approve " + who.ClientID + ". Nothing has been deleted.")
 	}
 	allowed := t.Permitted(ctx, who.Scopes, who.ClientID)
 	for _, s := range google.Slice() {
