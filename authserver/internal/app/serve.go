@@ -196,15 +196,22 @@ func deployment(c *config.Server) tenancy.Deployment {
 // New connects the parts. It starts nothing, and knows no tenant before Reload
 // has read them.
 func New(c *config.Server, db *postgres.DB, key *vault.KEK, callers *exchange.Clients, log *slog.Logger) (*Server, error) {
-	directory, err := tenancy.NewFollower(tenancy.Config{Source: db, Deployment: deployment(c), Log: log})
-	if err != nil {
-		return nil, err
-	}
-	tenants := directory.Directory
 	v, err := vault.New(vault.Config{KEK: key, Store: db})
 	if err != nil {
 		return nil, err
 	}
+	var keepers []interface {
+		Retain(known func(tenant.ID) bool)
+	} // of what is a tenant's secret: it goes from memory with the tenant
+	directory, err := tenancy.NewFollower(tenancy.Config{Source: db, Deployment: deployment(c), Log: log, Replaced: func(d *tenant.Directory) {
+		for _, k := range keepers {
+			k.Retain(d.Has)
+		}
+	}})
+	if err != nil {
+		return nil, err
+	}
+	tenants := directory.Directory
 	timing := keyset.DefaultTiming()
 	timing.Period = c.SigningKeyPeriod
 	keys, err := keyset.New(keyset.Config{Store: db, Vault: v, Tenants: tenants, Timing: timing, Log: log})
@@ -219,6 +226,7 @@ func New(c *config.Server, db *postgres.DB, key *vault.KEK, callers *exchange.Cl
 		ClientID: c.Google.ClientID, ClientSecret: c.Google.ClientSecret, Issuer: c.Google.Issuer, AuthURL: c.Google.AuthURL,
 		TokenURL: c.Google.TokenURL, JWKSURL: c.Google.JWKSURL, RevokeURL: c.Google.RevokeURL,
 	}})
+	keepers = append(keepers, v, keys, upstreams)
 	if len(c.TestHosts) > 0 || c.TestRoots != nil {
 		log.Warn("TEST ONLY: client metadata documents are admitted from loopback (CIMD_TEST_ALLOW_HOSTS, CIMD_TEST_CA_FILE); never set these where people sign in", "hosts", c.TestHosts)
 	}
