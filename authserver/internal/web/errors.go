@@ -131,7 +131,7 @@ func renderLeave(w http.ResponseWriter, e *RedirectError, params url.Values) err
 		return err
 	}
 	view := struct{ Title, Host, Problem, Link string }{e.Title, link.Host, e.Err.Description, link.String()}
-	return Render(w, http.StatusBadRequest, "leave.html", view, nil)
+	return Render(w, e.Err.HTTPStatus(), "leave.html", view, nil)
 }
 
 // responseParams are the parameters of an authorization response; a registered
