@@ -127,7 +127,11 @@ func TestWithdrawnApproval(t *testing.T) {
 	approve(t, s, id, "gmail.read", "drive.read", "accounts")
 	v, waiting, b := acme.VisitAs(t, id), acme.VisitAs(t, id), authtest.Browser()
 	out := acme.SignIn(t, v)
-	code, _ := acme.Walk(t, v)
+	person := authtest.Browser()
+	code, _ := acme.WalkWith(t, person, v)
+	if page := string(follow(t, person, acme.URL+"/account").Body); strings.Contains(page, "has not approved") {
+		t.Error(page)
+	}
 	page := follow(t, authtest.Browser(), acme.AuthorizeURL(v))
 	back := callback(t, acme, b, waiting)
 	x := acme.Exchanger(t, acme.Internal)
@@ -143,6 +147,9 @@ func TestWithdrawnApproval(t *testing.T) {
 		}
 	}
 	refusedPage(t, acme, v, http.StatusForbidden)
+	if page := string(follow(t, person, acme.URL+"/account").Body); !strings.Contains(page, "<bdi>Acme &amp; Sons</bdi> has not approved this app") || !strings.Contains(page, "to approve <bdi>"+id) {
+		t.Error("the person's page does not say why the app has no access")
+	}
 	if p := follow(t, b, back.String()); p.Status != http.StatusForbidden || !strings.Contains(string(p.Body), "not approved") {
 		t.Errorf("back from Google: %d %s", p.Status, p.Body)
 	}

@@ -18,7 +18,7 @@ import (
 // (their side: TestTenantPolicyOfTools, TestTenantPolicyOfOrigins, TestTenantLimits there).
 func TestReportOnly(t *testing.T) {
 	t.Parallel()
-	s := authtest.Start(t)
+	s := authtest.Start(t, authtest.Limits(2))
 	acme := s.AddTenant(t, "acme", authtest.TenantOptions{})
 	x := acme.Exchanger(t, acme.Internal)
 	v := acme.NewVisit(t)
@@ -31,7 +31,7 @@ func TestReportOnly(t *testing.T) {
 	exchanges := func() bool {
 		tool += "a" // what one has used up is not there again at once
 		refused := false
-		for range 103 { // of a limit of one, which this server's factor makes 100
+		for range 5 { // of a limit of one, which this server's factor makes two a minute
 			r := request(tokens, gmailRead)
 			r.Tool = tool
 			_, err := x.Exchange(t.Context(), r)

@@ -96,12 +96,22 @@ func (p *Policy) Unapprove(clientID string) bool {
 	return had
 }
 
+func (p *Policy) excludes(clientID string) bool {
+	return p.Clients == ApprovedClient && p.Approval(clientID) == nil
+}
+
+// Excludes reports whether AdmitsClient refuses a client, where nothing of it is
+// asked for.
+func (p *Policy) Excludes(clientID string) bool {
+	return p.excludes(clientID) && !p.Reports(ByClients)
+}
+
 // AdmitsClient returns nil when a client may have access at all, else why not. The
 // words make no client throw away what works again once it is approved again:
 // that is what unauthorized_client, invalid_client and invalid_grant would do
 // (decision 0009).
 func (t *Tenant) AdmitsClient(ctx context.Context, clientID string) *oauth.Error {
-	if t.Policy.Clients != ApprovedClient || t.Policy.Approval(clientID) != nil || !t.Refuses(ctx, ByClients, clientID) {
+	if !t.Policy.excludes(clientID) || !t.Refuses(ctx, ByClients, clientID) {
 		return nil
 	}
 	return oauth.NewError(oauth.AccessDenied, "The organisation has not approved this app. Ask its administrator to approve "+clientID+". Nothing has been deleted.")
