@@ -57,7 +57,11 @@ type Tenant struct {
 	Resources      []Resource `json:"resources"`
 	AllowedTools   []string   `json:"allowed_tools,omitempty"`   // absent: all
 	AllowedOrigins []string   `json:"allowed_origins,omitempty"` // absent: those of the resource server's settings
-	ReportOnly     []string   `json:"report_only,omitempty"`     // allowed_tools and allowed_origins that refuse nothing but are logged
+	ReportOnly     []string   `json:"report_only,omitempty"`     // allowed_tools, allowed_origins and limits that refuse nothing but are logged
+	// Limits of the tenant's own, by name: how many per the limit's window, in place of
+	// the number that both servers know (pkg/ratelimit). A name that a resource server
+	// does not keep is the authorization server's.
+	Limits map[string]int64 `json:"limits,omitempty"`
 }
 
 // Resource is one protected resource of a tenant.

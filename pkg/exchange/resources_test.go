@@ -16,7 +16,7 @@ import (
 const golden = `{"version":"v1","tenants":[` +
 	`{"id":"t1","issuer":"https://auth.example.com","keys_path":"/internal/keys/t1","status":"active","resources":[{"resource":"https://mcp.example.com/mcp","aliases":["https://mcp.example.com/mcp/"]}]},` +
 	`{"id":"t2","issuer":"https://auth.acme.example","keys_path":"/internal/keys/t2","status":"suspended","resources":[{"resource":"https://mcp.acme.example/gmail","product":"gmail"}],` +
-	`"allowed_tools":["gmail_search_threads"],"allowed_origins":["https://app.acme.example"],"report_only":["allowed_tools"]}]}`
+	`"allowed_tools":["gmail_search_threads"],"allowed_origins":["https://app.acme.example"],"report_only":["allowed_tools"],"limits":{"person":50,"tool":200}}]}`
 
 // TestGoldenResources: the wire form of the list of tenants, member by member.
 func TestGoldenResources(t *testing.T) {
@@ -39,7 +39,8 @@ func TestGoldenResources(t *testing.T) {
 			Resources: []exchange.Resource{{URL: "https://mcp.example.com/mcp", Aliases: []string{"https://mcp.example.com/mcp/"}}}},
 		{ID: "t2", Issuer: "https://auth.acme.example", KeysPath: "/internal/keys/t2", Status: exchange.TenantSuspended,
 			Resources:    []exchange.Resource{{URL: "https://mcp.acme.example/gmail", Product: "gmail"}},
-			AllowedTools: []string{"gmail_search_threads"}, AllowedOrigins: []string{"https://app.acme.example"}, ReportOnly: []string{"allowed_tools"}},
+			AllowedTools: []string{"gmail_search_threads"}, AllowedOrigins: []string{"https://app.acme.example"}, ReportOnly: []string{"allowed_tools"},
+			Limits: map[string]int64{"person": 50, "tool": 200}},
 	}}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v", got)

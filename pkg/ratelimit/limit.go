@@ -31,6 +31,15 @@ func (l Limit) Scaled(factor float64) Limit {
 	return l
 }
 
+// WithQuota is the limit with another quota, and a burst in proportion.
+func (l Limit) WithQuota(quota int64) Limit {
+	if l.Burst > 0 {
+		l.Burst = max(1, int64(math.Round(float64(l.Burst)*float64(quota)/float64(l.Quota))))
+	}
+	l.Quota = quota
+	return l
+}
+
 func (l Limit) burst() int64 {
 	if l.Burst > 0 {
 		return l.Burst

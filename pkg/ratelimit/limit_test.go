@@ -83,6 +83,32 @@ func TestScaled(t *testing.T) {
 	}
 }
 
+// TestOfTenant: limits that a tenant may have of its own are known by name, once, and another number keeps the proportions: times its bound none overflows.
+func TestOfTenant(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	for _, name := range ratelimit.OfTenants() {
+		l, ok := ratelimit.OfTenant(name)
+		if !ok || l.Name != name || l.Off() || seen[name] {
+			t.Errorf("%s: %+v", name, l)
+		}
+		seen[name] = true
+		most := l.WithQuota(l.Quota * ratelimit.MostOfTenant)
+		if now, ok := most.Take(0, 0, 1); !ok || now < 1 || most.Room() <= 0 || most.Scaled(1) != most && most.Burst > 0 {
+			t.Errorf("%s at most: %+v", name, most)
+		}
+		if least := l.WithQuota(1); least.Quota != 1 || least.Scaled(0.001).Quota != 1 || least.Room() < least.Interval() {
+			t.Errorf("%s at least: %+v", name, least)
+		}
+	}
+	if l, ok := ratelimit.OfTenant("token"); ok {
+		t.Errorf("%+v", l)
+	}
+	if got := (ratelimit.Limit{Name: "x", Quota: 120, Window: time.Hour, Burst: 60}).WithQuota(37); got.Quota != 37 || got.Burst != 19 || got.Window != time.Hour {
+		t.Errorf("%+v", got)
+	}
+}
+
 // TestHeader: draft-ietf-httpapi-ratelimit-headers, and the fields of its older versions.
 func TestHeader(t *testing.T) {
 	t.Parallel()

@@ -43,6 +43,7 @@ type AccountView struct {
 // AppView is an app that has access.
 type AppView struct {
 	ClientID, Name, Destination string
+	Excluded                    string // the organisation that has not approved it, or not any more
 	Grants                      []GrantView
 }
 
@@ -92,6 +93,11 @@ func (h *Handler) view(ctx context.Context, t *tenant.Tenant, s *session.Session
 	for _, g := range o.Grants {
 		used = used.Union(g.Scopes)
 		v.add(g, GrantView{Alias: aliases[g.Connection], Uses: words(g.Scopes), LeftOut: words(g.LeftOut), Since: h.ago(g.Since), Used: h.ago(g.Used)})
+	}
+	for i, app := range v.Apps {
+		if t.Policy.Excludes(app.ClientID) {
+			v.Apps[i].Excluded = consent.Organisation(t)
+		}
 	}
 	if used.Empty() {
 		used = t.DefaultScopes

@@ -14,6 +14,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"latchkey/authserver/internal/config"
+	"latchkey/authserver/internal/tenant"
 	"latchkey/migrations"
 )
 
@@ -46,7 +47,7 @@ func Main(ctx context.Context, args []string, out, errOut io.Writer) int {
 	var c cli
 	exited := -1
 	parser, err := kong.New(&c, kong.Name("authserver"), kong.Description("Latchkey's authorization server."),
-		kong.UsageOnError(), kong.Configuration(kong.JSON), kong.Writers(out, errOut), kong.Exit(func(code int) { exited = code }))
+		kong.UsageOnError(), kong.Vars{"reportable": joined(tenant.Reportable())}, kong.Configuration(kong.JSON), kong.Writers(out, errOut), kong.Exit(func(code int) { exited = code }))
 	if err != nil {
 		return fail(errOut, err)
 	}

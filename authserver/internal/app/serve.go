@@ -12,6 +12,7 @@ import (
 
 	"latchkey/authserver/internal/account"
 	"latchkey/authserver/internal/audit"
+	"latchkey/authserver/internal/client"
 	"latchkey/authserver/internal/clientauth"
 	"latchkey/authserver/internal/config"
 	"latchkey/authserver/internal/connection"
@@ -195,15 +196,22 @@ func deployment(c *config.Server) tenancy.Deployment {
 // New connects the parts. It starts nothing, and knows no tenant before Reload
 // has read them.
 func New(c *config.Server, db *postgres.DB, key *vault.KEK, callers *exchange.Clients, log *slog.Logger) (*Server, error) {
-	directory, err := tenancy.NewFollower(tenancy.Config{Source: db, Deployment: deployment(c), Log: log})
-	if err != nil {
-		return nil, err
-	}
-	tenants := directory.Directory
 	v, err := vault.New(vault.Config{KEK: key, Store: db})
 	if err != nil {
 		return nil, err
 	}
+	var keepers []interface {
+		Retain(known func(tenant.ID) bool)
+	} // of what is a tenant's secret: it goes from memory with the tenant
+	directory, err := tenancy.NewFollower(tenancy.Config{Source: db, Deployment: deployment(c), Log: log, Replaced: func(d *tenant.Directory) {
+		for _, k := range keepers {
+			k.Retain(d.Has)
+		}
+	}})
+	if err != nil {
+		return nil, err
+	}
+	tenants := directory.Directory
 	timing := keyset.DefaultTiming()
 	timing.Period = c.SigningKeyPeriod
 	keys, err := keyset.New(keyset.Config{Store: db, Vault: v, Tenants: tenants, Timing: timing, Log: log})
@@ -218,13 +226,14 @@ func New(c *config.Server, db *postgres.DB, key *vault.KEK, callers *exchange.Cl
 		ClientID: c.Google.ClientID, ClientSecret: c.Google.ClientSecret, Issuer: c.Google.Issuer, AuthURL: c.Google.AuthURL,
 		TokenURL: c.Google.TokenURL, JWKSURL: c.Google.JWKSURL, RevokeURL: c.Google.RevokeURL,
 	}})
+	keepers = append(keepers, v, keys, upstreams)
 	if len(c.TestHosts) > 0 || c.TestRoots != nil {
 		log.Warn("TEST ONLY: client metadata documents are admitted from loopback (CIMD_TEST_ALLOW_HOSTS, CIMD_TEST_CA_FILE); never set these where people sign in", "hosts", c.TestHosts)
 	}
 	if c.RateLimitScale == 0 {
 		log.Warn("there are no rate limits (RATE_LIMIT_SCALE is 0): anyone can fill the database and use up Google's quota")
 	}
-	limits := ratelimit.New(ratelimit.Config{Store: db, Limits: ratelimit.Everywhere(ratelimit.Default(c.RateLimitScale)), Proxies: c.Proxies, Log: log})
+	limits := ratelimit.New(ratelimit.Config{Store: db, Limits: ratelimit.ByPolicy(c.RateLimitScale), Proxies: c.Proxies, Log: log})
 	fetch, err := outbound.New(outbound.Config{AllowHosts: c.TestHosts, RootCAs: c.TestRoots, Now: time.Now, Shared: limits})
 	if err != nil {
 		return nil, fmt.Errorf("CIMD_TEST_ALLOW_HOSTS: %w", err)
@@ -295,7 +304,10 @@ func New(c *config.Server, db *postgres.DB, key *vault.KEK, callers *exchange.Cl
 
 // Operator makes and changes tenants of a deployment with these settings.
 func Operator(c *config.Server, db *postgres.DB, v upstream.Sealer) *tenancy.Operator {
-	return &tenancy.Operator{Store: db, Deployment: deployment(c), Vault: v}
+	known := func(ctx context.Context, t tenant.ID, id string) (*client.Client, error) {
+		return registration.Known(id, func(id string) (*client.Client, error) { return db.Client(ctx, t, id) })
+	}
+	return &tenancy.Operator{Store: db, Deployment: deployment(c), Vault: v, Known: known}
 }
 
 // Reload reads the tenants anew.

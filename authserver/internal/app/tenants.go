@@ -21,15 +21,17 @@ import (
 )
 
 type tenantsCmd struct {
-	Create  tenantsCreateCmd  `cmd:"" help:"Make a tenant. Servers serve it within seconds."`
-	List    tenantsListCmd    `cmd:"" help:"List tenants."`
-	Show    tenantsShowCmd    `cmd:"" help:"Show a tenant: issuer, resources, Google client, policy."`
-	Update  tenantsUpdateCmd  `cmd:"" help:"Change a tenant; what is not given stays."`
-	Suspend tenantsSuspendCmd `cmd:"" help:"Cut a tenant off: no sign-in, no token, no tool call. Nothing is deleted."`
-	Resume  tenantsResumeCmd  `cmd:"" help:"End a suspension."`
-	Export  tenantsExportCmd  `cmd:"" help:"Write what is stored of a tenant, without secrets, as JSON lines."`
-	Erase   tenantsEraseCmd   `cmd:"" help:"Delete a suspended tenant for good."`
-	Google  googleClientCmd   `cmd:"" name:"google-client" help:"A tenant's own OAuth client at Google."`
+	Create    tenantsCreateCmd    `cmd:"" help:"Make a tenant. Servers serve it within seconds."`
+	List      tenantsListCmd      `cmd:"" help:"List tenants."`
+	Show      tenantsShowCmd      `cmd:"" help:"Show a tenant: issuer, resources, Google client, policy."`
+	Update    tenantsUpdateCmd    `cmd:"" help:"Change a tenant; what is not given stays."`
+	Approve   tenantsApproveCmd   `cmd:"" help:"Approve a client for scopes, for everybody of the tenant."`
+	Unapprove tenantsUnapproveCmd `cmd:"" help:"Withdraw an approval. With the policy clients=approved the client is refused from now on; nothing is deleted."`
+	Suspend   tenantsSuspendCmd   `cmd:"" help:"Cut a tenant off: no sign-in, no token, no tool call. Nothing is deleted."`
+	Resume    tenantsResumeCmd    `cmd:"" help:"End a suspension."`
+	Export    tenantsExportCmd    `cmd:"" help:"Write what is stored of a tenant, without secrets, as JSON lines."`
+	Erase     tenantsEraseCmd     `cmd:"" help:"Delete a suspended tenant for good."`
+	Google    googleClientCmd     `cmd:"" name:"google-client" help:"A tenant's own OAuth client at Google."`
 }
 
 // ofTenancy are the settings of commands about tenants.
@@ -108,6 +110,11 @@ func (c *ofTenancy) show(e *env, o *tenancy.Operator, r *tenancy.Record) error {
 	}
 	row("google client", strings.TrimSpace(string(v.Google.Of)+" "+v.Google.ClientID+" "+string(v.Google.Publishing)))
 	row("redirect URI at Google", v.Google.CallbackURL)
+	if p, err := tenant.ParsePolicy(v.Policy); err == nil {
+		for _, a := range p.Approvals {
+			row("approved client", strings.TrimSpace(fmt.Sprintf("%s: %s  %q", a.ClientID, strings.Join(a.Scopes, " "), a.Note)))
+		}
+	}
 	row("policy", string(v.Policy))
 	row("generation", fmt.Sprint(v.Generation))
 	row("changed", v.Updated.Format(time.RFC3339))
@@ -132,8 +139,10 @@ type tenantFlags struct {
 	AllowedScopes  *[]string `name:"allowed-scopes" help:"Scopes that clients may have." placeholder:"SCOPE,..."`
 	AllowedTools   *[]string `name:"allowed-tools" help:"Tools that are served." placeholder:"TOOL,..."`
 	AllowedOrigins *[]string `name:"allowed-origins" help:"Origins of browser clients, in place of the resource server's ALLOWED_ORIGINS." placeholder:"ORIGIN,..."`
+	Clients        *string   `name:"clients" help:"any, or approved: only clients that authserver tenants approve has named." placeholder:"RULE"`
+	Limits         *[]string `name:"limits" help:"Rate limits of the tenant's own, by the names and windows of docs/limits.md." placeholder:"NAME=N,..."`
 	SessionsMax    *int      `name:"sessions-max" help:"Browser sessions of one person at a time."`
-	ReportOnly     *[]string `name:"report-only" help:"Policies that refuse nothing and log what they would have refused: google_domains, profile, allowed_scopes, allowed_tools, allowed_origins, sessions_max." placeholder:"POLICY,..."`
+	ReportOnly     *[]string `name:"report-only" help:"Policies that refuse nothing and log what they would have refused: ${reportable}." placeholder:"POLICY,..."`
 }
 
 // change reads the flags over the policy that stands.
@@ -167,6 +176,14 @@ func (f *tenantFlags) change(e *env, standing []byte) (tenancy.Change, error) {
 	}
 	if f.Profile != nil {
 		p.Profile = scope.Profile(*f.Profile)
+	}
+	if f.Clients != nil {
+		p.Clients = tenant.ClientRule(*f.Clients)
+	}
+	if f.Limits != nil {
+		if p.Limits, err = limitQuotas(filled(*f.Limits)); err != nil {
+			return c, err
+		}
 	}
 	if f.SessionsMax != nil {
 		p.SessionsMax = *f.SessionsMax

@@ -17,6 +17,7 @@ import (
 	"latchkey/authserver/internal/authtest"
 	"latchkey/authserver/internal/config"
 	"latchkey/authserver/internal/tenancy"
+	"latchkey/authserver/internal/tenant"
 	"latchkey/pkg/exchange"
 )
 
@@ -93,6 +94,39 @@ func TestTenantCommands(t *testing.T) {
 	}
 	if v = do("update", "acme", "--allowed-tools", ""); strings.Contains(string(v.Policy), "allowed_tools") {
 		t.Errorf("an empty list restricts: %s", v.Policy)
+	}
+
+	v = do("update", "acme", "--clients", "approved", "--limits", "person=5000,tool=20", "--report-only", "clients,limits,sessions_max")
+	if p, err := tenant.ParsePolicy(v.Policy); err != nil || p.Clients != tenant.ApprovedClient || p.Limits["person"] != 5000 || p.Limits["tool"] != 20 || len(p.ReportOnly) != 3 {
+		t.Errorf("%s %v", v.Policy, err)
+	}
+	refused("such as person=2000", "update", "acme", "--limits", "person")
+	refused("give each limit once", "update", "acme", "--limits", "person=1,person=2")
+	refused("outside 1 to 10000", "update", "acme", "--limits", "tool=10001")
+	refused("may have of its own", "update", "acme", "--limits", "token=1")
+	refused("not any or approved", "update", "acme", "--clients", "some")
+	refused("not one of", "update", "acme", "--report-only", "lifetimes")
+	const document = "https://app.example/oauth/client"
+	if out, errOut, code := try("approve", "acme", "--client", document, "--scopes", "gmail.read,accounts", "--note", "ticket 7"); code != 0 || !strings.Contains(out, `document client "app.example"`) ||
+		!strings.Contains(out, document+`: gmail.read accounts  "ticket 7"`) {
+		t.Errorf("%d %s %s", code, out, errOut)
+	}
+	mine := (&authtest.Server{URL: s.URL + "/t/acme"}).Register(t)
+	do("approve", "acme", "--client", mine, "--scopes", "accounts")
+	for _, what := range []string{document, mine, `"ticket 7"`} {
+		if out, _, code := try("show", "acme"); code != 0 || !strings.Contains(out, what) {
+			t.Errorf("show does not show %s: %s", what, out)
+		}
+	}
+	refused("has no client", "approve", "acme", "--client", "c_unknown", "--scopes", "accounts")
+	refused("has no client", "approve", "acme", "--client", "Claude", "--scopes", "accounts") // a name is none
+	refused("has no client", "approve", "acme", "--client", "https://app.example/a/../b", "--scopes", "accounts")
+	refused("has no client", "approve", "default", "--client", mine, "--scopes", "accounts") // another tenant's
+	refused("no scope", "approve", "acme", "--client", mine, "--scopes", "gmail.everything")
+	refused("say which scopes", "approve", "acme", "--client", mine, "--scopes", "")
+	refused("not approved", "unapprove", "acme", "--client", "c_unknown")
+	if v = do("unapprove", "acme", "--client", mine); strings.Contains(string(v.Policy), mine) || !strings.Contains(string(v.Policy), document) {
+		t.Errorf("%s", v.Policy)
 	}
 
 	secretFile := filepath.Join(t.TempDir(), "secret")

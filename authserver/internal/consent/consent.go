@@ -34,7 +34,10 @@ type Account struct {
 }
 
 // Scope is one line of the page.
-type Scope struct{ Name, Text, Product, GoogleText string }
+type Scope struct {
+	Name, Text, Product, GoogleText string
+	Beyond                          bool // what the organisation has approved of the client
+}
 
 // View is what the page shows; text from outside is already cleaned, and the
 // template escapes it.
@@ -43,6 +46,8 @@ type View struct {
 	Unverified      bool
 	ClientHost      string // of a client's metadata document: the one thing about it that is verified
 	Publisher       string // of a document in the built-in catalogue
+	ApprovedBy      string // the organisation, if its administrator has approved the client
+	ApprovedAs      string // what of the client is verified, and was approved
 	IssuerHost      string
 	ResourceHost    string
 	Destination     string // where the browser goes next, in plain words
@@ -80,12 +85,34 @@ func NewView(r Request) View {
 	} else {
 		v.Duration = fmt.Sprintf("The app has access for %d minutes.", int(r.Tenant.Lifetimes.AccessToken/time.Minute))
 	}
+	approval := r.Tenant.Policy.Approval(r.Client.ID)
+	var approved oauth.Scopes
+	if approval != nil {
+		v.ApprovedBy, v.ApprovedAs, approved = Organisation(r.Tenant), identity(r.Client), approval.Allowed()
+	}
 	for _, name := range r.Scopes.Slice() {
 		if d, ok := scope.Lookup(name); ok {
-			v.Scopes = append(v.Scopes, Scope{Name: d.Name, Text: d.Text, Product: d.Product, GoogleText: d.GoogleText})
+			v.Scopes = append(v.Scopes, Scope{Name: d.Name, Text: d.Text, Product: d.Product, GoogleText: d.GoogleText, Beyond: approval != nil && !approved.Contains(d.Name)})
 		}
 	}
 	return v
+}
+
+// Organisation is a tenant for people.
+func Organisation(t *tenant.Tenant) string {
+	if name := Clean(t.Name, 80); name != "" {
+		return name
+	}
+	return "Your organisation"
+}
+
+// identity is what of a client is verified: where it is described, or which
+// registration it is. A name is not: whoever registers chooses it.
+func identity(c *client.Client) string {
+	if host := c.Host(); host != "" {
+		return host
+	}
+	return c.ID
 }
 
 // destination says where the browser goes after consent. The host of the
@@ -125,13 +152,18 @@ type Snapshot struct {
 	Resource    string   `json:"resource"`
 	Scopes      []string `json:"scopes"`
 	Offline     bool     `json:"offline"`
-	LeftOut     []string `json:"left_out,omitempty"` // allowed here and not at Google
+	LeftOut     []string `json:"left_out,omitempty"`    // allowed here and not at Google
+	ApprovedBy  string   `json:"approved_by,omitempty"` // the organisation that the page named
 }
 
 // NewSnapshot takes the snapshot of a request after the person's choice.
 func NewSnapshot(r Request) Snapshot {
 	where, _, _ := destination(r.RedirectURI)
-	return Snapshot{ClientName: Clean(r.Client.Name, 80), Destination: where, Resource: r.Resource.String(), Scopes: r.Scopes.Slice(), Offline: r.Offline}
+	s := Snapshot{ClientName: Clean(r.Client.Name, 80), Destination: where, Resource: r.Resource.String(), Scopes: r.Scopes.Slice(), Offline: r.Offline}
+	if r.Tenant.Policy.Approval(r.Client.ID) != nil {
+		s.ApprovedBy = Organisation(r.Tenant)
+	}
+	return s
 }
 
 // Clean makes self-asserted text safe to read: no control, format (zero width,

@@ -244,13 +244,17 @@ func (h *Handler) exchange(w http.ResponseWriter, r *http.Request, act *audit.Ev
 }
 
 // admit asks the tenant, by the same rules as at a sign-in (PEERS A13): whether
-// it takes part at all, and which of the token's scopes it still allows.
+// it takes part at all, whether its administrator still approves the client, and
+// which of the token's scopes it still allows.
 func admit(ctx context.Context, t *tenant.Tenant, who *accesstoken.Principal, google oauth.Scopes) (oauth.Scopes, error) {
 	if t.Status == tenant.Suspended {
 		return oauth.Scopes{}, blocked("Access here is suspended. Nothing has been deleted.")
 	}
 	if err := t.Serves(); err != nil {
 		return oauth.Scopes{}, unavailable(err)
+	}
+	if t.AdmitsClient(ctx, who.ClientID) != nil {
+		return oauth.Scopes{}, blocked("The organisation has not approved this app, or does not any more. Ask its administrator to approve " + who.ClientID + ". Nothing has been deleted.")
 	}
 	allowed := t.Permitted(ctx, who.Scopes, who.ClientID)
 	for _, s := range google.Slice() {

@@ -108,10 +108,10 @@ func (h *ResourceHandler) list(w http.ResponseWriter, r *http.Request) (*wire.Re
 func describe(t *tenant.Tenant) wire.Tenant {
 	out := wire.Tenant{
 		ID: t.ID.String(), Issuer: t.Issuer.String(), KeysPath: wire.KeysPath + t.ID.String(), Status: string(t.Status), Resources: []wire.Resource{},
-		AllowedTools: t.Policy.AllowedTools, AllowedOrigins: t.Policy.AllowedOrigins,
+		AllowedTools: t.Policy.AllowedTools, AllowedOrigins: t.Policy.AllowedOrigins, Limits: t.Policy.Limits,
 	}
 	for _, p := range t.Policy.ReportOnly {
-		if p == tenant.ByTools || p == tenant.ByOrigins {
+		if p == tenant.ByTools || p == tenant.ByOrigins || p == tenant.ByLimits {
 			out.ReportOnly = append(out.ReportOnly, string(p))
 		}
 	}

@@ -242,7 +242,7 @@ func (h *Handler) failed(ctx context.Context, t *tenant.Tenant, a *authorization
 // was shown it must be asked about anew (draft client ID metadata document
 // §6.3), and a stored request never leads where the client no longer does, nor
 // to a resource that the tenant does not serve any more: a grant for it would be
-// one for none.
+// one for none. Nor is there one for a client whose approval has been withdrawn.
 func (h *Handler) same(ctx context.Context, t *tenant.Tenant, a *authorization) (*client.Client, error) {
 	c, err := h.Clients.Client(ctx, t, a.ClientID)
 	if err != nil && !errors.Is(err, client.ErrNotFound) {
@@ -251,6 +251,9 @@ func (h *Handler) same(ctx context.Context, t *tenant.Tenant, a *authorization) 
 	resource, unknown := t.Resource(a.Resource)
 	if err = errors.Join(err, unknown); err != nil || resource.String() != a.Resource || c.Fingerprint() != a.Fingerprint || !c.MatchRedirect(a.RedirectURI) {
 		return nil, &web.PageError{Status: http.StatusBadRequest, Title: "The app has changed meanwhile", Advice: "Nothing was allowed. Start again from the app.", Cause: err}
+	}
+	if err := t.AdmitsClient(ctx, c.ID); err != nil {
+		return nil, a.notApproved(t, err)
 	}
 	return c, nil
 }

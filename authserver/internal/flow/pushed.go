@@ -72,6 +72,9 @@ func (h *Handler) Push(w http.ResponseWriter, r *http.Request) error {
 	if len(a.State) > maxStateBytes {
 		return oauth.NewError(oauth.InvalidRequest, "state is longer than 2048 bytes.")
 	}
+	if err := t.AdmitsClient(ctx, c.ID); err != nil {
+		return err
+	}
 	if err := a.fill(ctx, c, t, f); err != nil {
 		return err
 	}

@@ -79,6 +79,9 @@ func parse(ctx context.Context, clients Clients, t *tenant.Tenant, q url.Values,
 		a.State = "" // not echoed: it is the fault
 		return nil, nil, a.early(t, c, oauth.NewError(oauth.InvalidRequest, "state must be given once and be at most 2048 bytes long."))
 	}
+	if err := t.AdmitsClient(ctx, c.ID); err != nil {
+		return nil, nil, a.notApproved(t, err)
+	}
 	if err := a.fill(ctx, c, t, q); err != nil {
 		return nil, nil, a.early(t, c, err)
 	}
@@ -273,6 +276,15 @@ func (a *authorization) fillScopes(ctx context.Context, c *client.Client, t *ten
 func (a *authorization) early(t *tenant.Tenant, c *client.Client, err *oauth.Error) error {
 	return &web.RedirectError{RedirectURI: a.RedirectURI, State: a.State, Issuer: t.Issuer, Err: err,
 		Ask: !c.Trusted() && strings.HasPrefix(a.RedirectURI, "https://")}
+}
+
+// notApproved is the answer to a client that the tenant's administrator has not
+// approved: a page, for the person and not the client is to know whom to ask; the
+// client learns it by the page's link. An app with a scheme of its own has no such
+// link, and learns it at once.
+func (a *authorization) notApproved(t *tenant.Tenant, err *oauth.Error) error {
+	return &web.RedirectError{RedirectURI: a.RedirectURI, State: a.State, Issuer: t.Issuer, Err: err,
+		Ask: strings.HasPrefix(a.RedirectURI, "https://") || strings.HasPrefix(a.RedirectURI, "http://"), Title: consent.Organisation(t) + " has not approved this app"}
 }
 
 // fail makes the error a redirect to the client.

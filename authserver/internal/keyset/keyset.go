@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"sync"
 	"time"
 
@@ -161,6 +162,14 @@ func (k *Keyset) For(ctx context.Context, t tenant.ID) (*Set, error) {
 		return nil, err
 	}
 	return fresh.(*Set), nil
+}
+
+// Retain forgets the sets of tenants that are not known any more. A read that was
+// under way may bring one back, until the next call.
+func (k *Keyset) Retain(known func(tenant.ID) bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	maps.DeleteFunc(k.sets, func(t tenant.ID, _ *Set) bool { return !known(t) })
 }
 
 // wall is the time without its monotonic part, which stands still while a

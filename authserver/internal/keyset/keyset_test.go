@@ -321,3 +321,21 @@ func TestMovedKeyIsRefused(t *testing.T) {
 		t.Errorf("another tenant's keys are used: %v", err)
 	}
 }
+
+// TestRetain: the sets of tenants that are gone are forgotten, those of the others serve on from memory.
+func TestRetain(t *testing.T) {
+	t.Parallel()
+	f := setUp(t)
+	gone := pgtest.Tenant(t, f.dsn)
+	s := &flaky{Store: f.db, read: make(chan struct{}, 100)}
+	k := f.replica(t, s, nil, gone)
+	mustSet(t, k, gone)
+	mustSet(t, k, tenant.DefaultID)
+	s.away.Store(true) // what is not in memory is nowhere
+	k.Retain(func(of tenant.ID) bool { return of != gone })
+	for of, want := range map[tenant.ID]bool{gone: false, tenant.DefaultID: true} {
+		if _, err := k.For(ctx, of); (err == nil) != want {
+			t.Errorf("%s: %v", of, err)
+		}
+	}
+}

@@ -4,7 +4,11 @@ import (
 	"context"
 	"strings"
 
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
 	"latchkey/authserver/internal/grant"
+	"latchkey/authserver/internal/tenant"
 )
 
 // Erased are the tables of a tenant's erasure, in order.
@@ -34,4 +38,34 @@ func ExportedOfSubject() map[string][]string {
 		out[e.table] = strings.Split(e.columns, ", ")
 	}
 	return out
+}
+
+// Unbound is what a database without row-level security could do instead: the same
+// statements, and no tenant set before them.
+type Unbound struct{ DB *DB }
+
+// RotateRefresh is DB.RotateRefresh.
+func (u Unbound) RotateRefresh(ctx context.Context, r grant.Rotation) (*grant.Grant, error) {
+	var g *grant.Grant
+	err := u.batch(ctx, rotateAudited(ctx, r), func(row pgx.Row) (err error) {
+		g, err = scanGrant(r.Tenant, row)
+		return err
+	})
+	return g, err
+}
+
+// GrantState is DB.GrantState but for what it makes of the row.
+func (u Unbound) GrantState(ctx context.Context, t tenant.ID, id uuid.UUID) error {
+	return u.batch(ctx, stmt(grantState, t.UUID(), id), func(row pgx.Row) error { return row.Scan(nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil) })
+}
+
+func (u Unbound) batch(ctx context.Context, s statement, read func(pgx.Row) error) error {
+	b := &pgx.Batch{}
+	b.Queue(s.sql, s.args...)
+	results := u.DB.runtime.SendBatch(ctx, b)
+	if err := read(results.QueryRow()); err != nil {
+		_ = results.Close()
+		return err
+	}
+	return results.Close()
 }

@@ -137,12 +137,7 @@ func (db *DB) RotateRefresh(ctx context.Context, r grant.Rotation) (*grant.Grant
 	if r.Generation < 1 {
 		return nil, grant.ErrNotFound // before the code is redeemed there is no refresh token
 	}
-	e := audit.Event{Tenant: r.Tenant, Kind: audit.Refreshed, Actor: audit.Client, Scopes: r.Scopes.Slice()}
-	from := refreshedRow
-	if len(e.Scopes) == 0 {
-		from = refreshedWhole
-	}
-	g, err := db.claim(ctx, r.Tenant, r.Assertion, audited(ctx, rotate(r), e, from, "", claimed))
+	g, err := db.claim(ctx, r.Tenant, r.Assertion, rotateAudited(ctx, r))
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, db.whyNotRotated(ctx, r)
 	}
@@ -150,6 +145,15 @@ func (db *DB) RotateRefresh(ctx context.Context, r grant.Rotation) (*grant.Grant
 		return nil, fmt.Errorf("rotating refresh token: %w", err)
 	}
 	return g, nil
+}
+
+func rotateAudited(ctx context.Context, r grant.Rotation) statement {
+	e := audit.Event{Tenant: r.Tenant, Kind: audit.Refreshed, Actor: audit.Client, Scopes: r.Scopes.Slice()}
+	from := refreshedRow
+	if len(e.Scopes) == 0 {
+		from = refreshedWhole
+	}
+	return audited(ctx, rotate(r), e, from, "", claimed)
 }
 
 func rotate(r grant.Rotation) statement {
@@ -254,6 +258,9 @@ func (db *DB) RevokeClientGrant(ctx context.Context, t tenant.ID, id uuid.UUID, 
 	return nil
 }
 
+const grantState = `SELECT ` + grantColumns + `, rotated_at, least(idle_expires_at, expires_at) FROM grants
+	WHERE tenant_id = $1 AND id = $2 AND redeemed_at IS NOT NULL AND revoked_at IS NULL AND expires_at > now()`
+
 // GrantState reads a redeemed grant for introspection. It returns
 // grant.ErrNotFound when there is none that lives.
 func (db *DB) GrantState(ctx context.Context, t tenant.ID, id uuid.UUID) (*grant.State, error) {
@@ -268,8 +275,7 @@ func (db *DB) GrantState(ctx context.Context, t tenant.ID, id uuid.UUID) (*grant
 		s.Tenant, s.Scopes = t, oauth.NewScopes(scopes...)
 		s.Resource, err = oauth.ParseResource(resource)
 		return err
-	}, stmt(`SELECT `+grantColumns+`, rotated_at, least(idle_expires_at, expires_at) FROM grants
-		WHERE tenant_id = $1 AND id = $2 AND redeemed_at IS NOT NULL AND revoked_at IS NULL AND expires_at > now()`, t.UUID(), id))
+	}, stmt(grantState, t.UUID(), id))
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, grant.ErrNotFound
 	}

@@ -31,6 +31,18 @@ func (db *DB) BeginSession(ctx context.Context, t tenant.ID, n session.New) erro
 	return nil
 }
 
+// CountSessions counts the sessions of a person that have not ended, but for the
+// one with that secret.
+func (db *DB) CountSessions(ctx context.Context, t tenant.ID, subject uuid.UUID, but [sha256.Size]byte) (int, error) {
+	var n int
+	err := db.row(ctx, t, stmt(`SELECT count(*) FROM sessions WHERE tenant_id = $1 AND subject_id = $2 AND ended_at IS NULL AND secret_hash <> $3`,
+		t.UUID(), subject, but[:]), &n)
+	if err != nil {
+		return 0, fmt.Errorf("counting sessions: %w", err)
+	}
+	return n, nil
+}
+
 // UseSession notes the use of a living session and returns it, in one
 // statement: the clock that decides is the database's. It returns
 // session.ErrNone.

@@ -130,10 +130,15 @@ func (db *DB) CreateTenant(ctx context.Context, r tenancy.Record) error {
 
 // UpdateTenant writes a tenant, its host and its resources, if it is still of
 // the record's generation; else tenancy.ErrChanged.
-func (db *DB) UpdateTenant(ctx context.Context, r tenancy.Record) error {
+func (db *DB) UpdateTenant(ctx context.Context, r tenancy.Record, acts ...tenancy.Act) error {
 	err := pgx.BeginFunc(ctx, db.jobs, func(tx pgx.Tx) error {
 		if err := move(ctx, tx, r); err != nil {
 			return err
+		}
+		for _, a := range acts {
+			if err := record(ctx, tx, audit.Event{Tenant: r.ID, Detail: a.What, Client: a.Client, Scopes: a.Scopes}); err != nil {
+				return err
+			}
 		}
 		for _, table := range []string{"tenant_hosts", "resources"} {
 			if _, err := tx.Exec(ctx, `DELETE FROM `+table+` WHERE tenant_id = $1`, r.ID.UUID()); err != nil {
@@ -160,7 +165,12 @@ func move(ctx context.Context, tx pgx.Tx, r tenancy.Record) error {
 
 // adminAct records what an operator did to a tenant.
 func adminAct(ctx context.Context, tx pgx.Tx, t tenant.ID, detail string) error {
-	s := event(ctx, audit.Event{Tenant: t, Kind: audit.AdminAct, Actor: audit.FromContext(ctx).ActorOr(audit.Operator), Detail: detail})
+	return record(ctx, tx, audit.Event{Tenant: t, Detail: detail})
+}
+
+func record(ctx context.Context, tx pgx.Tx, e audit.Event) error {
+	e.Kind, e.Actor = audit.AdminAct, audit.FromContext(ctx).ActorOr(audit.Operator)
+	s := event(ctx, e)
 	_, err := tx.Exec(ctx, s.sql, s.args...)
 	return err
 }

@@ -99,6 +99,9 @@ func (p *Provider) Token(w http.ResponseWriter, r *http.Request) error {
 		return oauth.Unavailable(err)
 	}
 	c := proof.Client()
+	if err := t.AdmitsClient(ctx, c.ID); err != nil { // nothing is claimed: an approval may come back
+		return err
+	}
 	unit := &work{store: p.store, tenant: t, keys: keys, client: c, request: q, assertion: assertion}
 	if q.grantType == oauth.GrantClientCredentials {
 		if err := unit.admitMachine(ctx, proof); err != nil {

@@ -111,7 +111,7 @@ func (w *work) ask(ctx context.Context) (*grant.Grant, error) {
 	if err != nil {
 		return nil, err
 	}
-	limit, limited := w.tenant.ScopeLimit()
+	limit, limited := w.tenant.ClientScopeLimit(w.client.ID)
 	if limited && !q.scopes.Empty() && q.scopes.Intersect(limit).Empty() {
 		return nil, grant.ErrForbidden
 	}

@@ -62,6 +62,10 @@ type Limiter struct {
 	failing bool
 	retryAt int64
 	swept   int64
+
+	// dry counts what tenants have only said, in this replica alone: nothing hangs
+	// on it.
+	dry ratelimit.Local[Bucket]
 }
 
 // New returns a limiter. It starts nothing.
@@ -99,6 +103,7 @@ type waiter struct {
 // PostgreSQL refuses may have cost the others their unit. It returns the tightest
 // state. t may be nil when every limit is the deployment's.
 func (l *Limiter) Take(ctx context.Context, t *tenant.Tenant, asks ...Ask) (ratelimit.State, error) {
+	l.rehearse(ctx, t, asks)
 	l.mu.Lock()
 	entries, closed := l.find(t, asks)
 	now := l.micros()
@@ -146,16 +151,34 @@ func (l *Limiter) Take(ctx context.Context, t *tenant.Tenant, asks ...Ask) (rate
 	return tightest(entries, now), err
 }
 
+// rehearse counts under the limits that the tenant's policy has said and does not
+// enforce, and logs what they would refuse.
+func (l *Limiter) rehearse(ctx context.Context, t *tenant.Tenant, asks []Ask) {
+	if t == nil || len(t.Policy.Limits) == 0 || !t.Policy.Reports(tenant.ByLimits) {
+		return
+	}
+	for _, a := range asks {
+		if definitions[a.Limit].deployment {
+			continue
+		}
+		_, limit := l.Limits(t, a.Limit)
+		if _, ok := l.dry.Take(l.Now(), ratelimit.Ask[Bucket]{Key: Bucket{t.ID, a.Limit, a.Key}, Limit: limit}); !ok {
+			httpx.Annotate(ctx, slog.String("limit", limit.Name))
+			t.Refuses(ctx, tenant.ByLimits, "")
+		}
+	}
+}
+
 // find returns the entries of the limits that are on. l.mu must be held.
 func (l *Limiter) find(t *tenant.Tenant, asks []Ask) (entries []*entry, closed bool) {
 	now := l.micros()
 	for _, a := range asks {
 		d := definitions[a.Limit]
-		b, limits := Bucket{Tenant: tenant.DefaultID, Limit: a.Limit, Key: a.Key}, l.Limits(nil)
+		b, of := Bucket{Tenant: tenant.DefaultID, Limit: a.Limit, Key: a.Key}, (*tenant.Tenant)(nil)
 		if !d.deployment {
-			b.Tenant, limits = t.ID, l.Limits(t)
+			b.Tenant, of = t.ID, t
 		}
-		limit := limits[a.Limit]
+		limit, _ := l.Limits(of, a.Limit)
 		if limit.Off() {
 			continue
 		}

@@ -321,6 +321,56 @@ func TestFloodOfNames(t *testing.T) {
 	})
 }
 
+// TestOwnLimits: a tenant's own numbers, lower or higher, are its own alone; those of the deployment are nobody's to change; the factor is on
+// all; a dry run refuses by the deployment's numbers, and a changed policy counts with the next request.
+func TestOwnLimits(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := ratelimit.New(ratelimit.Config{Store: newMemory(), Limits: ratelimit.ByPolicy(0.5), Log: slog.New(slog.DiscardHandler)})
+		defer time.Sleep(time.Second) // what is under way ends within the bubble
+		admitted := func(tn *tenant.Tenant, n ratelimit.Name, key ratelimit.Key, times int) (n2 int) {
+			t.Helper()
+			for range times {
+				_, err := l.Take(t.Context(), tn, ratelimit.Ask{Limit: n, Key: key})
+				var exceeded *ratelimit.Exceeded
+				if err != nil && !errors.As(err, &exceeded) {
+					t.Fatal(err)
+				}
+				if err == nil {
+					n2++
+				}
+			}
+			return n2
+		}
+		of := func(id byte, q tenant.LimitQuotas, report ...tenant.PolicyName) *tenant.Tenant {
+			return &tenant.Tenant{ID: tenant.FromUUID([16]byte{15: id}), Policy: tenant.Policy{Limits: q, ReportOnly: report}}
+		}
+		for name, row := range map[string]struct {
+			of   *tenant.Tenant
+			want int
+		}{
+			"nothing said": {of(1, nil), 50}, "lower": {of(2, tenant.LimitQuotas{"tool": 10}), 5}, "higher": {of(3, tenant.LimitQuotas{"tool": 400}), 200},
+			"another": {of(4, tenant.LimitQuotas{"person": 1}), 50}, "a dry run": {of(5, tenant.LimitQuotas{"tool": 10}, tenant.ByLimits), 50},
+			"a dry run of more": {of(6, tenant.LimitQuotas{"tool": 400}, tenant.ByLimits), 50},
+		} {
+			if n := admitted(row.of, ratelimit.ExchangeTool, named(name), 300); n < row.want || n > row.want+row.want/100+1 {
+				t.Errorf("%s: %d admitted, want %d", name, n, row.want)
+			}
+		}
+		if n := admitted(of(7, tenant.LimitQuotas{"token": 1}), ratelimit.TokenAddress, named("x"), 50); n != 50 { // no policy says so; nor would it count
+			t.Errorf("a limit of the deployment: %d", n)
+		}
+		if n := admitted(of(2, tenant.LimitQuotas{"tool": 400}), ratelimit.ExchangeTool, named("else"), 100); n < 100 {
+			t.Errorf("a policy that has changed: %d", n)
+		}
+	})
+	for _, d := range ratelimit.Definitions() {
+		if l, ok := limits.OfTenant(d.Limit.Name); ok && (l != d.Limit || d.Deployment) {
+			t.Errorf("%s: %+v is not %+v", d.Limit.Name, l, d.Limit)
+		}
+	}
+}
+
 // BenchmarkTake is a decision of the sieve alone: admitted, and refused.
 func BenchmarkTake(b *testing.B) {
 	for name, limit := range map[string]limits.Limit{"admitted": {Name: "x", Quota: 1_000_000_000, Window: time.Second}, "refused": {Name: "x", Quota: 1, Window: time.Hour}} {

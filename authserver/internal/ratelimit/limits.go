@@ -56,29 +56,29 @@ type definition struct {
 	closed bool
 }
 
-// definitions has the seed's numbers for tenant, person and tool; docs/limits.md
-// is made of it.
+// definitions are all limits; docs/limits.md is made of it. What a tenant may have
+// of its own has its number in pkg/ratelimit.
 var definitions = [names]definition{
 	RegisterAddress: {ratelimit.Limit{Name: "register", Quota: 120, Window: time.Hour, Burst: 60}, "registrations", "address", true, true},
 	RegisterNetwork: {ratelimit.Limit{Name: "register-network", Quota: 240, Window: time.Hour, Burst: 90}, "registrations", "network (/24, IPv6 /48)", true, true},
-	RegisterFresh:   {ratelimit.Limit{Name: "register-tenant", Quota: 3000, Window: time.Hour, Burst: 300}, "registrations from networks with at most 3 of late", "tenant", false, true},
-	RegisterBusy:    {ratelimit.Limit{Name: "register-tenant-busy", Quota: 500, Window: time.Hour, Burst: 100}, "registrations from networks with more", "tenant", false, true},
+	RegisterFresh:   {ratelimit.RegisterTenant, "registrations from networks with at most 3 of late", "tenant", false, true},
+	RegisterBusy:    {ratelimit.RegisterTenantBusy, "registrations from networks with more", "tenant", false, true},
 	ManageAddress:   {ratelimit.Limit{Name: "manage", Quota: 120, Window: time.Minute, Burst: 60}, "requests at a registration (RFC 7592)", "address", true, false},
 
 	AuthorizeAddress: {ratelimit.Limit{Name: "authorize", Quota: 600, Window: time.Minute, Burst: 300}, "authorization requests", "address", true, false},
-	AuthorizeClient:  {ratelimit.Limit{Name: "authorize-client", Quota: 120, Window: time.Minute, Burst: 200}, "authorization requests", "address and client", false, false},
+	AuthorizeClient:  {ratelimit.AuthorizeClient, "authorization requests", "address and client", false, false},
 	FormsAddress:     {ratelimit.Limit{Name: "forms", Quota: 120, Window: time.Minute, Burst: 60}, "forms that people send: consent, sign-in, their account", "address", true, false},
 	PagesAddress:     {ratelimit.Limit{Name: "pages", Quota: 600, Window: time.Minute, Burst: 300}, "pages of the account", "address", true, false},
 	CallbackAddress:  {ratelimit.Limit{Name: "callback", Quota: 600, Window: time.Minute, Burst: 300}, "returns from Google", "address", true, false},
 
 	TokenAddress:      {ratelimit.Limit{Name: "token", Quota: 12000, Window: time.Minute, Burst: 6000}, "token requests", "address", true, false},
-	TokenClient:       {ratelimit.Limit{Name: "token-client", Quota: 3000, Window: time.Minute, Burst: 3000}, "token requests", "address and client", false, false},
+	TokenClient:       {ratelimit.TokenClient, "token requests", "address and client", false, false},
 	PushAddress:       {ratelimit.Limit{Name: "par", Quota: 300, Window: time.Minute, Burst: 150}, "pushed requests", "address", true, false},
-	PushClient:        {ratelimit.Limit{Name: "par-client", Quota: 120, Window: time.Minute}, "pushed requests", "address and client", false, false},
+	PushClient:        {ratelimit.PushClient, "pushed requests", "address and client", false, false},
 	IntrospectAddress: {ratelimit.Limit{Name: "introspect", Quota: 12000, Window: time.Minute, Burst: 3000}, "introspections", "address", true, false},
-	IntrospectClient:  {ratelimit.Limit{Name: "introspect-client", Quota: 6000, Window: time.Minute, Burst: 1500}, "introspections", "address and client", false, false},
+	IntrospectClient:  {ratelimit.IntrospectClient, "introspections", "address and client", false, false},
 	RevokeAddress:     {ratelimit.Limit{Name: "revoke", Quota: 3000, Window: time.Minute, Burst: 1000}, "revocations", "address", true, false},
-	RevokeClient:      {ratelimit.Limit{Name: "revoke-client", Quota: 600, Window: time.Minute, Burst: 300}, "revocations", "address and client", false, false},
+	RevokeClient:      {ratelimit.RevokeClient, "revocations", "address and client", false, false},
 	GuessAddress:      {ratelimit.Limit{Name: "guess", Quota: 300, Window: time.Minute}, "failed client authentications, forged codes and refresh tokens", "address", true, false},
 	GuessClient:       {ratelimit.Limit{Name: "guess-client", Quota: 20, Window: time.Minute}, "failed client authentications", "address and client", false, false},
 	GuessToken:        {ratelimit.Limit{Name: "guess-token", Quota: 20, Window: time.Minute}, "forged codes and refresh tokens", "address and client", false, false},
@@ -88,9 +88,9 @@ var definitions = [names]definition{
 	FetchFresh:   {ratelimit.Limit{Name: "fetch-all", Quota: 1200, Window: time.Minute, Burst: 120}, "such fetches for networks with at most 3 of late", "deployment", true, false},
 	FetchBusy:    {ratelimit.Limit{Name: "fetch-all-busy", Quota: 300, Window: time.Minute, Burst: 30}, "such fetches for networks with more", "deployment", true, false},
 
-	ExchangeTenant: {ratelimit.Limit{Name: "tenant", Quota: 10000, Window: time.Hour}, "token exchanges", "tenant", false, false},
-	ExchangePerson: {ratelimit.Limit{Name: "person", Quota: 1000, Window: time.Hour}, "token exchanges", "person", false, false},
-	ExchangeTool:   {ratelimit.Limit{Name: "tool", Quota: 100, Window: time.Minute}, "token exchanges", "person and tool", false, false},
+	ExchangeTenant: {ratelimit.Tenant, "token exchanges", "tenant", false, false},
+	ExchangePerson: {ratelimit.Person, "token exchanges", "person", false, false},
+	ExchangeTool:   {ratelimit.Tool, "token exchanges", "person and tool", false, false},
 }
 
 // fresh is how many units a network may have used of late and still count as one
@@ -109,9 +109,31 @@ func Default(factor float64) *Limits {
 	return l
 }
 
-// Of returns the limits of a tenant, or of the deployment for nil. Limits that
-// are counted for the deployment are never a tenant's to say.
-type Of func(t *tenant.Tenant) *Limits
+// Of returns a limit of a tenant, or of the deployment for nil, and the limit that
+// the tenant has only said and does not enforce, off for none. Limits that are
+// counted for the deployment are never a tenant's to say.
+type Of func(t *tenant.Tenant, n Name) (enforced, reported ratelimit.Limit)
 
 // Everywhere is Of for a deployment whose tenants all have the same.
-func Everywhere(l *Limits) Of { return func(*tenant.Tenant) *Limits { return l } }
+func Everywhere(l *Limits) Of {
+	return func(_ *tenant.Tenant, n Name) (enforced, reported ratelimit.Limit) { return l[n], ratelimit.Limit{} }
+}
+
+// ByPolicy is Of with the numbers that the tenants' policies have in place of the
+// default ones, times the factor.
+func ByPolicy(factor float64) Of {
+	of := Default(factor)
+	return func(t *tenant.Tenant, n Name) (enforced, reported ratelimit.Limit) {
+		if t == nil || len(t.Policy.Limits) == 0 || definitions[n].deployment {
+			return of[n], ratelimit.Limit{}
+		}
+		own, said := t.Policy.Limits.Of(definitions[n].limit)
+		switch {
+		case !said:
+			return of[n], ratelimit.Limit{}
+		case t.Policy.Reports(tenant.ByLimits):
+			return of[n], own.Scaled(factor)
+		}
+		return own.Scaled(factor), ratelimit.Limit{}
+	}
+}

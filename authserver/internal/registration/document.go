@@ -2,6 +2,7 @@ package registration
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -82,6 +83,18 @@ func checkDocumentURL(id string) error {
 		return bad
 	}
 	return nil
+}
+
+// Known returns what is known of a client by its id alone: of the address of a
+// document that it is one, and what lookup finds of every other id.
+func Known(id string, lookup func(id string) (*client.Client, error)) (*client.Client, error) {
+	if !isDocument(id) {
+		return lookup(id)
+	}
+	if err := checkDocumentURL(id); err != nil {
+		return nil, errors.Join(err, client.ErrNotFound)
+	}
+	return &client.Client{ID: id, Kind: client.Document, Publisher: publisherOf(id)}, nil
 }
 
 // documentMembers are metadata with the members that only matter in a document.

@@ -99,6 +99,11 @@ func (h *Handler) update(w http.ResponseWriter, r *http.Request, t *tenant.Tenan
 	if err := m.fill(c, h.CustomRedirects); err != nil {
 		return err
 	}
+	// Whoever approved a registration has read what it says. Its id alone is the
+	// approval's, so it stays what was read (decision 0018).
+	if t.Policy.Approval(old.ID) != nil && c.Fingerprint() != old.Fingerprint() {
+		return oauth.NewError(oauth.AccessDenied, "The organisation has approved this client as it is. Register another one, or ask its administrator to withdraw the approval.")
+	}
 	var newSecret secret.Text
 	if c.AuthMethod == oauth.AuthSecretBasic || c.AuthMethod == oauth.AuthSecretPost {
 		if c.SecretHash = old.SecretHash; c.SecretHash == nil { // it had none

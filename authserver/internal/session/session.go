@@ -57,6 +57,9 @@ type Life struct{ Idle, Absolute time.Duration }
 // one transaction.
 type Store interface {
 	BeginSession(ctx context.Context, t tenant.ID, n New) error
+	// CountSessions counts the sessions of a person that have not ended, but for the
+	// one with that secret.
+	CountSessions(ctx context.Context, t tenant.ID, subject uuid.UUID, but [sha256.Size]byte) (int, error)
 	// UseSession notes a living session's use. It returns ErrNone for one that
 	// is unknown, has ended or was idle for too long.
 	UseSession(ctx context.Context, t tenant.ID, secretHash [sha256.Size]byte, life Life) (*Session, error)
@@ -97,11 +100,21 @@ func (s *Sessions) Current(r *http.Request, t *tenant.Tenant) (*Session, error) 
 func (s *Sessions) Begin(w http.ResponseWriter, r *http.Request, t *tenant.Tenant, subject uuid.UUID) error {
 	value := secret.Random()
 	n := New{SecretHash: sha256.Sum256([]byte(value)), ID: uuid.Must(uuid.NewV7()), Subject: subject, Browser: describe(r.UserAgent()), Most: MaxPerSubject}
-	if most := t.Policy.SessionsMax; most > 0 {
-		n.Most = min(most, MaxPerSubject)
-	}
 	if before := web.Cookie(r, t.Issuer, cookieName(t)); secret.IsRandom(before) {
 		n.Ends = sha256.Sum256([]byte(before))
+	}
+	switch most := t.Policy.SessionsMax; {
+	case most == 0:
+	case t.Policy.Reports(tenant.BySessions):
+		others, err := s.Store.CountSessions(r.Context(), t.ID, subject, n.Ends)
+		if err != nil {
+			return oauth.Unavailable(fmt.Errorf("counting sessions: %w", err))
+		}
+		if others >= most {
+			t.Refuses(r.Context(), tenant.BySessions, "")
+		}
+	default:
+		n.Most = min(most, MaxPerSubject)
 	}
 	if err := s.Store.BeginSession(r.Context(), t.ID, n); err != nil {
 		return oauth.Unavailable(fmt.Errorf("beginning session: %w", err))

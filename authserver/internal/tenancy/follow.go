@@ -40,6 +40,8 @@ type Config struct {
 	Deployment Deployment
 	TTL        time.Duration // default DefaultTTL
 	Log        *slog.Logger  // default: none
+	// Replaced is called after each read with the directory that it made; nil: nobody.
+	Replaced func(*tenant.Directory)
 }
 
 // Follower keeps the directory of tenants. A request reads an atomic pointer and
@@ -50,6 +52,7 @@ type Follower struct {
 	deployment Deployment
 	ttl        time.Duration
 	log        *slog.Logger
+	replaced   func(*tenant.Directory)
 	wake       chan struct{} // holds one notification that nobody has acted on
 
 	current atomic.Pointer[tenant.Directory]
@@ -67,7 +70,10 @@ func NewFollower(c Config) (*Follower, error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	f := &Follower{source: c.Source, deployment: c.Deployment, ttl: c.TTL, log: c.Log, wake: make(chan struct{}, 1), problems: map[string]bool{}}
+	if c.Replaced == nil {
+		c.Replaced = func(*tenant.Directory) {}
+	}
+	f := &Follower{source: c.Source, deployment: c.Deployment, ttl: c.TTL, log: c.Log, replaced: c.Replaced, wake: make(chan struct{}, 1), problems: map[string]bool{}}
 	d, err := tenant.NewDirectory(c.Deployment.unread())
 	if err != nil {
 		return nil, err
@@ -94,6 +100,7 @@ func (f *Follower) Reload(ctx context.Context) error {
 		return fmt.Errorf("reading tenants: %w", err)
 	}
 	f.current.Store(d)
+	f.replaced(d)
 	now := map[string]bool{}
 	for _, p := range problems {
 		now[p.Error()] = true

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"latchkey/authserver/internal/client"
 	"latchkey/authserver/internal/tenant"
 	"latchkey/authserver/internal/upstream"
 	"latchkey/pkg/oauth"
@@ -33,9 +34,9 @@ type Store interface {
 	Tenants(ctx context.Context) ([]Record, error)
 	// CreateTenant returns ErrTaken.
 	CreateTenant(ctx context.Context, r Record) error
-	// UpdateTenant writes name, status, policy, upstream, host and resources. It
-	// returns ErrTaken.
-	UpdateTenant(ctx context.Context, r Record) error
+	// UpdateTenant writes name, status, policy, upstream, host and resources, and
+	// records the acts beside the change. It returns ErrTaken.
+	UpdateTenant(ctx context.Context, r Record, acts ...Act) error
 	// ActivateClient retires the client in use and makes c, whose generation is one
 	// more than the last, the tenant's own.
 	ActivateClient(ctx context.Context, r Record, c Client, sealed []byte) error
@@ -44,11 +45,14 @@ type Store interface {
 }
 
 // Operator makes and changes tenants, for the commands and for an API. Every
-// field is required where it is used: Vault for Google clients only.
+// field is required where it is used: Vault for Google clients, Known for approvals.
 type Operator struct {
 	Store      Store
 	Deployment Deployment
 	Vault      upstream.Sealer
+	// Known finds a client of a tenant by its id, without asking anybody outside; it
+	// returns client.ErrNotFound.
+	Known func(ctx context.Context, t tenant.ID, id string) (*client.Client, error)
 }
 
 // Change is what an operator enters; nil leaves it as it is.
@@ -125,11 +129,11 @@ func (o *Operator) UpdateFrom(ctx context.Context, r *Record, c Change) (*Record
 	if err := o.apply(ctx, &changed, c); err != nil {
 		return nil, err
 	}
-	return o.write(ctx, changed)
+	return o.write(ctx, changed, approvalActs(r.Policy, changed.Policy)...)
 }
 
-func (o *Operator) write(ctx context.Context, r Record) (*Record, error) {
-	if err := o.Store.UpdateTenant(ctx, r); err != nil {
+func (o *Operator) write(ctx context.Context, r Record, acts ...Act) (*Record, error) {
+	if err := o.Store.UpdateTenant(ctx, r, acts...); err != nil {
 		return nil, err
 	}
 	return o.Find(ctx, r.Slug)

@@ -82,6 +82,9 @@ func (d *Directory) ByID(id ID) (*Tenant, bool) {
 	return t, ok
 }
 
+// Has reports whether there is a tenant with an id.
+func (d *Directory) Has(id ID) bool { return d.byID[id] != nil }
+
 // All returns every tenant, in no order; the slice is the caller's.
 func (d *Directory) All() []*Tenant { return slices.Collect(maps.Values(d.byID)) }
 

@@ -27,12 +27,18 @@ const (
 	ByScopes        PolicyName = "allowed_scopes"
 	ByTools         PolicyName = "allowed_tools"
 	ByOrigins       PolicyName = "allowed_origins"
+	ByClients       PolicyName = "clients"
+	ByLimits        PolicyName = "limits"
+	BySessions      PolicyName = "sessions_max"
 )
 
-// reportable policies refuse something, so that a dry run can tell what.
-// Lifetimes and the number of sessions refuse nothing; client documents have a
-// mode of their own for it.
-var reportable = []PolicyName{ByGoogleDomains, ByProfile, ByScopes, ByTools, ByOrigins}
+// reportable policies refuse or end something, so that a dry run can tell what.
+// Lifetimes do not: they say how long what is made from now on lasts. Client
+// documents have a mode of their own for it.
+var reportable = []PolicyName{ByGoogleDomains, ByProfile, ByScopes, ByTools, ByOrigins, ByClients, ByLimits, BySessions}
+
+// Reportable are the policies that can only report.
+func Reportable() []PolicyName { return slices.Clone(reportable) }
 
 // Limits of a policy.
 const (
@@ -49,6 +55,9 @@ type Policy struct {
 	AllowedScopes  []string      `json:"allowed_scopes,omitempty"`  // MCP scopes
 	AllowedTools   []string      `json:"allowed_tools,omitempty"`   // enforced by the resource server
 	AllowedOrigins []string      `json:"allowed_origins,omitempty"` // of browser clients; enforced by the resource server, in place of its own list
+	Clients        ClientRule    `json:"clients,omitempty"`
+	Approvals      []Approval    `json:"approvals,omitempty"` // of clients, each once
+	Limits         LimitQuotas   `json:"limits,omitempty"`
 	Lifetimes      LifetimeTexts `json:"lifetimes,omitzero"`
 	SessionsMax    int           `json:"sessions_max,omitempty"` // browser sessions of one person at a time; 0: as the deployment
 	Documents      *DocumentRule `json:"documents,omitempty"`    // nil: as the deployment
@@ -130,8 +139,10 @@ func (p Policy) Check() error {
 			return fmt.Errorf("report_only: %q is not one of %v", name, reportable)
 		}
 	}
-	if err := p.Documents.check(); err != nil {
-		return err
+	for _, err := range []error{p.Documents.check(), p.checkClients(), p.Limits.check()} {
+		if err != nil {
+			return err
+		}
 	}
 	_, err := p.Lifetimes.Over(DefaultLifetimes())
 	return err
@@ -211,10 +222,14 @@ func (t *Tenant) Refuses(ctx context.Context, p PolicyName, clientID string) boo
 	return false
 }
 
-// Permitted narrows scopes to those that the tenant allows.
+// Permitted narrows scopes to those that the tenant allows the client.
 func (t *Tenant) Permitted(ctx context.Context, asked oauth.Scopes, clientID string) oauth.Scopes {
 	asked = asked.Intersect(t.Profile.Allowed())
-	for _, rule := range t.Policy.scopes() {
+	rules := t.Policy.scopes()
+	if rule, ok := t.Policy.approved(clientID); ok {
+		rules = append(rules, rule)
+	}
+	for _, rule := range rules {
 		if kept := asked.Intersect(rule.allowed); !kept.Equal(asked) && t.Refuses(ctx, rule.name, clientID) {
 			asked = kept
 		}
@@ -222,8 +237,8 @@ func (t *Tenant) Permitted(ctx context.Context, asked oauth.Scopes, clientID str
 	return asked
 }
 
-// ScopeLimit returns the scopes that what is enforced leaves, and whether it
-// leaves any out at all.
+// ScopeLimit returns the scopes that what is enforced leaves, for whichever
+// client, and whether it leaves any out at all.
 func (t *Tenant) ScopeLimit() (oauth.Scopes, bool) {
 	limit := t.Profile.Allowed()
 	for _, rule := range t.Policy.scopes() {

@@ -19,25 +19,46 @@ func TestParsePolicy(t *testing.T) {
 		`{"google_domains":["example.com"],"profile":"lite","allowed_scopes":["gmail.read"],"allowed_tools":["gmail_search_threads"],
 		  "allowed_origins":["https://app.example.com"],"lifetimes":{"access_token":"5m"},"sessions_max":3,
 		  "documents":{"mode":"allow-list","hosts":["client.example"]},"report_only":["google_domains","allowed_tools"]}`: "",
-		``:                                                           "EOF",
-		`[]`:                                                         "cannot unmarshal",
-		`{} {}`:                                                      "more than one",
-		`{"google_domain":["example.com"]}`:                          "unknown field", // a slip of the pen restricts nothing
-		`{"google_domains":["Example.com"]}`:                         "not a domain in lower case",
-		`{"google_domains":["*.example.com"]}`:                       "not a domain in lower case",
-		`{"google_domains":["example.com:443"]}`:                     "not a domain in lower case",
-		`{"google_domains":["a@example.com"]}`:                       "not a domain in lower case",
-		`{"google_domains":[""]}`:                                    "not a domain in lower case",
-		`{"profile":"everything"}`:                                   "no consent profile",
-		`{"allowed_scopes":["gmail.everything"]}`:                    "no scope gmail.everything",
-		`{"allowed_tools":["gmail_*"]}`:                              "not the name of a tool",
-		`{"allowed_origins":["*"]}`:                                  "not an origin",
-		`{"allowed_origins":["https://a.example/"]}`:                 "not an origin",
-		`{"allowed_origins":["https://*.example"]}`:                  "not an origin",
-		`{"lifetimes":{"access_token":"5 minutes"}}`:                 "not a duration",
-		`{"lifetimes":{"access_token":"1s"}}`:                        "not a duration from 1m0s",
-		`{"lifetimes":{"refresh_absolute":"99999h"}}`:                "not a duration",
-		`{"sessions_max":-1}`:                                        "outside",
+		``:                                            "EOF",
+		`[]`:                                          "cannot unmarshal",
+		`{} {}`:                                       "more than one",
+		`{"google_domain":["example.com"]}`:           "unknown field", // a slip of the pen restricts nothing
+		`{"google_domains":["Example.com"]}`:          "not a domain in lower case",
+		`{"google_domains":["*.example.com"]}`:        "not a domain in lower case",
+		`{"google_domains":["example.com:443"]}`:      "not a domain in lower case",
+		`{"google_domains":["a@example.com"]}`:        "not a domain in lower case",
+		`{"google_domains":[""]}`:                     "not a domain in lower case",
+		`{"profile":"everything"}`:                    "no consent profile",
+		`{"allowed_scopes":["gmail.everything"]}`:     "no scope gmail.everything",
+		`{"allowed_tools":["gmail_*"]}`:               "not the name of a tool",
+		`{"allowed_origins":["*"]}`:                   "not an origin",
+		`{"allowed_origins":["https://a.example/"]}`:  "not an origin",
+		`{"allowed_origins":["https://*.example"]}`:   "not an origin",
+		`{"lifetimes":{"access_token":"5 minutes"}}`:  "not a duration",
+		`{"lifetimes":{"access_token":"1s"}}`:         "not a duration from 1m0s",
+		`{"lifetimes":{"refresh_absolute":"99999h"}}`: "not a duration",
+		`{"sessions_max":-1}`:                         "outside",
+		`{"clients":"approved","approvals":[{"client_id":"https://app.example/oauth/client","scopes":["gmail.read"],"note":"ticket 7"}],
+		  "limits":{"person":5000,"tool":20,"requests":1200},"report_only":["clients","limits","sessions_max"]}`: "",
+		`{"clients":"none"}`:                                                                                           "not any or approved",
+		`{"approvals":[{"client_id":""}]}`:                                                                             "not the id of a client",
+		`{"approvals":[{"client_id":"c 1","scopes":["gmail.read"]}]}`:                                                  "not the id of a client",
+		`{"approvals":[{"client_id":"c\n1","scopes":["gmail.read"]}]}`:                                                 "not the id of a client",
+		`{"approvals":[{"client_id":"c\"1","scopes":["gmail.read"]}]}`:                                                 "not the id of a client",
+		`{"approvals":[{"client_id":"` + strings.Repeat("c", 513) + `","scopes":["gmail.read"]}]}`:                     "not the id of a client",
+		`{"approvals":[{"client_id":"c1"}]}`:                                                                           "say which scopes",
+		`{"approvals":[{"client_id":"c1","scopes":["*"]}]}`:                                                            "no scope *",
+		`{"approvals":[{"client_id":"c1","scopes":["gmail.read"]},{"client_id":"c1","scopes":["accounts"]}]}`:          "twice",
+		`{"approvals":[{"client_id":"c1","scopes":["gmail.read"],"name":"Claude"}]}`:                                   "unknown field", // a name identifies nobody
+		`{"approvals":[{"client_id":"c1","scopes":["gmail.read"],"note":"` + strings.Repeat("n", 201) + `"}]}`:         "note is longer",
+		`{"approvals":[` + strings.Repeat(`{"client_id":"c1","scopes":["gmail.read"]},`, 200) + `{"client_id":"c2"}]}`: "more than 200",
+		`{"limits":{"token":5}}`:                                     "that a tenant may have", // counted for all tenants
+		`{"limits":{"guess-client":500}}`:                            "that a tenant may have",
+		`{"limits":{"persons":5}}`:                                   "that a tenant may have",
+		`{"limits":{"person":0}}`:                                    "outside 1 to 100000", // off is for the deployment
+		`{"limits":{"person":-1}}`:                                   "outside 1",
+		`{"limits":{"tool":10001}}`:                                  "outside 1 to 10000",
+		`{"limits":{"tool":1.5}}`:                                    "cannot unmarshal",
 		`{"documents":{"mode":"everything"}}`:                        "mode",
 		`{"documents":{"mode":"open","hosts":["A."]}}`:               "not a host",
 		`{"report_only":["lifetimes"]}`:                              "not one of",
@@ -157,4 +178,57 @@ func issuer(t *testing.T, s string) oauth.IssuerURL {
 		t.Fatal(err)
 	}
 	return i
+}
+
+// TestAdmitsClient: PEERS A1: exact ids, and no other client of any likeness; a dry run lets everybody in; the limit of an approval
+// joins those of the other policies and never widens them.
+func TestAdmitsClient(t *testing.T) {
+	t.Parallel()
+	const document = "https://app.example/oauth/client"
+	approvals := []tenant.Approval{{ClientID: document, Scopes: []string{"gmail.organize", "drive.read"}}, {ClientID: "c_1", Scopes: []string{"accounts"}}}
+	tn := &tenant.Tenant{Profile: scope.Full, Policy: tenant.Policy{Clients: tenant.ApprovedClient, Approvals: approvals}}
+	for id, want := range map[string]bool{
+		document: true, "c_1": true, document + "/": false, document + "?": false, "HTTPS://app.example/oauth/client": false, "https://app.example/oauth/": false,
+		"https://app.example/oauth/client2": false, "c_": false, "c_12": false, "C_1": false, "": false, "*": false,
+	} {
+		for rule, admitted := range map[tenant.ClientRule]bool{"": true, tenant.AnyClient: true, tenant.ApprovedClient: want} {
+			tn.Policy.Clients = rule
+			if err := tn.AdmitsClient(t.Context(), id); (err == nil) != admitted || err != nil && (err.Code != oauth.AccessDenied || err.HTTPStatus() != 403 || !strings.Contains(err.Description, id)) {
+				t.Errorf("%q under %q: %v", id, rule, err)
+			}
+		}
+	}
+	asked := oauth.NewScopes("drive.read", "gmail.read", "gmail.send")
+	limited := func(name, id, want string) {
+		t.Helper()
+		limit, some := tn.ClientScopeLimit(id)
+		if got := asked.Intersect(limit); got.String() != want || some == limit.ContainsAll(scope.Names()) {
+			t.Errorf("%s: the limit leaves %q, limited %v", name, got, some)
+		}
+		if got := tn.Permitted(t.Context(), asked, id); got.String() != want {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+	limited("what a broad scope implies", document, "drive.read gmail.read")
+	limited("none of it", "c_1", "")
+	limited("no approval", "c_2", "") // whoever forgets to ask AdmitsClient gets nothing
+	tn.Policy.AllowedScopes = []string{"gmail.read", "gmail.send"}
+	limited("two policies", document, "gmail.read")
+	tn.Policy.ReportOnly = []tenant.PolicyName{tenant.ByClients}
+	limited("a dry run of one", document, "gmail.read gmail.send")
+	limited("a dry run, no approval", "c_2", "gmail.read gmail.send")
+	if err := tn.AdmitsClient(t.Context(), "c_2"); err != nil {
+		t.Error(err)
+	}
+	tn.Policy.Clients, tn.Policy.ReportOnly = tenant.AnyClient, nil
+	limited("any client", document, "gmail.read gmail.send")
+
+	p := tenant.Policy{Approvals: approvals}
+	p.Approve(tenant.Approval{ClientID: "c_1", Scopes: []string{"drive.read"}})
+	if len(p.Approvals) != 2 || p.Approval("c_1").Scopes[0] != "drive.read" || approvals[1].Scopes[0] != "accounts" {
+		t.Errorf("%+v, before %+v", p.Approvals, approvals)
+	}
+	if !p.Unapprove("c_1") || p.Unapprove("c_1") || p.Approval("c_1") != nil || p.Approval(document) == nil || len(approvals) != 2 {
+		t.Errorf("%+v", p.Approvals)
+	}
 }

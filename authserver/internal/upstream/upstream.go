@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"sync"
@@ -57,7 +58,7 @@ type Clients struct {
 	flight singleflight.Group
 
 	mu   sync.RWMutex
-	kept map[tenant.ID]kept // of tenants in the directory
+	kept map[tenant.ID]kept
 }
 
 type kept struct {
@@ -113,19 +114,21 @@ func (c *Clients) For(ctx context.Context, id tenant.ID) (*google.Client, error)
 	return made.(*google.Client), nil
 }
 
-// keep makes a client and forgets those of tenants that are gone.
+// Retain forgets the clients, and with them the secrets, of tenants that are not
+// known any more.
+func (c *Clients) Retain(known func(tenant.ID) bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	maps.DeleteFunc(c.kept, func(t tenant.ID, _ kept) bool { return !known(t) })
+}
+
+// keep makes a client.
 func (c *Clients) keep(t *tenant.Tenant, s secret.Text) *google.Client {
 	g := c.config.Google
 	g.ClientID, g.ClientSecret, g.RedirectURL = t.Upstream.ClientID, s, t.Issuer.Origin()+c.config.CallbackPath
 	made := kept{of: t.Upstream, origin: t.Issuer.Origin(), client: google.New(g)}
-	directory := c.config.Tenants()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for id := range c.kept {
-		if _, ok := directory.ByID(id); !ok {
-			delete(c.kept, id)
-		}
-	}
 	c.kept[t.ID] = made
 	return made.client
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -144,6 +145,14 @@ func (v *Vault) Open(ctx context.Context, b Binding, sealed []byte) ([]byte, err
 		return nil, ErrRefused
 	}
 	return plain, nil
+}
+
+// Retain forgets the keys of tenants that are not known any more. A read that was
+// under way may bring one back, until the next call.
+func (v *Vault) Retain(known func(tenant.ID) bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	maps.DeleteFunc(v.keys, func(t tenant.ID, _ *ring) bool { return !known(t) })
 }
 
 // Active reads the tenant's keys anew and returns the id of the one that Seal

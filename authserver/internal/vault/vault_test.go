@@ -440,3 +440,24 @@ func TestNewKeyIsSeenAtOnce(t *testing.T) {
 		wg.Wait()
 	}
 }
+
+// TestRetain: the keys of tenants that are gone are forgotten, those of the others serve on from memory.
+func TestRetain(t *testing.T) {
+	t.Parallel()
+	dsn := pgtest.Clone(t)
+	f := &flaky{DataKeyStore: store(t, dsn)}
+	v := newVault(t, vault.Config{KEK: newKEK(t), Store: f})
+	gone := pgtest.Tenant(t, dsn)
+	for _, of := range []tenant.ID{gone, tenant.DefaultID} {
+		if _, err := v.Seal(ctx, vault.Binding{Tenant: of, Purpose: vault.SigningKey}, []byte("x")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.away.Store(true) // what is not in memory is nowhere
+	v.Retain(func(of tenant.ID) bool { return of != gone })
+	for of, want := range map[tenant.ID]bool{gone: false, tenant.DefaultID: true} {
+		if _, err := v.Seal(ctx, vault.Binding{Tenant: of, Purpose: vault.SigningKey}, []byte("x")); (err == nil) != want {
+			t.Errorf("%s: %v", of, err)
+		}
+	}
+}

@@ -96,7 +96,8 @@ type RedirectError struct {
 	Err         *oauth.Error
 	// Ask makes it a page with a link instead: the person has agreed to nothing
 	// yet, and nobody vouches for where the redirect leads (RFC 9700 §4.11.2).
-	Ask bool
+	Ask   bool
+	Title string // of that page; "": the app's request is wrong
 }
 
 func (e *RedirectError) Error() string { return "redirecting: " + e.Err.Error() }
@@ -129,8 +130,8 @@ func renderLeave(w http.ResponseWriter, e *RedirectError, params url.Values) err
 	if err != nil {
 		return err
 	}
-	view := struct{ Host, Problem, Link string }{link.Host, e.Err.Description, link.String()}
-	return Render(w, http.StatusBadRequest, "leave.html", view, nil)
+	view := struct{ Title, Host, Problem, Link string }{e.Title, link.Host, e.Err.Description, link.String()}
+	return Render(w, e.Err.HTTPStatus(), "leave.html", view, nil)
 }
 
 // responseParams are the parameters of an authorization response; a registered

@@ -48,6 +48,48 @@ func TestToolLimit(t *testing.T) {
 	}
 }
 
+// TestTenantLimits: issue 5: a tenant's own numbers hold within 10 s for its people, and for nobody else's; a dry run serves and logs.
+func TestTenantLimits(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	acme := newServed(t, acmeID, "https://auth.example.com/t/acme", r.origin+"/t/acme/mcp", func(x *exchange.Tenant) { x.Limits = map[string]int64{"tool": 2, "requests": 9, "token-client": 1} })
+	globex := newServed(t, globexID, "https://auth.example.com/t/globex", r.origin+"/t/globex/mcp", func(x *exchange.Tenant) {
+		x.Limits, x.ReportOnly = map[string]int64{"tool": 2, "person": 3}, []string{"limits"}
+	})
+	r.list(acme.url, http.StatusUnauthorized, acme, globex)
+	count := func(at, token string, calls int) (served int) {
+		t.Helper()
+		for range calls {
+			if out := r.send(http.MethodPost, at, token, callBody("account_status", nil)); out.status == http.StatusOK && !strings.Contains(out.body, "rate_limited") {
+				served++
+			}
+		}
+		return served
+	}
+	own, dry, other := acme.token(r.as, nil), globex.token(r.as, nil), r.as.mint(all)
+	if n := count(acme.url, own, 6); n < 2 || n > 3 { // one more comes back in half a minute
+		t.Errorf("%d calls of a tenant that has two", n)
+	}
+	if n := count(r.mcp, other, 6); n != 6 {
+		t.Errorf("%d calls of another tenant", n)
+	}
+	if n := count(globex.url, dry, 6); n != 6 {
+		t.Errorf("%d calls in a dry run", n)
+	}
+	log := r.log.String()
+	if !strings.Contains(log, `"limit":"tool","would_refuse":{"policy":"limits","tenant":"`+globexID+`","client":"client"}`) || !strings.Contains(log, `"limit":"person","would_refuse"`) ||
+		strings.Contains(log, `"policy":"limits","tenant":"`+acmeID) {
+		t.Error("the log does not say what the dry run would have refused, or says it of another")
+	}
+	last := reply{}
+	for range 10 {
+		last = r.send(http.MethodPost, acme.url, own, list)
+	}
+	if last.status != http.StatusTooManyRequests || last.header.Get("RateLimit-Policy") != `"requests";q=9;w=60` {
+		t.Errorf("requests of any kind: %d %v", last.status, last.header)
+	}
+}
+
 // TestRequestLimit: requests of any kind beyond a limit are 429 with what a client needs to wait, no reason to sign in, and another person's are served.
 func TestRequestLimit(t *testing.T) {
 	t.Parallel()

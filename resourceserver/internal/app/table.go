@@ -8,6 +8,7 @@ import (
 	"latchkey/pkg/accesstoken"
 	"latchkey/pkg/oauth"
 	"latchkey/resourceserver/internal/metadata"
+	"latchkey/resourceserver/internal/ratelimit"
 	"latchkey/resourceserver/internal/resource"
 )
 
@@ -36,6 +37,13 @@ func (s *server) follow(list []resource.Resource) {
 		s.log.Error("the list of tenants cannot be served", "error", err)
 		return
 	}
+	own := map[string]ratelimit.Own{}
+	for _, m := range next.all {
+		if len(m.of.Limits) > 0 {
+			own[m.of.Tenant] = ratelimit.Own{Quotas: m.of.Limits, Report: m.of.LimitsReport}
+		}
+	}
+	s.limits.Follow(own)
 	s.table.Store(next)
 }
 

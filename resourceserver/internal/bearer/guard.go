@@ -129,7 +129,7 @@ func (g *Guard) MCP(next http.Handler) http.Handler {
 		httpx.Annotate(ctx, slog.String("mcp_method", known(method)))
 		tool, required, ok := g.required(method, target)
 		if tool != "" && g.reports.Tool != nil && g.reports.Tool(tool) {
-			report(ctx, "allowed_tools", p.Tenant, p.ClientID)
+			Report(ctx, "allowed_tools", p.Tenant, p.ClientID)
 		}
 		if ok && !scope.Satisfies(p.Scopes, required) {
 			if tool != "" {
@@ -210,8 +210,8 @@ func (g *Guard) verify(ctx context.Context, token string) (*Principal, *Refusal)
 	}
 }
 
-// report notes what a policy would have refused.
-func report(ctx context.Context, policy, tenant, client string) {
+// Report notes what a policy would have refused.
+func Report(ctx context.Context, policy, tenant, client string) {
 	httpx.Annotate(ctx, slog.Group("would_refuse", slog.String("policy", policy), slog.String("tenant", tenant), slog.String("client", client)))
 }
 

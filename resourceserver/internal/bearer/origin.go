@@ -84,7 +84,7 @@ func (g *Guard) cors(w http.ResponseWriter, r *http.Request) bool {
 			return false
 		}
 		if g.reports.Origin != nil && g.reports.Origin(origins[0]) {
-			report(r.Context(), "allowed_origins", g.tenant, "")
+			Report(r.Context(), "allowed_origins", g.tenant, "")
 		}
 		h.Set("Access-Control-Allow-Origin", origins[0])
 		h.Set("Access-Control-Expose-Headers", exposedHeaders)

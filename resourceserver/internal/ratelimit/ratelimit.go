@@ -7,31 +7,36 @@ package ratelimit
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
+	"sync/atomic"
 	"time"
 
+	"latchkey/pkg/httpx"
 	"latchkey/pkg/oauth"
 	"latchkey/pkg/ratelimit"
 	"latchkey/resourceserver/internal/bearer"
 	"latchkey/resourceserver/internal/tool"
 )
 
-// The limits, by the seed's numbers (docs/limits.md of the authorization server).
-var (
-	requests = ratelimit.Limit{Name: "requests", Quota: 1200, Window: time.Minute}
-	perTool  = ratelimit.Limit{Name: "tool", Quota: 100, Window: time.Minute}
-	person   = ratelimit.Limit{Name: "person", Quota: 1000, Window: time.Hour}
-	tenant   = ratelimit.Limit{Name: "tenant", Quota: 10_000, Window: time.Hour}
-)
-
 // bucket is what is counted together.
-type bucket struct{ limit, tenant, subject, tool string }
+type bucket struct {
+	limit, tenant, subject, tool string
+	dry                          bool // under what the tenant has only said
+}
+
+// Own are a tenant's own numbers, by the name of the limit.
+type Own struct {
+	Quotas map[string]int64
+	Report bool // the others hold, and what is beyond these is logged
+}
 
 // Limits are the limits of this process. Safe for concurrent use.
 type Limits struct {
 	scale   float64
 	now     func() time.Time
 	buckets ratelimit.Local[bucket]
+	own     atomic.Pointer[map[string]Own]
 }
 
 // New returns limits times a factor; 0 is none. now may be nil.
@@ -42,8 +47,39 @@ func New(scale float64, now func() time.Time) *Limits {
 	return &Limits{scale: scale, now: now}
 }
 
+// Follow takes the tenants' own numbers, by tenant, in place of those before.
+func (l *Limits) Follow(own map[string]Own) { l.own.Store(&own) }
+
 func (l *Limits) ask(limit ratelimit.Limit, subject, tool string, p *bearer.Principal) ratelimit.Ask[bucket] {
-	return ratelimit.Ask[bucket]{Key: bucket{limit.Name, p.Tenant, subject, tool}, Limit: limit.Scaled(l.scale)}
+	return ratelimit.Ask[bucket]{Key: bucket{limit.Name, p.Tenant, subject, tool, false}, Limit: limit}
+}
+
+// take takes a unit of every bucket, or none.
+func (l *Limits) take(ctx context.Context, p *bearer.Principal, asks ...ratelimit.Ask[bucket]) (ratelimit.State, bool) {
+	var own Own
+	if all := l.own.Load(); all != nil {
+		own = (*all)[p.Tenant]
+	}
+	for i, a := range asks {
+		limit := a.Limit
+		if quota := own.Quotas[limit.Name]; quota > 0 {
+			if limit = limit.WithQuota(quota); own.Report {
+				l.rehearse(ctx, p, a.Key, limit)
+				limit = a.Limit
+			}
+		}
+		asks[i].Limit = limit.Scaled(l.scale)
+	}
+	return l.buckets.Take(l.now(), asks...)
+}
+
+// rehearse counts under a limit that holds for nobody yet, and logs what is beyond.
+func (l *Limits) rehearse(ctx context.Context, p *bearer.Principal, key bucket, limit ratelimit.Limit) {
+	key.dry = true
+	if _, ok := l.buckets.Take(l.now(), ratelimit.Ask[bucket]{Key: key, Limit: limit.Scaled(l.scale)}); !ok {
+		httpx.Annotate(ctx, slog.String("limit", limit.Name))
+		bearer.Report(ctx, "limits", p.Tenant, p.ClientID)
+	}
 }
 
 // Requests refuses what one person, or a client for itself, sends too much of, of
@@ -55,7 +91,7 @@ func (l *Limits) Requests(next http.Handler) http.Handler {
 			bearer.Refuse(r.Context(), bearer.Misconfigured())
 			return
 		}
-		if s, ok := l.buckets.Take(l.now(), l.ask(requests, p.Subject, "", p)); !ok {
+		if s, ok := l.take(r.Context(), p, l.ask(ratelimit.Requests, p.Subject, "", p)); !ok {
 			s.SetHeader(w.Header())
 			bearer.Refuse(r.Context(), &bearer.Refusal{Status: http.StatusTooManyRequests, Code: oauth.TemporarilyUnavailable, RetryAfter: s.Retry,
 				Sentence: "Too many requests. Wait and try again; signing in again does not help."})
@@ -73,11 +109,11 @@ func (l *Limits) Call(ctx context.Context, name string) *tool.Error {
 	if p == nil {
 		return &tool.Error{Code: tool.CodeInternal, Message: "Something went wrong in the server.", Cause: errors.New("no principal: the guard is not in front of this tool")}
 	}
-	s, ok := l.buckets.Take(l.now(), l.ask(perTool, p.Subject, name, p), l.ask(person, p.Subject, "", p), l.ask(tenant, "", "", p))
+	s, ok := l.take(ctx, p, l.ask(ratelimit.Tool, p.Subject, name, p), l.ask(ratelimit.Person, p.Subject, "", p), l.ask(ratelimit.Tenant, "", "", p))
 	if ok {
 		return nil
 	}
-	whose := map[string]string{perTool.Name: "of this tool", person.Name: "by this person", tenant.Name: "by everyone here"}[s.Limit.Name]
+	whose := map[string]string{ratelimit.Tool.Name: "of this tool", ratelimit.Person.Name: "by this person", ratelimit.Tenant.Name: "by everyone here"}[s.Limit.Name]
 	return &tool.Error{Code: tool.CodeRateLimited, Message: "Too many calls were made " + whose + ".", Retryable: true, RetryAfter: s.Retry,
 		NextAction: "Wait as long as retry_after says, then call again. Signing in again does not help."}
 }

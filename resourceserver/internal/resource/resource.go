@@ -33,6 +33,9 @@ type Resource struct {
 	ToolsReport   bool     // others are served and logged
 	Origins       []string // of browser clients; empty: those of the settings
 	OriginsReport bool     // others of the settings are served and logged
+
+	Limits       map[string]int64 // the tenant's own numbers, by the name of the limit; nil: none
+	LimitsReport bool             // what is beyond them is served and logged
 }
 
 // Allows reports whether the tenant's list has a tool.
@@ -67,6 +70,7 @@ func one(t exchange.Tenant, res exchange.Resource, base string) (Resource, error
 	r := Resource{
 		Tenant: t.ID, Product: res.Product, Tools: t.AllowedTools, Origins: t.AllowedOrigins,
 		ToolsReport: slices.Contains(t.ReportOnly, "allowed_tools"), OriginsReport: slices.Contains(t.ReportOnly, "allowed_origins"),
+		Limits: t.Limits, LimitsReport: slices.Contains(t.ReportOnly, "limits"),
 	}
 	if s := Status(t.Status); s == Active || s == Suspended {
 		r.Status = s
