@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"latchkey/pkg/accesstoken"
 	"latchkey/pkg/exchange"
 	"latchkey/resourceserver/internal/revocation"
 )
@@ -62,6 +63,10 @@ func (f *feed) Revocations(_ context.Context, since time.Time) (*exchange.Revoca
 	return out, nil
 }
 
+func of(grant string) *accesstoken.Principal {
+	return &accesstoken.Principal{Tenant: "t", Subject: "s", ClientID: "c", Grant: grant}
+}
+
 // TestRevokedWithinTenSeconds: DESIGN §4: a revoked grant is known within 10 s, what is cached of it goes once, and an outage
 // of the feed forgets nothing and invents nothing.
 func TestRevokedWithinTenSeconds(t *testing.T) {
@@ -69,9 +74,14 @@ func TestRevokedWithinTenSeconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &feed{}
 		dropped := map[string]int{}
-		follower := revocation.New(revocation.Config{Feed: f, Revoked: func(grants map[string]bool) {
-			for g := range grants {
-				dropped[g]++
+		follower := revocation.New(revocation.Config{Feed: f, Revoked: func(revoked func(tenant, subject, grant string) bool) {
+			for i := range 7 {
+				if g := fmt.Sprint(i); revoked("t", "s", g) {
+					dropped[g]++
+				}
+			}
+			if revoked("t", "s", "other") {
+				t.Error("what lives was dropped")
 			}
 		}})
 		f.revoke("before the start")
@@ -80,7 +90,7 @@ func TestRevokedWithinTenSeconds(t *testing.T) {
 		go func() { follower.Run(ctx); close(done) }()
 		defer func() { cancel(); <-done }()
 		synctest.Wait()
-		if !follower.Revoked("before the start") || follower.Revoked("other") {
+		if !follower.Revoked(of("before the start")) || follower.Revoked(of("other")) {
 			t.Error("what was revoked before the start is not known")
 		}
 		for i := range 7 { // several pages
@@ -89,7 +99,7 @@ func TestRevokedWithinTenSeconds(t *testing.T) {
 		}
 		time.Sleep(10 * time.Second)
 		for i := range 7 {
-			if !follower.Revoked(fmt.Sprint(i)) {
+			if !follower.Revoked(of(fmt.Sprint(i))) {
 				t.Errorf("%d is not known after 10 s", i)
 			}
 		}
@@ -99,12 +109,12 @@ func TestRevokedWithinTenSeconds(t *testing.T) {
 		f.fail(true)
 		f.revoke("in the outage")
 		time.Sleep(time.Minute)
-		if !follower.Revoked("3") || follower.Revoked("in the outage") || follower.Age() < 50*time.Second {
+		if !follower.Revoked(of("3")) || follower.Revoked(of("in the outage")) || follower.Age() < 50*time.Second {
 			t.Error("the outage changed what is known, or does not show", follower.Age())
 		}
 		f.fail(false)
 		time.Sleep(10 * time.Second)
-		if !follower.Revoked("in the outage") {
+		if !follower.Revoked(of("in the outage")) {
 			t.Error("what was revoked in the outage is not known afterwards")
 		}
 		for g, n := range dropped {
@@ -118,7 +128,7 @@ func TestRevokedWithinTenSeconds(t *testing.T) {
 			t.Errorf("asked %d times in an hour", n)
 		}
 		time.Sleep(24 * time.Hour) // no access token lives longer
-		if follower.Revoked("3") {
+		if follower.Revoked(of("3")) {
 			t.Error("remembered for ever")
 		}
 	})
