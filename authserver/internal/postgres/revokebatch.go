@@ -160,22 +160,30 @@ func (p *pass) connections(ctx context.Context) error {
 	var after uuid.UUID
 	copy(after[:], p.after)
 	t, cutoff := p.part.Tenant, p.part.Job.Cutoff
-	rows, err := p.tx.Query(ctx, `SELECT c.id, c.subject_id FROM connections c WHERE `+affectedConnections+` AND c.id > $6 ORDER BY c.id LIMIT $7`, p.args(after, connectionBatch)...)
+	// A page of accounts first, and then which of them it is about: the planner may
+	// not join whole tables for a hundred rows.
+	rows, err := p.tx.Query(ctx, `WITH page AS MATERIALIZED (
+			SELECT p.tenant_id, p.id, p.subject_id, p.status FROM connections p WHERE p.tenant_id = $1 AND ($2::uuid IS NULL OR p.subject_id = $2) AND p.status = 'linked' AND p.id > $6 ORDER BY p.id LIMIT $7)
+		SELECT c.id, c.subject_id, `+affectedConnections+` FROM page c ORDER BY c.id`, p.args(after, connectionBatch)...)
 	if err != nil {
 		return fmt.Errorf("finding accounts: %w", err)
 	}
 	var ids, subjects []uuid.UUID
 	var id, subject uuid.UUID
-	if _, err := pgx.ForEachRow(rows, []any{&id, &subject}, func() error {
-		ids, subjects = append(ids, id), append(subjects, subject)
+	var affected bool
+	seen := 0
+	if _, err := pgx.ForEachRow(rows, []any{&id, &subject, &affected}, func() error {
+		if seen++; affected {
+			ids, subjects = append(ids, id), append(subjects, subject)
+		}
 		return nil
 	}); err != nil {
 		return fmt.Errorf("finding accounts: %w", err)
 	}
+	p.full, p.after = seen == connectionBatch, id[:]
 	if len(ids) == 0 {
 		return nil
 	}
-	p.full, p.after = len(ids) == connectionBatch, ids[len(ids)-1][:]
 	locked := func(sql string, args ...any) ([]uuid.UUID, error) {
 		rows, err := p.tx.Query(ctx, sql, args...)
 		if err != nil {

@@ -468,3 +468,30 @@ func TestFeedIsBounded(t *testing.T) {
 		t.Errorf("%+v %v", late, err)
 	}
 }
+
+// TestMany times a revocation: with -grants 100000 it is what the README says.
+func TestMany(t *testing.T) {
+	t.Parallel()
+	f := setUp(t)
+	tn := pgtest.Tenant(t, f.dsn)
+	pgtest.Grants(t, f.dsn, tn, *many)
+	began := time.Now()
+	job, _, err := f.r.Begin(ctx, revocation.Selector{Google: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d people: refused after %s", *many, time.Since(began).Round(time.Millisecond))
+	last := job.Done
+	stage := func(now revocation.Affected) {
+		for what, n := range map[string][2]int64{"grants": {last.Grants, now.Grants}, "sessions": {last.Sessions, now.Sessions}, "accounts": {last.Connections, now.Connections}} {
+			if n[0] < int64(*many) && n[1] == int64(*many) {
+				t.Logf("%s done after %s", what, time.Since(began).Round(time.Millisecond))
+			}
+		}
+		last = now
+	}
+	if job, err = f.r.Run(ctx, job.ID, func(j *revocation.Job) { stage(j.Done) }); err != nil || job.Done.Sum() != 3*int64(*many) {
+		t.Fatalf("%+v %v", job, err)
+	}
+	t.Logf("all after %s", time.Since(began).Round(time.Millisecond))
+}
