@@ -56,6 +56,9 @@ func (c *revokeCmd) Run(e *env) error {
 	defer db.Close()
 	r := &revocation.Revoker{Store: db}
 	if c.Resume {
+		if c.DryRun || c.Subject != "" || c.Client != "" || c.Google {
+			return errors.New("--resume goes on with what was begun, and takes none of --subject, --client, --google and --dry-run")
+		}
 		return c.resume(e, r)
 	}
 	s, err := c.selector(e, db)

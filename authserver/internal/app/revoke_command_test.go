@@ -39,7 +39,7 @@ func TestRevokeCommand(t *testing.T) {
 	if code, listed, why := revokeCommand(s.DSN, of...); code == 0 || !strings.Contains(why, "--confirm") || !strings.Contains(listed, "default") {
 		t.Errorf("%d %s", code, why)
 	}
-	for _, wrong := range [][]string{{}, {"--all", "--tenant", "default"}, {"--all", "--subject", claim(t, out, "sub")}, {"--client", v.Client}, {"--tenant", "acme"}, {"--tenant", "default", "--subject", "alice@example.com"}} {
+	for _, wrong := range [][]string{{}, {"--all", "--tenant", "default"}, {"--all", "--subject", claim(t, out, "sub")}, {"--client", v.Client}, {"--tenant", "acme"}, {"--resume", "--dry-run"}, {"--resume", "--all"}, {"--tenant", "default", "--subject", "alice@example.com"}} {
 		if code, _, why := revokeCommand(s.DSN, append(wrong, "--confirm")...); code == 0 || why == "" {
 			t.Errorf("%v is taken", wrong)
 		}
@@ -116,12 +116,15 @@ func TestRevokeWithGoogle(t *testing.T) {
 	}
 }
 
-// TestServersGoOnRevoking: a revocation whose command is gone is done by a server.
+// TestServersGoOnRevoking: from the beginning of a revocation every endpoint refuses, before a row is marked; one whose command is
+// gone is done by a server.
 func TestServersGoOnRevoking(t *testing.T) {
 	t.Parallel()
 	s := authtest.Start(t)
 	v := s.NewVisit(t)
 	out := s.SignIn(t, v)
+	p, pending := signedIn(t, s, bob), s.NewVisit(t)
+	q, _ := s.Walk(t, pending)
 	dying, kill := context.WithCancel(context.Background())
 	kill()
 	var o, e bytes.Buffer
@@ -129,17 +132,29 @@ func TestServersGoOnRevoking(t *testing.T) {
 	if status, body := s.Token(t, v.Refresh(out["refresh_token"].(string))); status != http.StatusBadRequest || body["error"] != "invalid_grant" {
 		t.Errorf("begun: %d %v", status, body)
 	}
+	if status, body := s.Token(t, pending.Redeem(q.Get("code"))); status != http.StatusBadRequest || body["error"] != "invalid_grant" {
+		t.Errorf("a code: %d %v", status, body)
+	}
+	if _, err := s.Exchanger(t, s.Internal).Exchange(t.Context(), request(out, gmailRead)); failure(t, err).Code != oauth.InvalidGrant {
+		t.Errorf("an exchange: %v", err)
+	}
+	if page := p.account(); strings.Contains(words(page), "Sign out") {
+		t.Errorf("still signed in: %s", words(page))
+	}
+	fresh := s.SignIn(t, s.VisitAs(t, v.Client))
+	works(t, s, fresh)
 	if code := app.Main(dying, []string{"revoke", "--database-url", s.DSN, "--resume"}, &o, &e); code == 0 {
 		t.Errorf("killed: %s", o.String())
 	}
-	if n := rowsOf(t, s.DSN, `SELECT count(*) FROM grants WHERE revoked_at IS NULL`); n != 1 {
+	if n := rowsOf(t, s.DSN, `SELECT count(*) FROM grants WHERE revoked_at IS NULL`); n != 3 {
 		t.Fatalf("%d grants are not marked", n)
 	}
 	s.GoOnRevoking(t)
-	if n := rowsOf(t, s.DSN, `SELECT count(*) FROM grants WHERE revoked_reason = 'mass_revocation'`); n != 1 {
+	if n := rowsOf(t, s.DSN, `SELECT count(*) FROM grants WHERE revoked_reason = 'mass_revocation'`); n != 2 {
 		t.Errorf("%d grants are marked", n)
 	}
-	if n := rowsOf(t, s.DSN, `SELECT count(*) FROM audit_events WHERE kind = 'grant.revoked' AND detail = 'mass_revocation `+job+`'`); n != 1 {
+	if n := rowsOf(t, s.DSN, `SELECT count(*) FROM audit_events WHERE kind = 'grant.revoked' AND detail = 'mass_revocation `+job+`'`); n != 2 {
 		t.Errorf("%d events name the job", n)
 	}
+	works(t, s, fresh)
 }

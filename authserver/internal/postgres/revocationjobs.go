@@ -119,14 +119,14 @@ func (db *DB) SizeRevocation(ctx context.Context, j *revocation.Job) error {
 func (db *DB) BeginRevocation(ctx context.Context, id uuid.UUID, s revocation.Selector) (*revocation.Job, bool, error) {
 	by := audit.FromContext(ctx)
 	e := audit.Event{Kind: audit.AdminAct, Actor: by.ActorOr(audit.System), Detail: "revocation begun " + id.String(), Subject: s.Subject, Client: s.Client}
-	begun := false
-	err := pgx.BeginFunc(ctx, db.jobs, func(tx pgx.Tx) error {
-		begun = false
+	of, begun := id, false
+	begin := func(tx pgx.Tx) error {
+		of, begun = id, false
 		var cutoff time.Time
 		err := tx.QueryRow(ctx, `INSERT INTO jobs (id, kind, selector, actor, request_id) VALUES ($1, 'revoke', $2, $3, $4)
 			ON CONFLICT (kind, selector) WHERE finished_at IS NULL DO NOTHING RETURNING cutoff`, id, stored(s), string(e.Actor), by.ID).Scan(&cutoff)
 		if errors.Is(err, pgx.ErrNoRows) {
-			return tx.QueryRow(ctx, `SELECT id FROM jobs WHERE kind = 'revoke' AND selector = $1 AND finished_at IS NULL`, stored(s)).Scan(&id)
+			return tx.QueryRow(ctx, `SELECT id FROM jobs WHERE kind = 'revoke' AND selector = $1 AND finished_at IS NULL`, stored(s)).Scan(&of)
 		}
 		if err != nil {
 			return err
@@ -140,11 +140,15 @@ func (db *DB) BeginRevocation(ctx context.Context, id uuid.UUID, s revocation.Se
 			return errors.New("there is no such tenant")
 		}
 		return err
-	})
+	}
+	err := pgx.ErrNoRows // the open one was finished between the two statements
+	for try := 0; try < 3 && errors.Is(err, pgx.ErrNoRows); try++ {
+		err = pgx.BeginFunc(ctx, db.jobs, begin)
+	}
 	if err != nil {
 		return nil, false, fmt.Errorf("beginning a revocation: %w", err)
 	}
-	j, err := db.RevocationJob(ctx, id)
+	j, err := db.RevocationJob(ctx, of)
 	return j, begun, err
 }
 

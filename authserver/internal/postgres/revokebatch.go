@@ -65,7 +65,7 @@ func (db *DB) RevokeBatch(ctx context.Context, part revocation.Part) (done revoc
 				next = part.Job.Selector.After(stage)
 			}
 		}
-		done = revocation.Batch{Rows: p.rows, Waiting: left && p.rows == 0, Finished: next == revocation.Done}
+		done = revocation.Batch{Stage: stage, Rows: p.rows, Waiting: left && p.rows == 0, Finished: next == revocation.Done}
 		return p.note(ctx, stage, next)
 	})
 	if err != nil {

@@ -495,3 +495,42 @@ func TestMany(t *testing.T) {
 	}
 	t.Logf("all after %s", time.Since(began).Round(time.Millisecond))
 }
+
+// TestBeginAtOnce: of the same command many times at once one begins the job, and one has its lease.
+func TestBeginAtOnce(t *testing.T) {
+	t.Parallel()
+	f := setUp(t)
+	tn := pgtest.Tenant(t, f.dsn)
+	pgtest.Grants(t, f.dsn, tn, 5)
+	var all sync.WaitGroup
+	var begun, leased atomic.Int64
+	var ids sync.Map
+	start := make(chan struct{})
+	for range 8 {
+		all.Go(func() {
+			<-start
+			job, first, err := f.r.Begin(ctx, revocation.Selector{Tenant: tn})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if ids.Store(job.ID, true); first {
+				begun.Add(1)
+			}
+			mine, err := f.db.LeaseRevocation(ctx, job.ID, uuid.New(), time.Minute)
+			if err != nil {
+				t.Error(err)
+			}
+			if mine {
+				leased.Add(1)
+			}
+		})
+	}
+	close(start)
+	all.Wait()
+	different := 0
+	ids.Range(func(any, any) bool { different++; return true })
+	if begun.Load() != 1 || leased.Load() != 1 || different != 1 || f.count(tn, unclosed) != 1 || f.count(tn, recorded) != 1 {
+		t.Errorf("%d begun, %d leased, %d jobs, %d epochs", begun.Load(), leased.Load(), different, f.count(tn, unclosed))
+	}
+}

@@ -75,6 +75,18 @@ type Affected struct {
 // Sum is the number of rows.
 func (a Affected) Sum() int64 { return a.Grants + a.Sessions + a.Connections }
 
+func (a Affected) plus(b Batch) Affected {
+	switch b.Stage {
+	case Grants:
+		a.Grants += b.Rows
+	case Sessions:
+		a.Sessions += b.Rows
+	case Connections:
+		a.Connections += b.Rows
+	}
+	return a
+}
+
 // Job is a revocation under way or done.
 type Job struct {
 	ID       uuid.UUID
@@ -97,6 +109,7 @@ type Part struct {
 
 // Batch is what one step of a part has done.
 type Batch struct {
+	Stage    Stage // of the rows
 	Rows     int64
 	Waiting  bool // others hold the rows that are left: try again in a moment
 	Finished bool // nothing is left of the part
