@@ -64,7 +64,7 @@ func TestRevokeCommand(t *testing.T) {
 	if e := failure(t, err); e.Code != oauth.InvalidGrant {
 		t.Errorf("an exchange: %+v", e)
 	}
-	if page := p.account(); strings.Contains(words(page), "Sign out") {
+	if page := p.account(); strings.Contains(string(page.Body), "Where you are signed in") {
 		t.Errorf("still signed in: %s", words(page))
 	}
 	// Others keep everything; the person signs in again at once, without Google asking for more.
@@ -125,6 +125,9 @@ func TestServersGoOnRevoking(t *testing.T) {
 	out := s.SignIn(t, v)
 	p, pending := signedIn(t, s, bob), s.NewVisit(t)
 	q, _ := s.Walk(t, pending)
+	if page := p.account(); !strings.Contains(string(page.Body), "Where you are signed in") {
+		t.Fatalf("not signed in: %s", words(page))
+	}
 	dying, kill := context.WithCancel(context.Background())
 	kill()
 	var o, e bytes.Buffer
@@ -138,7 +141,7 @@ func TestServersGoOnRevoking(t *testing.T) {
 	if _, err := s.Exchanger(t, s.Internal).Exchange(t.Context(), request(out, gmailRead)); failure(t, err).Code != oauth.InvalidGrant {
 		t.Errorf("an exchange: %v", err)
 	}
-	if page := p.account(); strings.Contains(words(page), "Sign out") {
+	if page := p.account(); strings.Contains(string(page.Body), "Where you are signed in") {
 		t.Errorf("still signed in: %s", words(page))
 	}
 	fresh := s.SignIn(t, s.VisitAs(t, v.Client))
