@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -71,32 +72,52 @@ func terminal(t *testing.T) (program, screen *os.File) {
 	return program, screen
 }
 
+// shown is what the screen has shown. Safe for concurrent use.
+type shown struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *shown) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *shown) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
 // TestBar: on a terminal there is a bar with the share that is done, and JSON lines still for machines.
 func TestBar(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		machine bool
+		half    string
 		want    []string
 		not     []string
 	}{
-		"for people":   {false, []string{"work", "50%", "100%"}, []string{`{"done"`, "20 of 40"}},
-		"for machines": {true, []string{`{"done":40}`}, []string{"%"}},
+		"for people":   {false, "50%", []string{"work", "100%"}, []string{`{"done"`, "20 of 40"}},
+		"for machines": {true, `{"done":20}`, []string{`{"done":40}`}, []string{"%"}},
 	} {
 		program, screen := terminal(t)
-		shown := make(chan string, 1)
+		shown, ended := &shown{}, make(chan struct{})
 		go func() {
-			b, _ := io.ReadAll(screen) // ends with an error when the program's end is closed
-			shown <- string(b)
+			_, _ = io.Copy(shown, screen) // ends with an error when the program's end is closed
+			close(ended)
 		}()
 		p := progress.New(program, "work", c.machine)
-		for _, n := range []int64{0, 20, 40} {
-			time.Sleep(150 * time.Millisecond) // the bar is drawn ten times a second
-			p.Report(step(n, 40))
+		// It is drawn ten times a second: reported until it is seen.
+		for deadline := time.Now().Add(5 * time.Second); !strings.Contains(shown.String(), c.half) && time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+			p.Report(step(20, 40))
 		}
 		p.End(step(40, 40))
 		_ = program.Close()
-		got := <-shown
-		for _, want := range c.want {
+		<-ended
+		got := shown.String()
+		for _, want := range append(c.want, c.half) {
 			if !strings.Contains(got, want) {
 				t.Errorf("%s: %q has no %q", name, got, want)
 			}
