@@ -23,6 +23,7 @@ type Claims struct {
 	ID        string `json:"jti"`
 	Tenant    string `json:"tid"`
 	Grant     string `json:"gid,omitempty"` // empty for a client's own token only
+	Granted   int64  `json:"gat,omitempty"` // when the grant was made, by the database's clock, in microseconds since the epoch
 }
 
 // ClientSubject is the subject of a token that a client got for itself
@@ -36,6 +37,9 @@ type Principal struct {
 	Audience                                  oauth.Resource // the one resource the token is for
 	Scopes                                    oauth.Scopes
 	Issued, Expires                           time.Time
+	// Granted is when the grant was made. A token that does not say counts as
+	// granted when it was issued, as does a client's own.
+	Granted time.Time
 }
 
 // Machine reports whether the token is a client's own: no person, and so no

@@ -183,9 +183,13 @@ func (v *Verifier) check(c Claims) (*Principal, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
+	granted := time.Unix(c.IssuedAt, 0)
+	if c.Granted > 0 {
+		granted = time.UnixMicro(c.Granted)
+	}
 	return &Principal{
 		Tenant: c.Tenant, Subject: c.Subject, ClientID: c.ClientID, Grant: c.Grant, TokenID: c.ID,
-		Audience: v.audience, Scopes: scopes, Issued: time.Unix(c.IssuedAt, 0), Expires: expires,
+		Audience: v.audience, Scopes: scopes, Issued: time.Unix(c.IssuedAt, 0), Expires: expires, Granted: granted,
 	}, nil
 }
 

@@ -27,6 +27,7 @@ type cli struct {
 	Clients     clientsCmd     `cmd:"" help:"Enter, list and delete clients."`
 	Tenants     tenantsCmd     `cmd:"" help:"Make, change, suspend and erase tenants."`
 	Audit       auditCmd       `cmd:"" help:"Verify, export and search the audit trail."`
+	Revoke      revokeCmd      `cmd:"" help:"End everybody's access, a tenant's, a person's or a client's."`
 	Subjects    subjectsCmd    `cmd:"" help:"Export and erase a person."`
 	Doctor      doctorCmd      `cmd:"" help:"Explain step by step why a connection fails."`
 	Healthcheck healthcheckCmd `cmd:"" help:"Exit 0 if the running server is ready."`

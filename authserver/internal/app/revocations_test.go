@@ -12,6 +12,8 @@ import (
 	"github.com/go-jose/go-jose/v4/jwt"
 
 	"latchkey/authserver/internal/authtest"
+	"latchkey/authserver/internal/pgtest"
+	"latchkey/authserver/internal/tenant"
 	"latchkey/pkg/exchange"
 )
 
@@ -142,6 +144,38 @@ func TestRevocationPages(t *testing.T) {
 		}
 		for _, g := range got.Grants {
 			seen[g] = true
+		}
+		if !got.More {
+			break
+		}
+		since = time.UnixMilli(got.Next)
+	}
+	if len(seen) != count {
+		t.Errorf("%d of %d", len(seen), count)
+	}
+}
+
+// TestRevocationPagesOfEpochs: so it is for epochs, whichever of the two lists is longer.
+func TestRevocationPagesOfEpochs(t *testing.T) {
+	t.Parallel()
+	s := authtest.Start(t)
+	const count = 2*exchange.MaxEpochs + 5
+	pgtest.As(t, s.DSN, "latchkey_jobs", tenant.DefaultID, fmt.Sprintf(`INSERT INTO jobs (id, kind, selector, actor, cutoff, finished_at)
+		SELECT gen_random_uuid(), 'revoke', jsonb_build_object('tenant', '%s', 'client', 'c-' || i), 'operator', now() - interval '1 minute' + i * interval '100 microseconds', now()
+		FROM generate_series(1, %d) AS i`, tenant.DefaultID, count))
+	x := s.Exchanger(t, s.Internal)
+	seen := map[string]bool{}
+	since := time.Now().Add(-time.Hour)
+	for page := 0; ; page++ {
+		got, err := x.Revocations(t.Context(), since)
+		if err != nil || page > 5 {
+			t.Fatalf("page %d: %v", page, err)
+		}
+		for _, e := range got.Epochs {
+			if e.Tenant != tenant.DefaultID.String() || e.Subject != "" || e.Before == 0 {
+				t.Fatalf("%+v", e)
+			}
+			seen[e.Client] = true
 		}
 		if !got.More {
 			break

@@ -18,6 +18,7 @@ import (
 	"latchkey/authserver/internal/erasure"
 	"latchkey/authserver/internal/kek"
 	"latchkey/authserver/internal/postgres"
+	"latchkey/authserver/internal/progress"
 	"latchkey/authserver/internal/rewrap"
 	"latchkey/authserver/internal/tenant"
 	"latchkey/authserver/internal/vault"
@@ -27,8 +28,6 @@ import (
 // deleted: every server has read its keys again by then, and what it was about
 // to store is stored.
 const settle = vault.TTL + 5*time.Minute
-
-const reportEvery = time.Second
 
 func openKEK(e *env, c config.KEK) (*vault.KEK, error) {
 	current, from, err := c.Sources()
@@ -217,16 +216,11 @@ func (c *keysRewrapCmd) Run(e *env) error {
 		if err != nil {
 			return err
 		}
-		last := time.Now()
-		r := rewrap.Run{Store: db, KEK: key, Vault: v, Report: func(p rewrap.Progress) {
-			if time.Since(last) >= reportEvery {
-				last = time.Now()
-				c.report(e, slug, p)
-			}
-		}}
+		bar := progress.New(e.errOut, "tenant "+slug, c.JSON)
+		r := rewrap.Run{Store: db, KEK: key, Vault: v, Report: func(p rewrap.Progress) { bar.Report(rewrapStep(slug, p)) }}
 		out := rewrapped{Tenant: slug, Deleted: []uuid.UUID{}, Kept: []uuid.UUID{}}
 		out.Progress, err = r.Tenant(e.ctx, t)
-		c.report(e, slug, out.Progress)
+		bar.End(rewrapStep(slug, out.Progress))
 		if err != nil {
 			return err
 		}
@@ -252,12 +246,9 @@ func (c *keysRewrapCmd) Run(e *env) error {
 	return err
 }
 
-// report writes how far a tenant is, on standard error.
-func (c *keysRewrapCmd) report(e *env, slug string, p rewrap.Progress) {
-	if c.JSON {
-		_ = json.NewEncoder(e.errOut).Encode(rewrapped{Tenant: slug, Progress: p})
-		return
-	}
+// rewrapStep is how far a tenant is. What was left is counted at the beginning, in
+// values, of which a row may hold two, and at the end.
+func rewrapStep(slug string, p rewrap.Progress) progress.Step {
 	var left []string
 	for _, id := range slices.Sorted(maps.Keys(p.Left)) {
 		if n := p.Left[id]; n > 0 {
@@ -267,7 +258,10 @@ func (c *keysRewrapCmd) report(e *env, slug string, p rewrap.Progress) {
 	if left == nil {
 		left = []string{"0"}
 	}
-	_, _ = fmt.Fprintf(e.errOut, "tenant %s: %d rows sealed anew, left: %s\n", slug, p.Done, strings.Join(left, ", "))
+	return progress.Step{
+		Done: p.Done, Total: max(p.Done, total(p.Left)), Machine: rewrapped{Tenant: slug, Progress: p},
+		Text: fmt.Sprintf("tenant %s: %d rows sealed anew, left: %s", slug, p.Done, strings.Join(left, ", ")),
+	}
 }
 
 // retired deletes the retired data keys that may go, if that is asked for, and

@@ -29,6 +29,7 @@ import (
 	"latchkey/authserver/internal/provider"
 	"latchkey/authserver/internal/ratelimit"
 	"latchkey/authserver/internal/registration"
+	"latchkey/authserver/internal/revocation"
 	"latchkey/authserver/internal/session"
 	"latchkey/authserver/internal/signals"
 	"latchkey/authserver/internal/signin"
@@ -59,6 +60,7 @@ type Server struct {
 	account      *account.Handler
 	revoker      *connection.Revoker
 	eraser       *erasure.Eraser
+	mass         *revocation.Revoker
 	provider     *provider.Provider
 	exchange     *exchange.Handler
 	revocations  *exchange.RevocationHandler
@@ -118,6 +120,7 @@ func serve(ctx context.Context, c *config.Server, log *slog.Logger) error {
 	go s.keys.Run(ctx)
 	go s.revoker.Run(ctx)
 	go s.eraser.Run(ctx)
+	go s.mass.Work(ctx)
 	go s.tenants.Run(ctx)
 	go s.sealer.Run(ctx)
 	return httpx.Serve(ctx, log, public, internal, admin)
@@ -276,7 +279,7 @@ func New(c *config.Server, db *postgres.DB, key *vault.KEK, callers *exchange.Cl
 		discovery:    &discovery.Handler{Tenants: tenants, Keys: keys.For},
 		registration: &registration.Handler{Clients: clients, Store: db, CustomRedirects: redirects, Now: time.Now},
 		signin:       trips, flow: authorization, account: person,
-		revoker: revoker, eraser: eraser,
+		revoker: revoker, eraser: eraser, mass: &revocation.Revoker{Store: db, Log: log},
 		provider: provider.New(provider.Config{Auth: auth, Clients: clients, Store: db, Keys: keys.For}),
 		exchange: &exchange.Handler{
 			Clients: callers, Store: db, Vault: v, Tenants: tenants, Audit: db, Limits: limits, Now: time.Now, Log: log,
@@ -332,6 +335,12 @@ func (s *Server) RevokeAtGoogle(ctx context.Context) error { return s.revoker.St
 
 // GoOnErasing does what is due of the erasures of people, once.
 func (s *Server) GoOnErasing(ctx context.Context) error { return s.eraser.Step(ctx) }
+
+// GoOnRevoking does what is due of revocations that were begun, once, and closes
+// epochs older than a time.
+func (s *Server) GoOnRevoking(ctx context.Context, older time.Duration) error {
+	return errors.Join(s.mass.Step(ctx), s.mass.Close(ctx, older))
+}
 
 // leaver is what the account page needs of erasures and exports.
 type leaver struct {

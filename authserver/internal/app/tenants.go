@@ -13,6 +13,7 @@ import (
 
 	"latchkey/authserver/internal/config"
 	"latchkey/authserver/internal/postgres"
+	"latchkey/authserver/internal/progress"
 	"latchkey/authserver/internal/tenancy"
 	"latchkey/authserver/internal/tenant"
 	"latchkey/authserver/internal/vault"
@@ -330,8 +331,18 @@ type tenantsExportCmd struct {
 
 func (c *tenantsExportCmd) Run(e *env) error {
 	return c.operate(e, func(o *tenancy.Operator, db *postgres.DB) error {
-		return (&tenancy.Ender{Rows: db, Tenant: o}).Export(e.ctx, c.Slug, e.out)
+		bar, last := progress.New(e.errOut, "tenant "+c.Slug, c.JSON), exportStep(c.Slug, 0)
+		defer func() { bar.End(last) }()
+		return (&tenancy.Ender{Rows: db, Tenant: o, Exported: func(rows int64) {
+			last = exportStep(c.Slug, rows)
+			bar.Report(last)
+		}}).Export(e.ctx, c.Slug, e.out)
 	})
+}
+
+// exportStep is how far an export is; how many rows there are nobody knows before.
+func exportStep(slug string, rows int64) progress.Step {
+	return progress.Step{Done: rows, Text: fmt.Sprintf("tenant %s: %d rows written", slug, rows), Machine: map[string]any{"tenant": slug, "rows_written": rows}}
 }
 
 type tenantsEraseCmd struct {

@@ -34,6 +34,7 @@ import (
 	"latchkey/authserver/internal/exchange"
 	"latchkey/authserver/internal/pgtest"
 	"latchkey/authserver/internal/postgres"
+	"latchkey/authserver/internal/revocation"
 	"latchkey/authserver/internal/tenant"
 	"latchkey/authserver/internal/vault"
 	"latchkey/deploy/dev/browser"
@@ -417,6 +418,25 @@ func (s *Server) Exchanger(t testing.TB, internal string) *wire.Client {
 func (s *Server) GoOnErasing(t testing.TB) {
 	t.Helper()
 	if err := s.app.GoOnErasing(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// BeginRevocation begins to revoke everybody's access, without doing any of its
+// work, and returns the job.
+func (s *Server) BeginRevocation(t testing.TB) string {
+	t.Helper()
+	job, _, err := (&revocation.Revoker{Store: s.DB(t)}).Begin(context.Background(), revocation.Selector{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return job.ID.String()
+}
+
+// GoOnRevoking lets a server do once what is due of revocations.
+func (s *Server) GoOnRevoking(t testing.TB) {
+	t.Helper()
+	if err := s.app.GoOnRevoking(context.Background(), 0); err != nil {
 		t.Fatal(err)
 	}
 }

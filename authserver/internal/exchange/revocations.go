@@ -7,6 +7,9 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/google/uuid"
+
+	"latchkey/authserver/internal/tenant"
 	wire "latchkey/pkg/exchange"
 	"latchkey/pkg/oauth"
 )
@@ -26,10 +29,27 @@ type Revocation struct {
 	At    time.Time
 }
 
-// RevocationStore reads revoked grants of all tenants.
+// Epoch revokes what was granted up to a time: of a tenant, or in it of a person,
+// a client, or both.
+type Epoch struct {
+	Tenant  tenant.ID // zero: every tenant
+	Subject uuid.UUID // uuid.Nil: everybody
+	Client  string    // "": every client
+	Before  time.Time // grants made up to and including it
+}
+
+// Feed is what was revoked since a time, each list oldest first.
+type Feed struct {
+	Grants []Revocation // those that no epoch says
+	Epochs []Epoch
+	Now    time.Time // the database's
+}
+
+// RevocationStore reads revoked grants and epochs of all tenants, at most so many
+// of each.
 type RevocationStore interface {
 	Burner
-	Revocations(ctx context.Context, since time.Time, limit int) (list []Revocation, now time.Time, err error)
+	Revocations(ctx context.Context, since time.Time, grants, epochs int) (*Feed, error)
 }
 
 // RevocationHandler serves the feed by which resource servers learn of revoked
@@ -68,21 +88,41 @@ func (h *RevocationHandler) list(w http.ResponseWriter, r *http.Request) (*wire.
 	if earliest := h.Now().Add(-maxBack); since.Before(earliest) {
 		since = earliest
 	}
-	list, now, err := h.Store.Revocations(r.Context(), since, wire.MaxRevocations)
+	feed, err := h.Store.Revocations(r.Context(), since, wire.MaxRevocations, wire.MaxEpochs)
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	out := &wire.Revocations{Grants: make([]string, 0, len(list)), Next: max(now.Add(-overlap).UnixMilli(), 1)}
-	for _, one := range list {
+	out := &wire.Revocations{Grants: make([]string, 0, len(feed.Grants)), Next: max(feed.Now.Add(-overlap).UnixMilli(), 1)}
+	for _, one := range feed.Grants {
 		out.Grants = append(out.Grants, one.Grant)
 	}
-	if len(list) == wire.MaxRevocations {
-		// The last millisecond comes again: several may share it. Where all of them
-		// do, time moves on by one, and so does the feed.
-		out.More, out.Next = true, list[len(list)-1].At.UnixMilli()
-		if out.Next <= since.UnixMilli() {
-			out.Next = since.UnixMilli() + 1
-		}
+	for _, e := range feed.Epochs {
+		out.Epochs = append(out.Epochs, e.wire())
+	}
+	if n := len(feed.Grants); n == wire.MaxRevocations {
+		cut(out, since, feed.Grants[n-1].At)
+	}
+	if n := len(feed.Epochs); n == wire.MaxEpochs {
+		cut(out, since, feed.Epochs[n-1].Before)
 	}
 	return out, nil
+}
+
+// cut says that a list is not complete after its last entry. The last millisecond
+// comes again: several may share it. Where all of them do, time moves on by one,
+// and so does the feed. Of two lists the one that ends earlier counts: what comes
+// twice does no harm.
+func cut(out *wire.Revocations, since, last time.Time) {
+	out.More, out.Next = true, min(out.Next, max(last.UnixMilli(), since.UnixMilli()+1))
+}
+
+func (e Epoch) wire() wire.Epoch {
+	w := wire.Epoch{Client: e.Client, Before: e.Before.UnixMicro()}
+	if !e.Tenant.IsZero() {
+		w.Tenant = e.Tenant.String()
+	}
+	if e.Subject != uuid.Nil {
+		w.Subject = e.Subject.String()
+	}
+	return w
 }

@@ -40,6 +40,7 @@ type Grant struct {
 	Offline    bool
 	Generation int32 // of the refresh token to issue now
 	Expires    time.Time
+	Created    time.Time // by the database's clock, in microseconds
 }
 
 // Redemption redeems an authorization code. Everything in it stands in the

@@ -49,10 +49,10 @@ func (db *DB) Account(ctx context.Context, t tenant.ID, subject uuid.UUID, life 
 				coalesce((SELECT array_agg(x) FROM jsonb_array_elements_text(s.snapshot->'left_out') x), '{}')
 			FROM grants g LEFT JOIN consents s ON s.tenant_id = g.tenant_id AND s.subject_id = g.subject_id AND s.client_id = g.client_id AND s.resource = g.resource
 			WHERE g.tenant_id = $1 AND g.subject_id = $2 AND g.revoked_at IS NULL AND g.redeemed_at IS NOT NULL
-			  AND g.expires_at > now() AND g.idle_expires_at > now() AND (g.offline OR g.redeemed_at > now() - interval '24 hours')
+			  AND g.expires_at > now() AND g.idle_expires_at > now() AND (g.offline OR g.redeemed_at > now() - interval '24 hours') AND NOT `+grantEpoch("g")+`
 			ORDER BY g.created_at DESC LIMIT 500`, t.UUID(), subject),
 		stmt(`SELECT id, browser, created_at, last_used_at FROM sessions
-			WHERE tenant_id = $1 AND subject_id = $2 AND ended_at IS NULL AND last_used_at > now() - $3::interval AND created_at > now() - $4::interval
+			WHERE tenant_id = $1 AND subject_id = $2 AND ended_at IS NULL AND last_used_at > now() - $3::interval AND created_at > now() - $4::interval AND `+unlessEndedBefore+`
 			ORDER BY last_used_at DESC LIMIT $5`, t.UUID(), subject, life.Idle, life.Absolute, session.MaxPerSubject))
 	if err != nil {
 		return nil, fmt.Errorf("reading account: %w", err)

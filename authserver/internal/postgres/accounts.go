@@ -249,29 +249,16 @@ func (db *DB) Rename(ctx context.Context, ref connection.Ref, alias string) erro
 // Credentials are locked before grants, as everywhere (see act). It returns
 // connection.ErrNotFound for an account that is not linked, or not theirs.
 func (db *DB) Disconnect(ctx context.Context, ref connection.Ref) error {
-	t, subject, id := ref.Tenant.UUID(), ref.Subject, ref.Connection
-	gone := audit.Event{Tenant: ref.Tenant, Kind: audit.Disconnected, Actor: audit.FromContext(ctx).ActorOr(audit.Person), Subject: subject, Connection: id}
+	gone := audit.Event{Tenant: ref.Tenant, Kind: audit.Disconnected, Actor: audit.FromContext(ctx).ActorOr(audit.Person)}
 	ended := gone
 	ended.Kind, ended.Detail = audit.GrantRevoked, "account_disconnected"
-	const mine = ` AND EXISTS (SELECT FROM connections c WHERE c.tenant_id = $1 AND c.subject_id = $2 AND c.id = $3)`
-	n, err := db.exec(ctx, ref.Tenant, lockSubject(ref.Tenant, subject),
-		stmt(`SELECT FROM credentials WHERE tenant_id = $1 AND connection_id = $3`+mine+` FOR UPDATE`, t, subject, id),
-		stmt(`INSERT INTO google_revocations (tenant_id, id, subject_id, connection_id, upstream_client, purpose, token)
-			SELECT tenant_id, $4, $2, connection_id, upstream_client, CASE WHEN refresh_token IS NULL THEN 'access_token' ELSE 'refresh_token' END, coalesce(refresh_token, access_token)
-			FROM credentials WHERE tenant_id = $1 AND connection_id = $3 AND coalesce(refresh_token, access_token) IS NOT NULL`+mine,
-			t, subject, id, uuid.Must(uuid.NewV7())),
-		stmt(`UPDATE credentials SET status = 'revoked', last_error = 'disconnected', refresh_token = NULL, refresh_hash = NULL, refresh_prefix = NULL, refresh_expires_at = NULL,
-				access_token = NULL, access_expires_at = NULL, version = version + 1, lease_owner = NULL, lease_until = NULL, updated_at = now()
-			WHERE tenant_id = $1 AND connection_id = $3`+mine, t, subject, id),
-		audited(ctx, stmt(`UPDATE grants SET revoked_at = now(), revoked_reason = 'account_disconnected'
-			WHERE tenant_id = $1 AND subject_id = $2 AND connection_id = $3 AND revoked_at IS NULL RETURNING `+grantColumns, t, subject, id),
-			ended, grantRow, "", count),
-		stmt(`UPDATE connections SET is_default = false WHERE tenant_id = $1 AND subject_id = $2 AND id = $3 AND is_default`, t, subject, id),
-		stmt(`UPDATE connections SET is_default = true WHERE tenant_id = $1 AND subject_id = $2 AND id = (
-				SELECT id FROM connections WHERE tenant_id = $1 AND subject_id = $2 AND status = 'linked' AND id <> $3 ORDER BY created_at, id LIMIT 1)
-			AND NOT EXISTS (SELECT FROM connections d WHERE d.tenant_id = $1 AND d.subject_id = $2 AND d.is_default)`, t, subject, id),
-		audited(ctx, stmt(`UPDATE connections SET status = 'unlinked' WHERE tenant_id = $1 AND subject_id = $2 AND id = $3 AND status = 'linked' RETURNING id`, t, subject, id),
-			gone, nil, "", count))
+	n, err := db.exec(ctx, ref.Tenant, append([]statement{
+		lockSubject(ref.Tenant, ref.Subject),
+		stmt(`SELECT FROM credentials k WHERE k.tenant_id = $1 AND k.connection_id = $3 AND EXISTS (
+			SELECT FROM connections c WHERE c.tenant_id = $1 AND c.subject_id = $2 AND c.id = $3) FOR UPDATE`, ref.Tenant.UUID(), ref.Subject, ref.Connection),
+	}, disconnected(ctx, disconnection{
+		tenant: ref.Tenant, subject: ref.Subject, connections: []uuid.UUID{ref.Connection}, reason: ended.Detail, ended: ended, gone: gone,
+	})...)...)
 	if err != nil {
 		return fmt.Errorf("disconnecting account: %w", err)
 	}
@@ -279,4 +266,47 @@ func (db *DB) Disconnect(ctx context.Context, ref connection.Ref) error {
 		return connection.ErrNotFound
 	}
 	return nil
+}
+
+// disconnection takes accounts away from everything here.
+type disconnection struct {
+	tenant      tenant.ID
+	subject     uuid.UUID // whose they must be; uuid.Nil: anybody's
+	connections []uuid.UUID
+	reason      string      // of the grants' end
+	ended, gone audit.Event // of each grant and each account
+}
+
+// disconnected is what Disconnect says, for any number of accounts whose subjects
+// and credentials are locked. The last statement affects a row for each account
+// that was linked.
+func disconnected(ctx context.Context, d disconnection) []statement {
+	t, subject := d.tenant.UUID(), idValue(d.subject)
+	const (
+		// Arrays, so that the indexes are used whatever the planner thinks of the number.
+		whose  = ` FROM connections c WHERE c.tenant_id = $1 AND ($2::uuid IS NULL OR c.subject_id = $2) AND c.id = ANY($3))`
+		mine   = `ANY(ARRAY(SELECT c.id` + whose + `)`
+		people = `ANY(ARRAY(SELECT c.subject_id` + whose + `)`
+		of     = ` WHERE tenant_id = $1 AND connection_id = ` + mine
+		them   = ` WHERE tenant_id = $1 AND id = ` + mine
+	)
+	return []statement{
+		stmt(`INSERT INTO google_revocations (tenant_id, id, subject_id, connection_id, upstream_client, purpose, token)
+			SELECT k.tenant_id, gen_random_uuid(), c.subject_id, k.connection_id, k.upstream_client,
+				CASE WHEN k.refresh_token IS NULL THEN 'access_token' ELSE 'refresh_token' END, coalesce(k.refresh_token, k.access_token)
+			FROM credentials k JOIN connections c ON c.tenant_id = k.tenant_id AND c.id = k.connection_id
+			WHERE k.tenant_id = $1 AND ($2::uuid IS NULL OR c.subject_id = $2) AND c.id = ANY($3) AND coalesce(k.refresh_token, k.access_token) IS NOT NULL`, t, subject, d.connections),
+		stmt(`UPDATE credentials SET status = 'revoked', last_error = 'disconnected', refresh_token = NULL, refresh_hash = NULL, refresh_prefix = NULL, refresh_expires_at = NULL,
+				access_token = NULL, access_expires_at = NULL, version = version + 1, lease_owner = NULL, lease_until = NULL, updated_at = now()`+of, t, subject, d.connections),
+		audited(ctx, stmt(`UPDATE grants SET revoked_at = now(), revoked_reason = $4`+of+` AND subject_id = `+people+` AND revoked_at IS NULL
+			RETURNING `+grantColumns, t, subject, d.connections, d.reason), d.ended, grantRow, "", count),
+		stmt(`UPDATE connections SET is_default = false`+them+` AND is_default`, t, subject, d.connections),
+		stmt(`UPDATE connections SET is_default = true WHERE tenant_id = $1 AND id IN (
+			SELECT DISTINCT ON (o.subject_id) o.id FROM connections o
+			WHERE o.tenant_id = $1 AND o.status = 'linked' AND o.id <> ALL($3) AND o.subject_id = `+people+`
+				AND NOT EXISTS (SELECT FROM connections x WHERE x.tenant_id = $1 AND x.subject_id = o.subject_id AND x.is_default)
+			ORDER BY o.subject_id, o.created_at, o.id)`, t, subject, d.connections),
+		audited(ctx, stmt(`UPDATE connections SET status = 'unlinked'`+them+` AND status = 'linked' RETURNING id, subject_id`, t, subject, d.connections),
+			d.gone, fromRow{"subject_id": `act.subject_id`, "connection_id": `act.id`}, "", count),
+	}
 }

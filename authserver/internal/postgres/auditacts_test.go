@@ -21,6 +21,7 @@ import (
 	"latchkey/authserver/internal/keyset"
 	"latchkey/authserver/internal/pgtest"
 	"latchkey/authserver/internal/registration"
+	"latchkey/authserver/internal/revocation"
 	"latchkey/authserver/internal/session"
 	"latchkey/authserver/internal/signals"
 	"latchkey/authserver/internal/tenant"
@@ -89,7 +90,7 @@ func TestEveryActIsRecorded(t *testing.T) {
 		}
 		return record.Version
 	}
-	key := macKey("aaaa")
+	key, mass := macKey("aaaa"), uuid.Must(uuid.NewV7())
 	advance := keyset.Advance{Purpose: keyset.ForGrants, TokenLife: time.Hour}
 	rotate := func(generation int32, change func(*grant.Rotation)) func() error {
 		return func() error {
@@ -189,6 +190,22 @@ func TestEveryActIsRecorded(t *testing.T) {
 			return err
 		}, nil,
 			[]string{"key.activated by operator ok grant dddd", "key.deleted by operator ok grant aaaa", "key.deleted by operator ok grant cccc"}},
+		{"a revocation begins", func() error {
+			f.grant(t)
+			_, begun, err := f.db.BeginRevocation(operator, mass, revocation.Selector{Tenant: tenant.DefaultID, Google: true})
+			if !begun {
+				t.Error("not begun")
+			}
+			return err
+		}, nil, []string{"admin.act by operator ok revocation begun " + mass.String(), "connection.relinked by person ok", "consent.granted by person ok"}},
+		{"and once more", func() error {
+			_, _, err := f.db.BeginRevocation(operator, uuid.New(), revocation.Selector{Tenant: tenant.DefaultID, Google: true})
+			return err
+		}, nil, nil},
+		{"it is done", func() error { _, err := (&revocation.Revoker{Store: f.db}).Run(ctx, mass, nil); return err }, nil, []string{
+			"admin.act by operator ok revocation done " + mass.String(), "connection.disconnected by operator ok mass_revocation " + mass.String(),
+			"connection.disconnected by operator ok mass_revocation " + mass.String(), "grant.revoked by operator ok mass_revocation " + mass.String(),
+		}},
 		{"an erasure begins", func() error { return f.db.BeginErasure(person, tenant.DefaultID, f.record.Subject, [32]byte{1}) }, nil, []string{"subject.erasing by person ok"}},
 		{"and once more", func() error { return f.db.BeginErasure(operator, tenant.DefaultID, f.record.Subject, [32]byte{2}) }, nil, nil},
 		{"the server's erasure", func() error { _, err := f.db.ShredSubject(ctx, tenant.DefaultID, second); return err }, nil, []string{"subject.erased by system ok"}},

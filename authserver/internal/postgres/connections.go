@@ -79,7 +79,7 @@ func (db *DB) Exchange(ctx context.Context, l exchange.Lookup) (*exchange.Found,
 	b.Queue(used.sql, used.args...)
 	b.Queue(setTenant, l.Tenant.String())
 	b.Queue(`SELECT client_id, subject_id, connection_id, resource, scopes FROM grants
-		WHERE tenant_id = $1 AND id = $2 AND revoked_at IS NULL AND redeemed_at IS NOT NULL AND expires_at > now()`, l.Tenant.UUID(), l.Grant)
+		WHERE tenant_id = $1 AND id = $2 AND revoked_at IS NULL AND redeemed_at IS NOT NULL AND expires_at > now() AND `+unlessRevokedBefore, l.Tenant.UUID(), l.Grant)
 	b.Queue(recordQuery+` WHERE c.tenant_id = $1 AND c.subject_id = $2 AND c.id IN (
 			SELECT n.id FROM connections n WHERE n.tenant_id = $1 AND n.subject_id = $2 AND n.status = 'linked'
 			ORDER BY n.id = (SELECT g.connection_id FROM grants g WHERE g.tenant_id = $1 AND g.id = $3) DESC, n.created_at, n.id LIMIT $4)

@@ -36,6 +36,7 @@ var erasedOfSubject = []destruction{
 	{"credentials", `DELETE FROM credentials` + ofConnections},
 	{"grants", `UPDATE grants SET revoked_at = coalesce(revoked_at, now()), revoked_reason = 'erased', client_id = '', resource = '', scopes = '{}', redirect_uri = '',
 		code_challenge = repeat('x', 43)` + ofSubject},
+	{"revocation_epochs", `DELETE FROM revocation_epochs` + ofSubject},
 	{"consents", `DELETE FROM consents` + ofSubject},
 	{"sessions", `DELETE FROM sessions` + ofSubject},
 	{"links", `DELETE FROM links` + ofSubject},

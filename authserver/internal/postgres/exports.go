@@ -24,6 +24,7 @@ var exportedOfSubject = []struct{ table, columns, rows string }{
 	{"sessions", `id, browser, created_at, last_used_at, ended_at`, ofSubject},
 	{"links", `connection_id, client_id, reason, google_scopes, created_at, expires_at, used_at`, ofSubject},
 	{"google_revocations", `id, connection_id, upstream_client, purpose, tries, next_try_at, created_at`, ofSubject},
+	{"revocation_epochs", `job_id, client_id, google, revoked_before, stage, total, grants, sessions, connections, finished_at, closed_at`, ofSubject},
 	{"subject_secrets", `id, created_at`, ofSubject},
 	// The newest: every refresh and every exchange is one.
 	{"audit_events", `at, kind, actor, outcome, detail, client_id, grant_id, connection_id, resource, scopes, tool, duration_ms, request_id, caller_request_id, source`,

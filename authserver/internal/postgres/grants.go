@@ -22,7 +22,19 @@ import (
 // (RFC 6749 §4.1.2, OAuth 2.1 §4.1.3).
 const lateReplay = 2 * time.Second
 
-const grantColumns = `id, client_id, subject_id, connection_id, resource, scopes, offline, generation, expires_at`
+const grantColumns = `id, client_id, subject_id, connection_id, resource, scopes, offline, generation, expires_at, created_at`
+
+// unlessRevokedBefore is the condition that no epoch ends a grant that is not
+// marked itself, or not yet: decision 0017. $1 is the tenant.
+var (
+	revokedBefore       = grantEpoch("grants")
+	unlessRevokedBefore = `NOT ` + revokedBefore
+)
+
+func grantEpoch(grants string) string {
+	return `EXISTS (SELECT FROM revocation_epochs e WHERE e.tenant_id = $1 AND e.closed_at IS NULL AND e.revoked_before >= ` + grants + `.created_at
+		AND (e.subject_id IS NULL OR e.subject_id = ` + grants + `.subject_id) AND (e.client_id = '' OR e.client_id = ` + grants + `.client_id))`
+}
 
 // claimed reads what a claim returned.
 const claimed = `SELECT ` + grantColumns + ` FROM act`
@@ -31,7 +43,7 @@ func scanGrant(t tenant.ID, row pgx.Row) (*grant.Grant, error) {
 	g := grant.Grant{Tenant: t}
 	var resource string
 	var scopes []string
-	if err := row.Scan(&g.ID, &g.ClientID, &g.Subject, &g.Connection, &resource, &scopes, &g.Offline, &g.Generation, &g.Expires); err != nil {
+	if err := row.Scan(&g.ID, &g.ClientID, &g.Subject, &g.Connection, &resource, &scopes, &g.Offline, &g.Generation, &g.Expires, &g.Created); err != nil {
 		return nil, err
 	}
 	var err error
@@ -80,7 +92,7 @@ func (db *DB) RedeemCode(ctx context.Context, r grant.Redemption) (*grant.Grant,
 		SET redeemed_at = now(), rotated_at = now(), generation = 1, idle_expires_at = now() + $7::interval
 		WHERE tenant_id = $1 AND id = $2 AND client_id = $3 AND code_challenge = $4
 		  AND ($5 = '' OR redirect_uri = $5) AND ($6 = '' OR resource = $6)
-		  AND redeemed_at IS NULL AND revoked_at IS NULL AND code_expires_at > now()
+		  AND redeemed_at IS NULL AND revoked_at IS NULL AND code_expires_at > now() AND `+unlessRevokedBefore+`
 		RETURNING `+grantColumns,
 		r.Tenant.UUID(), r.ID, r.ClientID, r.CodeChallenge, r.RedirectURI, r.Resource.String(), r.RefreshIdle),
 		audit.Event{Tenant: r.Tenant, Kind: audit.CodeRedeemed, Actor: audit.Client}, grantRow, "", claimed))
@@ -97,7 +109,7 @@ func (db *DB) whyNotRedeemed(ctx context.Context, r grant.Redemption) error {
 	var client, challenge, redirect, resource string
 	var redeemed, revoked, late bool
 	err := db.row(ctx, r.Tenant, stmt(`SELECT client_id, code_challenge, redirect_uri, resource,
-			redeemed_at IS NOT NULL, revoked_at IS NOT NULL, coalesce(redeemed_at < now() - $3::interval, false)
+			redeemed_at IS NOT NULL, revoked_at IS NOT NULL OR `+revokedBefore+`, coalesce(redeemed_at < now() - $3::interval, false)
 		FROM grants WHERE tenant_id = $1 AND id = $2`, r.Tenant.UUID(), r.ID, lateReplay),
 		&client, &challenge, &redirect, &resource, &redeemed, &revoked, &late)
 	switch {
@@ -165,7 +177,7 @@ func rotate(r grant.Rotation) statement {
 		WHERE tenant_id = $1 AND id = $2 AND client_id = $4 AND ($5 = '' OR resource = $5) AND scopes @> $9
 		  AND (NOT $10 OR scopes && $11)
 		  AND (generation = $3 OR (generation = $3 + 1 AND rotated_at > now() - $6::interval AND replays < $7))
-		  AND offline AND revoked_at IS NULL AND idle_expires_at > now() AND expires_at > now()
+		  AND offline AND revoked_at IS NULL AND idle_expires_at > now() AND expires_at > now() AND `+unlessRevokedBefore+`
 		RETURNING `+grantColumns+`, replays`,
 		r.Tenant.UUID(), r.ID, r.Generation, r.ClientID, r.Resource.String(), r.Grace, r.Replays, r.RefreshIdle, r.Scopes.Slice(), r.Limited, r.Limit.Slice())
 }
@@ -174,7 +186,7 @@ func (db *DB) whyNotRotated(ctx context.Context, r grant.Rotation) error {
 	var client, resource string
 	var generation int32
 	var offline, revoked, expired, scopes, allowed bool
-	err := db.row(ctx, r.Tenant, stmt(`SELECT client_id, resource, generation, offline, revoked_at IS NOT NULL,
+	err := db.row(ctx, r.Tenant, stmt(`SELECT client_id, resource, generation, offline, revoked_at IS NOT NULL OR `+revokedBefore+`,
 			idle_expires_at <= now() OR expires_at <= now(), scopes @> $3, NOT $4 OR scopes && $5
 		FROM grants WHERE tenant_id = $1 AND id = $2`, r.Tenant.UUID(), r.ID, r.Scopes.Slice(), r.Limited, r.Limit.Slice()),
 		&client, &resource, &generation, &offline, &revoked, &expired, &scopes, &allowed)
@@ -258,8 +270,8 @@ func (db *DB) RevokeClientGrant(ctx context.Context, t tenant.ID, id uuid.UUID, 
 	return nil
 }
 
-const grantState = `SELECT ` + grantColumns + `, rotated_at, least(idle_expires_at, expires_at) FROM grants
-	WHERE tenant_id = $1 AND id = $2 AND redeemed_at IS NOT NULL AND revoked_at IS NULL AND expires_at > now()`
+var grantState = `SELECT ` + grantColumns + `, rotated_at, least(idle_expires_at, expires_at) FROM grants
+	WHERE tenant_id = $1 AND id = $2 AND redeemed_at IS NOT NULL AND revoked_at IS NULL AND expires_at > now() AND ` + unlessRevokedBefore
 
 // GrantState reads a redeemed grant for introspection. It returns
 // grant.ErrNotFound when there is none that lives.
@@ -268,7 +280,7 @@ func (db *DB) GrantState(ctx context.Context, t tenant.ID, id uuid.UUID) (*grant
 	err := db.batch(ctx, t, func(r pgx.BatchResults) error {
 		var resource string
 		var scopes []string
-		if err := r.QueryRow().Scan(&s.ID, &s.ClientID, &s.Subject, &s.Connection, &resource, &scopes, &s.Offline, &s.Generation, &s.Expires, &s.RotatedAt, &s.RefreshExpires); err != nil {
+		if err := r.QueryRow().Scan(&s.ID, &s.ClientID, &s.Subject, &s.Connection, &resource, &scopes, &s.Offline, &s.Generation, &s.Expires, &s.Created, &s.RotatedAt, &s.RefreshExpires); err != nil {
 			return err
 		}
 		var err error

@@ -8,30 +8,47 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"latchkey/authserver/internal/exchange"
+	"latchkey/authserver/internal/revocation"
 )
 
-// Revocations returns the grants of all tenants that were revoked since a time,
-// oldest first and at most limit, and the database's time.
-func (db *DB) Revocations(ctx context.Context, since time.Time, limit int) ([]exchange.Revocation, time.Time, error) {
+// Revocations returns what was revoked of all tenants since a time, oldest first
+// and at most so many grants and epochs, and the database's time. A grant that an
+// epoch ended is not listed: its job is.
+func (db *DB) Revocations(ctx context.Context, since time.Time, grants, epochs int) (*exchange.Feed, error) {
 	b := &pgx.Batch{}
 	b.Queue(`SELECT now()`)
-	b.Queue(`SELECT id::text, revoked_at FROM grants WHERE revoked_at >= $1 ORDER BY revoked_at, id LIMIT $2`, since, limit)
+	b.Queue(`SELECT id::text, revoked_at FROM grants
+		WHERE revoked_at >= $1 AND revoked_at IS NOT NULL AND revoked_reason <> '`+revocation.Reason+`' ORDER BY revoked_at, id LIMIT $2`, since, grants)
+	b.Queue(`SELECT selector, cutoff FROM jobs WHERE cutoff >= $1 AND kind = 'revoke' ORDER BY cutoff, id LIMIT $2`, since, epochs)
 	results := db.jobs.SendBatch(ctx, b)
 	defer func() { _ = results.Close() }()
-	var now time.Time
-	if err := results.QueryRow().Scan(&now); err != nil {
-		return nil, now, fmt.Errorf("reading revocations: %w", err)
+	var feed exchange.Feed
+	if err := results.QueryRow().Scan(&feed.Now); err != nil {
+		return nil, fmt.Errorf("reading revocations: %w", err)
 	}
 	rows, err := results.Query()
 	if err != nil {
-		return nil, now, fmt.Errorf("reading revocations: %w", err)
+		return nil, fmt.Errorf("reading revocations: %w", err)
 	}
-	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (r exchange.Revocation, err error) {
+	feed.Grants, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (r exchange.Revocation, err error) {
 		err = row.Scan(&r.Grant, &r.At)
 		return r, err
 	})
 	if err != nil {
-		return nil, now, fmt.Errorf("reading revocations: %w", err)
+		return nil, fmt.Errorf("reading revocations: %w", err)
 	}
-	return list, now, nil
+	if rows, err = results.Query(); err != nil {
+		return nil, fmt.Errorf("reading epochs: %w", err)
+	}
+	feed.Epochs, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (e exchange.Epoch, err error) {
+		var of selector
+		err = row.Scan(&of, &e.Before)
+		s := of.selector()
+		e.Tenant, e.Subject, e.Client = s.Tenant, s.Subject, s.Client
+		return e, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading epochs: %w", err)
+	}
+	return &feed, nil
 }

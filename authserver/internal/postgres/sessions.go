@@ -43,6 +43,11 @@ func (db *DB) CountSessions(ctx context.Context, t tenant.ID, subject uuid.UUID,
 	return n, nil
 }
 
+// unlessEndedBefore is the condition that no epoch ends a session: those about a
+// client's grants do not. $1 is the tenant.
+const unlessEndedBefore = `NOT EXISTS (SELECT FROM revocation_epochs e WHERE e.tenant_id = $1 AND e.closed_at IS NULL AND e.client_id = ''
+		AND e.revoked_before >= sessions.created_at AND (e.subject_id IS NULL OR e.subject_id = sessions.subject_id))`
+
 // UseSession notes the use of a living session and returns it, in one
 // statement: the clock that decides is the database's. It returns
 // session.ErrNone.
@@ -50,7 +55,7 @@ func (db *DB) UseSession(ctx context.Context, t tenant.ID, secretHash [sha256.Si
 	var s session.Session
 	err := db.row(ctx, t, stmt(`UPDATE sessions SET last_used_at = now()
 		WHERE tenant_id = $1 AND secret_hash = $2 AND ended_at IS NULL
-		  AND last_used_at > now() - $3::interval AND created_at > now() - $4::interval
+		  AND last_used_at > now() - $3::interval AND created_at > now() - $4::interval AND `+unlessEndedBefore+`
 		RETURNING id, subject_id`, t.UUID(), secretHash[:], life.Idle, life.Absolute), &s.ID, &s.Subject)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, session.ErrNone

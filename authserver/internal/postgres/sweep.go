@@ -23,6 +23,9 @@ var swept = []struct{ table, ended string }{
 	{"google_signals", `issued_at < now() - interval '31 days'`},           // signals.MaxAge and a day
 	{"grants", `created_at BETWEEN now() - interval '3 days' AND now() - interval '1 day' AND redeemed_at IS NULL AND code_expires_at < now()`},
 	{"grants", `expires_at < now() - interval '30 days'`},
+	// Resource servers ask for epochs of a day; a job's progress is worth looking at for a month.
+	{"revocation_epochs", `closed_at < now() - interval '30 days'`},
+	{"jobs", `finished_at < now() - interval '30 days' AND NOT EXISTS (SELECT FROM revocation_epochs e WHERE e.job_id = jobs.id)`},
 }
 
 // Sweep deletes what has ended, in batches of 1000 rows, across tenants. It

@@ -30,6 +30,7 @@ func (s strategy) GenerateAccessToken(ctx context.Context, _ fosite.Requester) (
 		c.Subject, c.Audience = accesstoken.ClientSubject(w.client.ID), w.machine.resource.String()
 	case w.grant != nil:
 		c.Subject, c.Audience, c.Grant = w.grant.Subject.String(), w.grant.Resource.String(), w.grant.ID.String()
+		c.Granted = w.grant.Created.UnixMicro()
 	default:
 		return "", "", badState("access token asked for")
 	}

@@ -28,12 +28,13 @@ type Shredder interface {
 	Tenant(ctx context.Context, t tenant.ID) (receipt string, what erasure.Receipt, err error)
 }
 
-// Ender exports and erases tenants. Every field but Shred, which erasing needs,
-// is required.
+// Ender exports and erases tenants. Rows and Tenant are required, Shred for
+// erasing.
 type Ender struct {
-	Rows   Rows
-	Shred  Shredder
-	Tenant *Operator
+	Rows     Rows
+	Shred    Shredder
+	Tenant   *Operator
+	Exported func(rows int64) // after each row of an export, with how many there were
 }
 
 // Erased is what an erasure did.
@@ -64,7 +65,13 @@ func (e *Ender) Export(ctx context.Context, slug string, w io.Writer) error {
 	if err := line("tenants", view); err != nil {
 		return err
 	}
-	return e.Rows.ExportTenant(ctx, r.ID, func(table string, row json.RawMessage) error { return line(table, row) })
+	var rows int64
+	return e.Rows.ExportTenant(ctx, r.ID, func(table string, row json.RawMessage) error {
+		if rows++; e.Exported != nil {
+			e.Exported(rows)
+		}
+		return line(table, row)
+	})
 }
 
 // Erase deletes a tenant for good. It must be suspended, and confirm must be its

@@ -81,7 +81,7 @@ type mounted struct {
 type shared struct {
 	elicit        *elicit.Elicitor
 	policy        policy.Policy
-	revoked       func(grant string) bool
+	revoked       func(p *accesstoken.Principal) bool
 	called        func(ctx context.Context, tool, outcome string, took time.Duration)
 	loopbackHosts bool
 	log           *slog.Logger

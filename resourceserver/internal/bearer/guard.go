@@ -33,8 +33,9 @@ type Config struct {
 	// resource by its address, with the tool that would run ("" for a prompt);
 	// false if there is none.
 	Required func(method, target string) (tool string, required oauth.Scopes, ok bool)
-	// Revoked reports whether a grant is known to be revoked; nil for never.
-	Revoked func(grant string) bool
+	// Revoked reports whether a token's grant is known to be revoked; nil for
+	// never.
+	Revoked func(p *accesstoken.Principal) bool
 	// AllowedOrigins are the exact origins of browser clients, besides the
 	// resource's own.
 	AllowedOrigins []string
@@ -68,7 +69,7 @@ type Guard struct {
 	metadataURL string
 	baseline    oauth.Scopes
 	required    func(method, target string) (tool string, required oauth.Scopes, ok bool)
-	revoked     func(string) bool
+	revoked     func(*accesstoken.Principal) bool
 	origins     map[string]bool
 	hosts       hosts
 	maxBody     int64
@@ -194,7 +195,7 @@ func (g *Guard) verify(ctx context.Context, token string) (*Principal, *Refusal)
 	case err == nil && g.tenant != "" && p.Tenant != g.tenant:
 		httpx.Annotate(ctx, slog.String("refused", "tid"))
 		return nil, g.unauthorized(oauth.InvalidToken, "The access token is not valid here. Sign in again.")
-	case err == nil && g.revoked != nil && p.Grant != "" && g.revoked(p.Grant):
+	case err == nil && g.revoked != nil && g.revoked(p):
 		httpx.Annotate(ctx, slog.String("refused", "revoked"))
 		return nil, g.unauthorized(oauth.InvalidToken, "The access was revoked. Sign in again.")
 	case err == nil:

@@ -260,14 +260,14 @@ func (c *Credentials) store(n Need, r *exchange.Response, drops int64) (*Credent
 	return out, nil
 }
 
-// Drop forgets what is cached of revoked grants, and keeps nothing of a fetch
-// under way.
-func (c *Credentials) Drop(grants map[string]bool) {
+// Drop forgets what is cached of the grants that were revoked, and keeps nothing
+// of a fetch under way.
+func (c *Credentials) Drop(revoked func(tenant, subject, grant string) bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.drops++
 	for k := range c.cached {
-		if parts := strings.SplitN(k, "\x00", 4); len(parts) == 4 && grants[parts[2]] {
+		if parts := strings.SplitN(k, "\x00", 4); len(parts) == 4 && revoked(parts[0], parts[1], parts[2]) {
 			delete(c.cached, k)
 		}
 	}

@@ -278,7 +278,7 @@ func TestRevocationEndsIt(t *testing.T) {
 			get(t, c, need("g", "1", "y"))
 		}()
 		synctest.Wait()
-		c.Drop(map[string]bool{"g": true})
+		c.Drop(func(tenant, subject, grant string) bool { return tenant == "t" && subject == "s" && grant == "g" })
 		<-underWay
 		a.set(func() { a.err = &exchange.Error{Code: oauth.TemporarilyUnavailable} })
 		for _, scope := range []string{"x", "y"} {
