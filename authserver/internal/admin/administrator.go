@@ -45,6 +45,9 @@ func AllScopes() oauth.Scopes {
 // everywhereOnly are those that only an administrator of the deployment may have.
 var everywhereOnly = oauth.NewScopes(TenantsErase)
 
+// TenantScopes are those that an administrator of one tenant may have.
+func TenantScopes() oauth.Scopes { return AllScopes().Minus(everywhereOnly) }
+
 // Administrator is a client of the API. It has a secret or keys, never both.
 type Administrator struct {
 	ID         string

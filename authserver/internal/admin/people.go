@@ -94,7 +94,9 @@ func (a *API) listConnections(c *call) error {
 		return err
 	}
 	f := operator.ConnectionFilter{Subject: subject, Status: connection.Status(q.Get("status"))}
-	return page(a, c, q, func(p operator.Page) ([]operator.Connection, error) { return a.Operator.Connections(c.ctx(), c.tenant, f, p) },
+	return page(a, c, q, func(p operator.Page) ([]operator.Connection, error) {
+		return a.Operator.Connections(c.ctx(), c.tenant, f, p)
+	},
 		func(x operator.Connection) string { return x.ID.String() })
 }
 

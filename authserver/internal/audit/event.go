@@ -45,7 +45,7 @@ const (
 	KeyDeleted   Kind = "key.deleted"
 
 	AdminAct       Kind = "admin.act"
-	AdminToken     Kind = "admin.token" // asked for at the admin API, given or refused
+	AdminToken     Kind = "admin.token"     // asked for at the admin API, given or refused
 	SubjectErasing Kind = "subject.erasing" // an erasure begins: everything but what Google has to take back is gone
 	SubjectErased  Kind = "subject.erased"  // the tombstone: the person's id and nothing else
 )

@@ -62,12 +62,6 @@ func (db *DB) Client(ctx context.Context, t tenant.ID, id string) (*client.Clien
 	return c, nil
 }
 
-// Clients lists a tenant's clients of a kind, newest first, at most limit.
-func (db *DB) Clients(ctx context.Context, t tenant.ID, kind client.Kind, limit int) ([]*client.Client, error) {
-	return list(ctx, db, t, stmt(`SELECT `+clientColumns+` FROM clients WHERE tenant_id = $1 AND kind = $2 ORDER BY created_at DESC, id LIMIT $3`, t.UUID(), string(kind), limit),
-		func(row pgx.CollectableRow) (*client.Client, error) { return scanClient(row) })
-}
-
 func clientValues(t tenant.ID, c *client.Client) []any {
 	grantTypes := make([]string, 0, len(c.GrantTypes))
 	for _, g := range c.GrantTypes {
