@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"io"
@@ -13,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-jose/go-jose/v4"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
@@ -25,6 +27,8 @@ import (
 	"latchkey/authserver/internal/registration"
 	"latchkey/authserver/internal/session"
 	"latchkey/authserver/internal/tenant"
+	"latchkey/authserver/internal/vault"
+	"latchkey/pkg/accesstoken"
 	"latchkey/pkg/oauth"
 )
 
@@ -273,4 +277,80 @@ func directory(t testing.TB, s *authtest.Server) *tenant.Directory {
 		t.Fatal(err)
 	}
 	return d
+}
+
+// owner runs statements as the database's owner, jobs as the jobs role.
+func (w *world) owner(statements ...string) {
+	w.t.Helper()
+	conn, err := pgx.Connect(ctx, w.s.DSN)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	for _, sql := range statements {
+		if _, err := conn.Exec(ctx, sql); err != nil {
+			w.t.Fatalf("%s: %v", sql, err)
+		}
+	}
+}
+
+func (w *world) jobs(statements ...string) {
+	w.t.Helper()
+	w.owner(append([]string{`SET ROLE latchkey_jobs`}, statements...)...)
+}
+
+func mustResource(t testing.TB, s string) oauth.Resource {
+	t.Helper()
+	r, err := oauth.ParseResource(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// published are the server's published keys.
+type published struct{ jose.JSONWebKeySet }
+
+// Key implements accesstoken.KeySource.
+func (p published) Key(_ context.Context, kid string) (jose.JSONWebKey, error) {
+	for _, k := range p.JSONWebKeySet.Key(kid) {
+		return k, nil
+	}
+	return jose.JSONWebKey{}, accesstoken.ErrInvalid
+}
+
+func remote(t testing.TB, s *authtest.Server) accesstoken.KeySource {
+	t.Helper()
+	resp, err := http.Get(s.URL + "/jwks")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	var p published
+	if err := json.NewDecoder(resp.Body).Decode(&p.JSONWebKeySet); err != nil || len(p.Keys) == 0 {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func decodeClaims(t testing.TB, token string) accesstoken.Claims {
+	t.Helper()
+	b, err := base64.RawURLEncoding.DecodeString(strings.Split(token, ".")[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var c accesstoken.Claims
+	if err := json.Unmarshal(b, &c); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func kek(t testing.TB, s *authtest.Server) *vault.KEK {
+	t.Helper()
+	k, err := vault.LoadKEK(s.KEKFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
 }
