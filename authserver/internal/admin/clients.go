@@ -7,7 +7,6 @@ import (
 
 	"latchkey/authserver/internal/client"
 	"latchkey/authserver/internal/operator"
-	"latchkey/authserver/internal/registration"
 	"latchkey/authserver/internal/web"
 	"latchkey/pkg/oauth"
 )
@@ -61,7 +60,7 @@ func (a *API) createClient(c *call) error {
 	if body.AuthMethod == "" {
 		body.AuthMethod = oauth.AuthSecretBasic
 	}
-	made, value, err := a.Operator.CreateClient(c.ctx(), c.tenant, registration.StaticMetadata{
+	made, value, err := a.Operator.CreateClient(c.ctx(), c.tenant, operator.NewClient{
 		Name: body.Name, RedirectURIs: body.Redirects, GrantTypes: body.GrantTypes, AuthMethod: body.AuthMethod, JWKS: body.JWKS, JWKSURI: body.JWKSURI, Scope: body.Scope,
 	})
 	if err != nil {

@@ -14,7 +14,6 @@ import (
 	"latchkey/authserver/internal/config"
 	"latchkey/authserver/internal/operator"
 	"latchkey/authserver/internal/postgres"
-	"latchkey/authserver/internal/registration"
 	"latchkey/authserver/internal/tenant"
 	"latchkey/pkg/oauth"
 )
@@ -63,7 +62,7 @@ type clientsCreateCmd struct {
 }
 
 func (c *clientsCreateCmd) Run(e *env) error {
-	m := registration.StaticMetadata{Name: c.Name, RedirectURIs: c.RedirectURI, AuthMethod: oauth.AuthMethod(c.AuthMethod), JWKSURI: c.JWKSURI, Scope: c.Scope}
+	m := operator.NewClient{Name: c.Name, RedirectURIs: c.RedirectURI, AuthMethod: oauth.AuthMethod(c.AuthMethod), JWKSURI: c.JWKSURI, Scope: c.Scope}
 	for _, g := range c.Grant {
 		m.GrantTypes = append(m.GrantTypes, oauth.GrantType(g))
 	}

@@ -112,9 +112,12 @@ func (o *Operator) Client(ctx context.Context, t tenant.ID, id string) (*Client,
 	return &c, nil
 }
 
+// NewClient is what an operator enters for a client.
+type NewClient = registration.StaticMetadata
+
 // CreateClient enters a client and returns its secret, if its method has one:
 // only its hash is kept.
-func (o *Operator) CreateClient(ctx context.Context, t tenant.ID, m registration.StaticMetadata) (*Client, secret.Text, error) {
+func (o *Operator) CreateClient(ctx context.Context, t tenant.ID, m NewClient) (*Client, secret.Text, error) {
 	made, value, err := registration.NewStatic(m, append(slices.Clone(registration.DefaultCustomRedirects), o.CustomRedirects...), o.Now())
 	if err != nil {
 		return nil, value, tenancy.Invalid("%w", err)
