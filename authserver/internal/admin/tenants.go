@@ -1,16 +1,19 @@
 package admin
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"latchkey/authserver/internal/operator"
 	"latchkey/authserver/internal/tenancy"
 	"latchkey/authserver/internal/tenant"
 	"latchkey/authserver/internal/web"
+	"latchkey/pkg/httpx"
 	"latchkey/pkg/secret"
 )
 
@@ -209,15 +212,29 @@ func (a *API) setGoogleClient(c *call) error {
 	return a.tenant(c, http.StatusOK, r, err)
 }
 
+// eraseTime bounds an erasure, so that its receipt is answered before the listener
+// gives the answer up.
+const eraseTime = 100 * time.Second
+
 // eraseTenant deletes a suspended tenant for good; confirm is its slug once more.
+// From the moment that the keys are destroyed the receipt, which there is once, is
+// answered whatever happens: 202 while rows are left, to be asked for again. A
+// client that goes away does not stop it.
 func (a *API) eraseTenant(c *call) error {
 	q, err := c.query()
 	if err != nil {
 		return err
 	}
-	gone, err := a.Ender.Erase(c.ctx(), c.slug, q.Get("confirm"))
-	if err != nil {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx()), eraseTime)
+	defer cancel()
+	gone, err := a.Ender.Erase(ctx, c.slug, q.Get("confirm"))
+	switch {
+	case err == nil:
+		return c.answer(gone)
+	case gone == nil:
 		return err
 	}
-	return c.answer(gone)
+	httpx.Failed(c.ctx(), err)
+	web.WriteJSON(c.w, http.StatusAccepted, gone)
+	return nil
 }
