@@ -1,9 +1,13 @@
 package app
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"text/tabwriter"
+	"time"
+
+	"github.com/google/uuid"
 
 	"latchkey/authserver/internal/operator"
 	"latchkey/authserver/internal/postgres"
@@ -64,4 +68,57 @@ func (p paging) more(e *env, n int, last string) {
 // operate opens the database and calls f with the operator of one tenant's rows.
 func (c *ofOneTenant) operate(e *env, f func(o *operator.Operator, t tenant.ID) error) error {
 	return c.in(e, func(db *postgres.DB, t tenant.ID) error { return f(&operator.Operator{Store: db, Now: now}, t) })
+}
+
+// now is the commands' clock.
+var now = time.Now
+
+// theID is an argument that is a UUID.
+type theID struct {
+	ID string `arg:"" help:"Its id, as the list has it."`
+}
+
+func (c theID) uuid() (uuid.UUID, error) {
+	id, err := uuid.Parse(c.ID)
+	if err != nil {
+		return uuid.Nil, fmt.Errorf("%q is no id: take one of the list", c.ID)
+	}
+	return id, nil
+}
+
+// bySubject is the filter by person.
+type bySubject struct {
+	Subject string `name:"subject" help:"Of this person (sub of an access token)." placeholder:"UUID"`
+}
+
+func (c bySubject) uuid() (uuid.UUID, error) {
+	if c.Subject == "" {
+		return uuid.Nil, nil
+	}
+	id, err := uuid.Parse(c.Subject)
+	if err != nil {
+		return uuid.Nil, errors.New("--subject is no UUID")
+	}
+	return id, nil
+}
+
+// onOne does something to one thing of a tenant and says so.
+func onOne(e *env, c *ofOneTenant, given theID, what string, f func(o *operator.Operator, t tenant.ID, id uuid.UUID) error) error {
+	id, err := given.uuid()
+	if err != nil {
+		return err
+	}
+	err = c.operate(e, func(o *operator.Operator, t tenant.ID) error { return f(o, t, id) })
+	if errors.Is(err, operator.ErrNotFound) {
+		return fmt.Errorf("tenant %s has no %s %s", c.Tenant, what, id)
+	}
+	return err
+}
+
+// notNil makes an empty list of none, which JSON tells apart.
+func notNil[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
 }
