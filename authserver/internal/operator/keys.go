@@ -71,8 +71,10 @@ func (o *Operator) Rotate(ctx context.Context, t tenant.ID, atOnce bool, purpose
 			one.Signs = int64(keyset.DefaultTiming().Lead / time.Second)
 		}
 		switch {
-		case errors.Is(err, keyset.ErrNextExists), errors.Is(err, keyset.ErrNoKeys), errors.Is(err, keyset.ErrTooManyKeys) && !atOnce:
+		case errors.Is(err, keyset.ErrNextExists), errors.Is(err, keyset.ErrNoKeys): // nothing is wrong
 			one = Rotation{Purpose: p, Note: err.Error()}
+		case errors.Is(err, keyset.ErrTooManyKeys):
+			return done, &tenancy.InvalidError{Reason: err}
 		case err != nil:
 			return done, err
 		}
