@@ -43,6 +43,7 @@ var algorithms = []jose.SignatureAlgorithm{jose.ES256, jose.EdDSA, jose.RS256}
 type Verifier struct {
 	issuer   oauth.IssuerURL
 	audience oauth.Resource
+	typ      string
 	keys     KeySource
 	now      func() time.Time
 
@@ -56,10 +57,11 @@ type verified struct {
 	kid string
 }
 
-// VerifierConfig configures a Verifier; all but Now is required.
+// VerifierConfig configures a Verifier; all but Type and Now is required.
 type VerifierConfig struct {
 	Issuer   oauth.IssuerURL
 	Audience oauth.Resource
+	Type     string // the JOSE header's typ of the only tokens taken; default Type
 	Keys     KeySource
 	Now      func() time.Time
 }
@@ -73,7 +75,10 @@ func NewVerifier(c VerifierConfig) (*Verifier, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Verifier{issuer: c.Issuer, audience: c.Audience, keys: c.Keys, now: c.Now, cached: map[[sha256.Size]byte]*verified{}}, nil
+	if c.Type == "" {
+		c.Type = Type
+	}
+	return &Verifier{issuer: c.Issuer, audience: c.Audience, typ: c.Type, keys: c.Keys, now: c.Now, cached: map[[sha256.Size]byte]*verified{}}, nil
 }
 
 // Verify checks signature and claims (RFC 9068 §4) and returns the principal.
@@ -130,7 +135,7 @@ func (v *Verifier) verify(ctx context.Context, token string) (*verified, error) 
 	}
 	header := jws.Signatures[0].Protected
 	// RFC 9068 §4: typ MUST be "at+jwt" or "application/at+jwt".
-	if typ, _ := header.ExtraHeaders[jose.HeaderType].(string); typ != Type && typ != "application/"+Type {
+	if typ, _ := header.ExtraHeaders[jose.HeaderType].(string); typ != v.typ && typ != "application/"+v.typ {
 		return nil, fmt.Errorf("%w: typ", ErrInvalid)
 	}
 	if header.KeyID == "" {

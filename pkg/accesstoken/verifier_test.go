@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -256,5 +257,32 @@ func TestNewVerifier(t *testing.T) {
 	t.Parallel()
 	if _, err := accesstoken.NewVerifier(accesstoken.VerifierConfig{Keys: &static{}}); err == nil {
 		t.Error("a verifier without issuer and audience")
+	}
+}
+
+// TestVerifierOfAnotherType: RFC 8725 §3.11: a verifier takes tokens of its own type and of no other, whichever of the two it is.
+func TestVerifierOfAnotherType(t *testing.T) {
+	t.Parallel()
+	key := ec(t, "k")
+	keys := &static{keys: map[string]jose.JSONWebKey{"k": key}}
+	i, err := oauth.ParseIssuerURL(issuer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := oauth.ParseResource(audience)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for of, takes := range map[string][]string{"": {"at+jwt", "application/at+jwt"}, "admin+jwt": {"admin+jwt", "application/admin+jwt"}} {
+		v, err := accesstoken.NewVerifier(accesstoken.VerifierConfig{Issuer: i, Audience: a, Keys: keys, Type: of})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, typ := range []string{"at+jwt", "application/at+jwt", "admin+jwt", "application/admin+jwt", "JWT", "x"} {
+			_, err := v.Verify(context.Background(), sign(t, key, jose.ES256, typ, claims(nil)))
+			if (err == nil) != slices.Contains(takes, typ) {
+				t.Errorf("a verifier of %q and a token of %q: %v", of, typ, err)
+			}
+		}
 	}
 }

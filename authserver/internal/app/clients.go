@@ -2,27 +2,26 @@ package app
 
 import (
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
-	"text/tabwriter"
+	"strings"
 	"time"
 
 	"latchkey/authserver/internal/audit"
 	"latchkey/authserver/internal/client"
 	"latchkey/authserver/internal/config"
+	"latchkey/authserver/internal/operator"
 	"latchkey/authserver/internal/postgres"
-	"latchkey/authserver/internal/registration"
 	"latchkey/authserver/internal/tenant"
 	"latchkey/pkg/oauth"
 )
 
-const maxListed = 1000
-
 type clientsCmd struct {
 	Create clientsCreateCmd `cmd:"" help:"Enter a client. Its secret is printed once and kept as a hash only."`
 	List   clientsListCmd   `cmd:"" help:"List clients."`
+	Show   clientsShowCmd   `cmd:"" help:"Show one."`
 	Delete clientsDeleteCmd `cmd:"" help:"Delete a client and end its grants."`
 }
 
@@ -59,10 +58,11 @@ type clientsCreateCmd struct {
 	JWKSFile    string   `name:"jwks-file" help:"Public keys of the client, for private_key_jwt." placeholder:"FILE"`
 	JWKSURI     string   `name:"jwks-uri" help:"Where the client publishes its keys, for private_key_jwt." placeholder:"URL"`
 	Scope       string   `name:"scope" help:"Scopes the client may have, for client_credentials." placeholder:"SCOPES"`
+	JSON        bool     `name:"json" help:"JSON, as without it: there is no other form."`
 }
 
 func (c *clientsCreateCmd) Run(e *env) error {
-	m := registration.StaticMetadata{Name: c.Name, RedirectURIs: c.RedirectURI, AuthMethod: oauth.AuthMethod(c.AuthMethod), JWKSURI: c.JWKSURI, Scope: c.Scope}
+	m := operator.NewClient{Name: c.Name, RedirectURIs: c.RedirectURI, AuthMethod: oauth.AuthMethod(c.AuthMethod), JWKSURI: c.JWKSURI, Scope: c.Scope}
 	for _, g := range c.Grant {
 		m.GrantTypes = append(m.GrantTypes, oauth.GrantType(g))
 	}
@@ -72,44 +72,46 @@ func (c *clientsCreateCmd) Run(e *env) error {
 			return fmt.Errorf("reading keys: %w", err)
 		}
 	}
-	made, secret, err := registration.NewStatic(m, registration.DefaultCustomRedirects, time.Now())
-	if err != nil {
-		return err
-	}
-	if err := c.in(e, func(db *postgres.DB, t tenant.ID) error { return db.InsertClient(e.ctx, t, made) }); err != nil {
-		return err
-	}
-	out := json.NewEncoder(e.out)
-	out.SetIndent("", "  ")
-	return out.Encode(struct {
-		ClientID   string            `json:"client_id"`
-		Secret     string            `json:"client_secret,omitempty"`
-		AuthMethod oauth.AuthMethod  `json:"token_endpoint_auth_method"`
-		GrantTypes []oauth.GrantType `json:"grant_types"`
-		Redirects  []string          `json:"redirect_uris,omitempty"`
-		Scope      string            `json:"scope,omitempty"`
-	}{made.ID, secret.Reveal(), made.AuthMethod, made.GrantTypes, made.RedirectURIs, made.Scope})
+	return c.operate(e, func(o *operator.Operator, t tenant.ID) error {
+		made, secret, err := o.CreateClient(e.ctx, t, m)
+		if err != nil {
+			return err
+		}
+		return printJSON(e.out, struct {
+			operator.Client
+			Secret string `json:"client_secret,omitempty"`
+		}{*made, secret.Reveal()})
+	})
 }
 
 type clientsListCmd struct {
 	ofOneTenant
-	Kind string `name:"kind" default:"static" enum:"static,dynamic" help:"static (entered by you) or dynamic (self-registered)."`
+	inJSON
+	paging
+	Kind string `name:"kind" default:"static" enum:"static,dynamic,document,all" help:"static (entered by you), dynamic (self-registered), document (known by its metadata document) or all."`
 }
 
 func (c *clientsListCmd) Run(e *env) error {
-	var found []*client.Client
-	if err := c.in(e, func(db *postgres.DB, t tenant.ID) (err error) {
-		found, err = db.Clients(e.ctx, t, client.Kind(c.Kind), maxListed)
+	kind := client.Kind(c.Kind)
+	if kind == "all" {
+		kind = ""
+	}
+	var found []operator.Client
+	if err := c.operate(e, func(o *operator.Operator, t tenant.ID) (err error) {
+		found, err = o.Clients(e.ctx, t, kind, c.page())
 		return err
 	}); err != nil {
 		return err
 	}
-	w := tabwriter.NewWriter(e.out, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(w, "CLIENT\tMETHOD\tCREATED\tLAST USED\tENDS\tNAME")
-	for _, f := range found {
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%q\n", f.ID, f.AuthMethod, day(f.CreatedAt, ""), day(f.LastUsedAt, "never"), day(f.ExpiresAt, "never"), f.Name)
+	if n := len(found); n > 0 {
+		defer c.more(e, n, found[n-1].ID)
 	}
-	return w.Flush()
+	return c.answer(e, notNil(found), columns(func(w io.Writer) {
+		_, _ = fmt.Fprintln(w, "CLIENT\tMETHOD\tCREATED\tLAST USED\tENDS\tNAME")
+		for _, f := range found {
+			_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%q\n", f.ID, f.AuthMethod, day(f.Created, ""), day(f.Used, "never"), day(f.Expires, "never"), f.Name)
+		}
+	}))
 }
 
 func day(t time.Time, zero string) string {
@@ -119,21 +121,46 @@ func day(t time.Time, zero string) string {
 	return t.UTC().Format(time.DateOnly)
 }
 
-type clientsDeleteCmd struct {
+type clientsShowCmd struct {
 	ofOneTenant
+	inJSON
 	ID string `arg:"" help:"Client id."`
 }
 
-func (c *clientsDeleteCmd) Run(e *env) error {
-	err := c.in(e, func(db *postgres.DB, t tenant.ID) error { return db.DeleteClient(e.ctx, t, c.ID) })
-	if errors.Is(err, client.ErrNotFound) {
+func (c *clientsShowCmd) Run(e *env) error {
+	var found *operator.Client
+	err := c.operate(e, func(o *operator.Operator, t tenant.ID) (err error) {
+		found, err = o.Client(e.ctx, t, c.ID)
+		return err
+	})
+	if errors.Is(err, operator.ErrNotFound) {
 		return fmt.Errorf("there is no client %s", c.ID)
 	}
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintln(e.out, "deleted; its refresh tokens have ended, servers forget it within a minute")
-	return err
+	return c.answer(e, found, columns(func(w io.Writer) {
+		_, _ = fmt.Fprintf(w, "client\t%s\nkind\t%s\nname\t%q\nmethod\t%s\ngrant types\t%v\nredirect URIs\t%s\nscope\t%s\ncreated\t%s\nlast used\t%s\nends\t%s\n",
+			found.ID, found.Kind, found.Name, found.AuthMethod, found.GrantTypes, strings.Join(found.Redirects, " "), found.Scope,
+			day(found.Created, ""), day(found.Used, "never"), day(found.Expires, "never"))
+	}))
+}
+
+type clientsDeleteCmd struct {
+	ofOneTenant
+	inJSON
+	ID string `arg:"" help:"Client id."`
+}
+
+func (c *clientsDeleteCmd) Run(e *env) error {
+	err := c.operate(e, func(o *operator.Operator, t tenant.ID) error { return o.DeleteClient(e.ctx, t, c.ID) })
+	if errors.Is(err, operator.ErrNotFound) {
+		return fmt.Errorf("there is no client %s", c.ID)
+	}
+	if err != nil {
+		return err
+	}
+	return c.say(e, did{c.ID, "deleted"}, "deleted; its refresh tokens have ended, servers forget it within a minute")
 }
 
 // openDB opens the database for a command: what follows is the operator's act.

@@ -20,3 +20,6 @@ func (s *Server) UseKeys(ctx context.Context, t tenant.ID) (signing, data error)
 	_, data = s.flow.Vault.Seal(ctx, vault.Binding{Tenant: t, Purpose: vault.AuthorizationRequest}, []byte("x"))
 	return signing, data
 }
+
+// CommandLine is what the program's commands are parsed by.
+func CommandLine() any { return &cli{} }

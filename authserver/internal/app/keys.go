@@ -1,7 +1,6 @@
 package app
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -13,6 +12,7 @@ import (
 
 	"latchkey/authserver/internal/config"
 	"latchkey/authserver/internal/keyset"
+	"latchkey/authserver/internal/operator"
 	"latchkey/authserver/internal/postgres"
 	"latchkey/authserver/internal/tenant"
 	"latchkey/authserver/internal/vault"
@@ -34,6 +34,7 @@ type keysCmd struct {
 type keysInitCmd struct {
 	KEKFile string `name:"kek-file" env:"KEK_FILE" required:"" help:"File to make, mode 0600; it must not exist." placeholder:"FILE"`
 	Keep    bool   `name:"keep" help:"Do nothing if the file exists, for jobs that run at every start."`
+	inJSON
 }
 
 func (c *keysInitCmd) Run(e *env) error {
@@ -44,8 +45,7 @@ func (c *keysInitCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(e.out, "made key-encryption key %s in %s; back it up\n", kek.ID(), c.KEKFile)
-	return err
+	return c.say(e, did{kek.ID(), "made"}, "made key-encryption key %s in %s; back it up", kek.ID(), c.KEKFile)
 }
 
 // ofTenants are the settings of commands about the keys of one tenant or all.
@@ -87,42 +87,23 @@ type keysListCmd struct {
 
 // keyInfo is a signing key in the list.
 type keyInfo struct {
-	Tenant    string         `json:"tenant"`
-	KID       string         `json:"kid"`
-	Purpose   keyset.Purpose `json:"purpose"`
-	Alg       string         `json:"alg"`
-	State     keyset.State   `json:"state"`
-	Created   time.Time      `json:"created_at"`
-	Activated time.Time      `json:"activated_at,omitzero"`
-	Retired   time.Time      `json:"retired_at,omitzero"`
-	// Seconds until a next key signs or a retired one is deleted, 0 when a server
-	// does it at its next turn; absent for an active key.
-	Remaining *int64 `json:"remaining_seconds,omitempty"`
+	Tenant string `json:"tenant"`
+	operator.Key
 }
 
 func (c *keysListCmd) Run(e *env) error {
 	keys := []keyInfo{}
 	if err := c.each(e, func(db *postgres.DB, slug string, t tenant.ID) error {
-		records, err := db.SigningKeys(e.ctx, t)
-		for _, r := range records {
-			k := keyInfo{
-				Tenant: slug, KID: r.KID, Purpose: r.Purpose, Alg: r.Alg, State: r.State,
-				Created: r.Created.UTC(), Activated: r.Activated.UTC(), Retired: r.Retired.UTC(),
-			}
-			if left, ok := keyset.DefaultTiming().Remaining(r); ok {
-				seconds := int64(max(0, left) / time.Second)
-				k.Remaining = &seconds
-			}
-			keys = append(keys, k)
+		of, err := (&operator.Operator{Keys: &keyset.Operator{Store: db}}).SigningKeys(e.ctx, t)
+		for _, k := range of {
+			keys = append(keys, keyInfo{slug, k})
 		}
 		return err
 	}); err != nil {
 		return err
 	}
 	if c.JSON {
-		out := json.NewEncoder(e.out)
-		out.SetIndent("", "  ")
-		return out.Encode(keys)
+		return printJSON(e.out, keys)
 	}
 	table := tabwriter.NewWriter(e.out, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(table, "TENANT\tPURPOSE\tSTATE\tALG\tKID\tSINCE\tTHEN")
@@ -145,8 +126,9 @@ type keysRotateCmd struct {
 	ofTenants
 	config.KEK
 	Purpose string `name:"purpose" enum:",access_token,grant" default:"" help:"access_token, or grant (codes and refresh tokens); default: both, except with --now."`
-	Now     bool   `name:"now" help:"A key has leaked: delete every key of the purpose at once and sign with a new one. Needs --purpose and --yes."`
-	Yes     bool   `name:"yes" help:"Do what --now says."`
+	inJSON
+	Now bool `name:"now" help:"A key has leaked: delete every key of the purpose at once and sign with a new one. Needs --purpose and --yes."`
+	Yes bool `name:"yes" help:"Do what --now says."`
 }
 
 // consequences of --now, to be read before --yes is given.
@@ -174,49 +156,44 @@ func (c *keysRotateCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	return c.each(e, func(db *postgres.DB, slug string, t tenant.ID) error {
+	if c.Purpose == "" {
+		purposes = nil
+	}
+	all := []rotated{}
+	err = c.each(e, func(db *postgres.DB, slug string, t tenant.ID) error {
 		v, err := vault.New(vault.Config{KEK: key, Store: db})
 		if err != nil {
 			return err
 		}
-		o := &keyset.Operator{Store: db, Vault: v}
-		for _, p := range purposes {
-			if c.Now {
-				err = c.replace(e, o, slug, t, p)
-			} else {
-				err = c.publish(e, o, slug, t, p)
-			}
-			if err != nil {
-				return err
+		done, err := (&operator.Operator{Keys: &keyset.Operator{Store: db, Vault: v}}).Rotate(e.ctx, t, c.Now, purposes...)
+		for _, r := range done {
+			all = append(all, rotated{slug, r})
+			if !c.JSON {
+				c.tell(e, slug, r)
 			}
 		}
-		return nil
+		return err
 	})
+	if c.JSON {
+		err = errors.Join(err, printJSON(e.out, all)) // what was done is told, whatever came after it
+	}
+	return err
 }
 
-func (c *keysRotateCmd) publish(e *env, o *keyset.Operator, slug string, t tenant.ID, p keyset.Purpose) error {
-	kid, err := o.Publish(e.ctx, t, p)
+// rotated is what was done for a tenant.
+type rotated struct {
+	Tenant string `json:"tenant"`
+	operator.Rotation
+}
+
+func (c *keysRotateCmd) tell(e *env, slug string, r operator.Rotation) {
 	switch {
-	case errors.Is(err, keyset.ErrNextExists), errors.Is(err, keyset.ErrNoKeys):
-		_, err = fmt.Fprintf(e.out, "tenant %s, %s: %v\n", slug, p, err)
-		return err
-	case err != nil:
-		return err
+	case r.KID == "":
+		_, _ = fmt.Fprintf(e.out, "tenant %s, %s: %s\n", slug, r.Purpose, r.Note)
+	case c.Now:
+		_, _ = fmt.Fprintf(e.out, "tenant %s, %s: key %s signs now; deleted %s. Servers follow within %v: %s\n",
+			slug, r.Purpose, r.KID, strings.Join(r.Deleted, ", "), keyset.DefaultTiming().Refresh, consequences[r.Purpose])
+	default:
+		_, _ = fmt.Fprintf(e.out, "tenant %s, %s: key %s is published and will sign in %v\n", slug, r.Purpose, r.KID, time.Duration(r.Signs)*time.Second)
 	}
-	_, err = fmt.Fprintf(e.out, "tenant %s, %s: key %s is published and will sign in %v\n", slug, p, kid, keyset.DefaultTiming().Lead)
-	return err
-}
-
-func (c *keysRotateCmd) replace(e *env, o *keyset.Operator, slug string, t tenant.ID, p keyset.Purpose) error {
-	kid, deleted, err := o.Replace(e.ctx, t, p)
-	if errors.Is(err, keyset.ErrNoKeys) {
-		_, err = fmt.Fprintf(e.out, "tenant %s, %s: %v\n", slug, p, err)
-		return err
-	}
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(e.out, "tenant %s, %s: key %s signs now; deleted %s. Servers follow within %v: %s\n",
-		slug, p, kid, strings.Join(deleted, ", "), keyset.DefaultTiming().Refresh, consequences[p])
-	return err
 }

@@ -30,6 +30,10 @@ type cli struct {
 	Revoke      revokeCmd      `cmd:"" help:"End everybody's access, a tenant's, a person's or a client's."`
 	Subjects    subjectsCmd    `cmd:"" help:"Export and erase a person."`
 	Doctor      doctorCmd      `cmd:"" help:"Explain step by step why a connection fails."`
+	Connections connectionsCmd `cmd:"" help:"List, show and disconnect people's Google accounts."`
+	Grants      grantsCmd      `cmd:"" help:"List, show and revoke what people allowed to apps."`
+	Sessions    sessionsCmd    `cmd:"" help:"List and end browser sessions."`
+	Admins      adminsCmd      `cmd:"" help:"Enter, list and delete administrators of the admin API."`
 	Healthcheck healthcheckCmd `cmd:"" help:"Exit 0 if the running server is ready."`
 	Version     versionCmd     `cmd:"" help:"Print the version."`
 }
@@ -96,7 +100,10 @@ type migrateCmd struct {
 	Status migrateStatusCmd `cmd:"" help:"List migrations and whether they are applied."`
 }
 
-type migrateUpCmd struct{ config.Database }
+type migrateUpCmd struct {
+	config.Database
+	inJSON
+}
 
 func (c *migrateUpCmd) Run(e *env) error {
 	url, err := c.MigrateURL()
@@ -106,11 +113,13 @@ func (c *migrateUpCmd) Run(e *env) error {
 	if err := migrations.Up(e.ctx, url.Reveal()); err != nil {
 		return fmt.Errorf("migrating up: %w", err)
 	}
-	_, err = fmt.Fprintln(e.out, "the schema is current")
-	return err
+	return c.say(e, did{Did: "migrated up"}, "the schema is current")
 }
 
-type migrateDownCmd struct{ config.Database }
+type migrateDownCmd struct {
+	config.Database
+	inJSON
+}
 
 func (c *migrateDownCmd) Run(e *env) error {
 	url, err := c.MigrateURL()
@@ -120,11 +129,13 @@ func (c *migrateDownCmd) Run(e *env) error {
 	if err := migrations.Down(e.ctx, url.Reveal()); err != nil {
 		return fmt.Errorf("migrating down: %w", err)
 	}
-	_, err = fmt.Fprintln(e.out, "one migration taken back")
-	return err
+	return c.say(e, did{Did: "migrated down"}, "one migration taken back")
 }
 
-type migrateStatusCmd struct{ config.Database }
+type migrateStatusCmd struct {
+	config.Database
+	inJSON
+}
 
 func (c *migrateStatusCmd) Run(e *env) error {
 	url, err := c.MigrateURL()
@@ -135,16 +146,33 @@ func (c *migrateStatusCmd) Run(e *env) error {
 	if err != nil {
 		return fmt.Errorf("reading the schema's state: %w", err)
 	}
-	for _, m := range list {
-		applied := "pending"
-		if m.Applied {
-			applied = "applied " + m.AppliedAt.UTC().Format(time.RFC3339)
+	return c.answer(e, migrationsInfo(list), func(w io.Writer) error {
+		for _, m := range list {
+			applied := "pending"
+			if m.Applied {
+				applied = "applied " + m.AppliedAt.UTC().Format(time.RFC3339)
+			}
+			if _, err := fmt.Fprintf(w, "%04d %s\n", m.Version, applied); err != nil {
+				return err
+			}
 		}
-		if _, err := fmt.Fprintf(e.out, "%04d %s\n", m.Version, applied); err != nil {
-			return err
-		}
+		return nil
+	})
+}
+
+// migrationInfo is a migration in the list.
+type migrationInfo struct {
+	Version   int64     `json:"version"`
+	Applied   bool      `json:"applied"`
+	AppliedAt time.Time `json:"applied_at,omitzero"`
+}
+
+func migrationsInfo(list []migrations.State) []migrationInfo {
+	out := make([]migrationInfo, len(list))
+	for i, m := range list {
+		out[i] = migrationInfo{m.Version, m.Applied, m.AppliedAt.UTC()}
 	}
-	return nil
+	return out
 }
 
 type healthcheckCmd struct {
@@ -169,9 +197,9 @@ func (c *healthcheckCmd) Run(e *env) error {
 	return nil
 }
 
-type versionCmd struct{}
+type versionCmd struct{ inJSON }
 
-func (versionCmd) Run(e *env) error {
+func (c versionCmd) Run(e *env) error {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return errors.New("built without build information")
@@ -182,6 +210,9 @@ func (versionCmd) Run(e *env) error {
 			revision = s.Value
 		}
 	}
-	_, err := fmt.Fprintf(e.out, "authserver %s revision %s %s\n", info.Main.Version, revision, info.GoVersion)
-	return err
+	return c.say(e, struct {
+		Version  string `json:"version"`
+		Revision string `json:"revision"`
+		Go       string `json:"go"`
+	}{info.Main.Version, revision, info.GoVersion}, "authserver %s revision %s %s", info.Main.Version, revision, info.GoVersion)
 }

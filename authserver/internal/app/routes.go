@@ -101,7 +101,8 @@ func (s *Server) keysOf(w http.ResponseWriter, r *http.Request) error {
 	return s.discovery.JWKS(w, r.WithContext(tenant.WithTenant(r.Context(), t)))
 }
 
-// Admin is the route table of the admin listener.
+// Admin is the route table of the admin listener: health for everybody, and the
+// admin API, which has routes and authentication of its own.
 func (s *Server) Admin(log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", livez)
@@ -114,7 +115,8 @@ func (s *Server) Admin(log *slog.Logger) http.Handler {
 			return nil
 		}},
 	}))
-	return httpx.Observe(log, mux)
+	mux.Handle("/admin/", s.admin.Handler())
+	return httpx.Observe(log, audit.Observe(s.proxies, mux))
 }
 
 // route finds the tenant of a request by its host and path.

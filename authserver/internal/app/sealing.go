@@ -39,7 +39,15 @@ func openKEK(e *env, c config.KEK) (*vault.KEK, error) {
 
 // ofKEKFile is the setting of commands that change a key-encryption key file.
 type ofKEKFile struct {
+	inJSON
 	KEKFile string `name:"kek-file" env:"KEK_FILE" required:"" help:"The key-encryption key file." placeholder:"FILE"`
+}
+
+// changedKEK is what became of a key-encryption key file.
+type changedKEK struct {
+	ID   string `json:"id"`
+	Did  string `json:"did"`
+	Kept string `json:"file_before"`
 }
 
 type keysAddKEKCmd struct{ ofKEKFile }
@@ -49,8 +57,7 @@ func (c *keysAddKEKCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(e.out, "added key-encryption key %s to %s; it wraps nothing yet. The file as it was is %s.\nNow: back the file up, give it to every server and restart them; then authserver keys promote-kek\n", id, c.KEKFile, kept)
-	return err
+	return c.say(e, changedKEK{id, "added", kept}, "added key-encryption key %s to %s; it wraps nothing yet. The file as it was is %s.\nNow: back the file up, give it to every server and restart them; then authserver keys promote-kek", id, c.KEKFile, kept)
 }
 
 type keysPromoteKEKCmd struct{ ofKEKFile }
@@ -60,8 +67,7 @@ func (c *keysPromoteKEKCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(e.out, "key-encryption key %s of %s wraps from now on. The file as it was is %s.\nNow: back the file up, give it to every server and restart them; then authserver keys rewrap\n", id, c.KEKFile, kept)
-	return err
+	return c.say(e, changedKEK{id, "promoted", kept}, "key-encryption key %s of %s wraps from now on. The file as it was is %s.\nNow: back the file up, give it to every server and restart them; then authserver keys rewrap", id, c.KEKFile, kept)
 }
 
 type keysStatusCmd struct {
@@ -152,6 +158,14 @@ func printJSON(w io.Writer, v any) error {
 type keysRotateDataCmd struct {
 	ofTenants
 	config.KEK
+	inJSON
+}
+
+// rotatedData is what came of rotating a tenant's data key.
+type rotatedData struct {
+	Tenant string    `json:"tenant"`
+	ID     uuid.UUID `json:"data_key,omitzero"` // the new one; absent: nothing was done
+	Note   string    `json:"note,omitempty"`
 }
 
 func (c *keysRotateDataCmd) Run(e *env) error {
@@ -159,15 +173,23 @@ func (c *keysRotateDataCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	return c.each(e, func(db *postgres.DB, slug string, t tenant.ID) error {
+	done := []rotatedData{}
+	tell := func(r rotatedData, format string, args ...any) error {
+		if done = append(done, r); c.JSON {
+			return nil
+		}
+		_, err := fmt.Fprintf(e.out, "tenant "+r.Tenant+": "+format+"\n", args...)
+		return err
+	}
+	err = c.each(e, func(db *postgres.DB, slug string, t tenant.ID) error {
 		keys, err := db.DataKeys(e.ctx, t)
 		if err != nil {
 			return err
 		}
 		i := slices.IndexFunc(keys, func(k vault.DataKey) bool { return k.Active })
 		if i < 0 {
-			_, err = fmt.Fprintf(e.out, "tenant %s: there is no data key yet: a server makes it at the tenant's first use\n", slug)
-			return err
+			const note = "there is no data key yet: a server makes it at the tenant's first use"
+			return tell(rotatedData{Tenant: slug, Note: note}, note)
 		}
 		// The old key is unwrapped first: a command with the wrong key-encryption
 		// key changes nothing.
@@ -185,9 +207,12 @@ func (c *keysRotateDataCmd) Run(e *env) error {
 		if !rotated {
 			return errors.New("another command has just rotated the data key")
 		}
-		_, err = fmt.Fprintf(e.out, "tenant %s: data key %s is active; servers seal under it within %v. Then: authserver keys rewrap\n", slug, fresh.ID, vault.TTL)
-		return err
+		return tell(rotatedData{Tenant: slug, ID: fresh.ID}, "data key %s is active; servers seal under it within %v. Then: authserver keys rewrap", fresh.ID, vault.TTL)
 	})
+	if c.JSON {
+		err = errors.Join(err, printJSON(e.out, done)) // what was done is told, whatever came after it
+	}
+	return err
 }
 
 type keysRewrapCmd struct {
@@ -300,6 +325,7 @@ func total(left map[string]int64) (n int64) {
 type verifyReceiptCmd struct {
 	Receipt string `arg:"" help:"File with the receipt." placeholder:"FILE"`
 	JWKS    string `name:"jwks" required:"" help:"File with the issuer's key set of that time, from its JWKS endpoint." placeholder:"FILE"`
+	JSON    bool   `name:"json" help:"JSON, as without it: there is no other form."`
 }
 
 func (c *verifyReceiptCmd) Run(e *env) error {

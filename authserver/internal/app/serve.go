@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"latchkey/authserver/internal/account"
+	"latchkey/authserver/internal/admin"
 	"latchkey/authserver/internal/audit"
 	"latchkey/authserver/internal/client"
 	"latchkey/authserver/internal/clientauth"
@@ -24,6 +25,7 @@ import (
 	"latchkey/authserver/internal/grant"
 	"latchkey/authserver/internal/kek"
 	"latchkey/authserver/internal/keyset"
+	"latchkey/authserver/internal/operator"
 	"latchkey/authserver/internal/outbound"
 	"latchkey/authserver/internal/postgres"
 	"latchkey/authserver/internal/provider"
@@ -66,6 +68,7 @@ type Server struct {
 	revocations  *exchange.RevocationHandler
 	resources    *exchange.ResourceHandler
 	outcomes     *exchange.OutcomeHandler
+	admin        *admin.API
 	signals      *signals.Handler // nil: off
 	sealer       *audit.Sealer
 	proxies      httpx.Proxies
@@ -267,10 +270,22 @@ func New(c *config.Server, db *postgres.DB, key *vault.KEK, callers *exchange.Cl
 	eraser := &erasure.Eraser{
 		Store: db, Shred: &erasure.Shredder{Store: db, Keys: keys.For, Tenants: tenants, Now: time.Now}, Revoker: revoker, Now: time.Now, Log: log,
 	}
+	exporter := &erasure.Exporter{Store: db, Vault: v, Now: time.Now}
 	person := &account.Handler{
-		Leaver: leaver{eraser, &erasure.Exporter{Store: db, Vault: v, Now: time.Now}, db},
+		Leaver: leaver{eraser, exporter, db},
 		Store:  db, Accounts: db, Linker: db, Invitations: db, Sessions: sessions, SignIn: trips, Vault: v,
 		GoogleOrigin: authURL.Scheme + "://" + authURL.Host, Now: time.Now,
+	}
+	tenantOperator := Operator(c, db, v)
+	api, err := admin.New(admin.Config{
+		Store: db, Audit: db, Tenants: tenants, TenantID: db.TenantID, Keys: keys.For, Vault: v, Limits: limits, Now: time.Now,
+		Operator: &operator.Operator{
+			Store: db, CustomRedirects: c.CustomRedirects, Now: time.Now, Keys: &keyset.Operator{Store: db, Vault: v}, Export: exporter, Erase: eraser,
+		},
+		Tenancy: tenantOperator, Ender: &tenancy.Ender{Rows: db, Shred: eraser.Shred, Tenant: tenantOperator},
+	})
+	if err != nil {
+		return nil, err
 	}
 	trips.Kinds = person.Continuations()
 	trips.Kinds[flow.KindAuthorize] = authorization.Returned
@@ -279,7 +294,7 @@ func New(c *config.Server, db *postgres.DB, key *vault.KEK, callers *exchange.Cl
 		discovery:    &discovery.Handler{Tenants: tenants, Keys: keys.For},
 		registration: &registration.Handler{Clients: clients, Store: db, CustomRedirects: redirects, Now: time.Now},
 		signin:       trips, flow: authorization, account: person,
-		revoker: revoker, eraser: eraser, mass: &revocation.Revoker{Store: db, Log: log},
+		revoker: revoker, eraser: eraser, mass: &revocation.Revoker{Store: db, Log: log}, admin: api,
 		provider: provider.New(provider.Config{Auth: auth, Clients: clients, Store: db, Keys: keys.For}),
 		exchange: &exchange.Handler{
 			Clients: callers, Store: db, Vault: v, Tenants: tenants, Audit: db, Limits: limits, Now: time.Now, Log: log,

@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"latchkey/authserver/internal/erasure"
 	"latchkey/authserver/internal/google"
 	"latchkey/authserver/internal/keyset"
+	"latchkey/authserver/internal/operator"
 	"latchkey/authserver/internal/postgres"
 	"latchkey/authserver/internal/tenancy"
 	"latchkey/authserver/internal/tenant"
@@ -92,7 +92,8 @@ type subjectsExportCmd struct{ ofSubject }
 
 func (c *subjectsExportCmd) Run(e *env) error {
 	return c.find(e, func(s *sealed, t tenant.ID, subject uuid.UUID) error {
-		doc, err := (&erasure.Exporter{Store: s.db, Vault: s.vault, Now: time.Now}).Export(e.ctx, t, subject)
+		o := &operator.Operator{Store: s.db, Export: &erasure.Exporter{Store: s.db, Vault: s.vault, Now: time.Now}}
+		doc, err := o.ExportSubject(e.ctx, t, subject)
 		if err != nil {
 			return err
 		}
@@ -105,14 +106,6 @@ type subjectsEraseCmd struct {
 	ofSubject
 	GoogleRevokeURL string `name:"google-revoke-url" env:"GOOGLE_REVOKE_URL" default:"https://oauth2.googleapis.com/revoke" help:"Google's revocation endpoint."`
 	Confirm         string `name:"confirm" help:"The person's id here once more: this cannot be undone." placeholder:"ID"`
-}
-
-// erased is the result.
-type erased struct {
-	Subject string         `json:"subject"`
-	Google  erasure.Google `json:"google,omitempty"`
-	Waiting int            `json:"waiting_at_google"`
-	Receipt string         `json:"receipt,omitempty"` // missing: not finished
 }
 
 func (c *subjectsEraseCmd) Run(e *env) error {
@@ -129,11 +122,10 @@ func (c *subjectsEraseCmd) Run(e *env) error {
 				Google: func(context.Context, tenant.ID) (connection.Revokes, error) { return upstream, nil },
 			},
 		}
-		done, err := eraser.Erase(e.ctx, t, subject, [sha256.Size]byte{})
+		out, done, err := (&operator.Operator{Erase: eraser}).EraseSubject(e.ctx, t, subject, c.Confirm)
 		if err != nil {
 			return err
 		}
-		out := erased{Subject: subject.String(), Google: done.Google, Waiting: done.Waiting, Receipt: done.Receipt}
 		switch {
 		case c.JSON:
 			return indented(e.out, out)

@@ -45,6 +45,7 @@ const (
 	KeyDeleted   Kind = "key.deleted"
 
 	AdminAct       Kind = "admin.act"
+	AdminToken     Kind = "admin.token"     // asked for at the admin API, given or refused
 	SubjectErasing Kind = "subject.erasing" // an erasure begins: everything but what Google has to take back is gone
 	SubjectErased  Kind = "subject.erased"  // the tombstone: the person's id and nothing else
 )
@@ -54,7 +55,7 @@ func Kinds() []Kind {
 	return []Kind{
 		Login, ConsentGranted, ConsentDenied, CodeRedeemed, Refreshed, ReplayRevoked, GrantRevoked, ClientRegistered, ClientChanged, ClientDeleted,
 		ExchangeIssued, ExchangeRefused, ToolCalled, Linked, Relinked, Renewed, NeedsReauth, Disconnected,
-		KeyCreated, KeyPublished, KeyActivated, KeyRetired, KeyDeleted, AdminAct, SubjectErasing, SubjectErased,
+		KeyCreated, KeyPublished, KeyActivated, KeyRetired, KeyDeleted, AdminAct, AdminToken, SubjectErasing, SubjectErased,
 	}
 }
 
@@ -69,6 +70,9 @@ const (
 	Google         Actor = "google"
 	System         Actor = "system" // the server by itself
 )
+
+// Administrator is the operator who acts by the admin API: its client there.
+func Administrator(id string) Actor { return Operator + ":" + Actor(id) }
 
 // OK is the outcome of an act that was done; others are error codes.
 const OK = "ok"

@@ -58,6 +58,7 @@ const rsClient = "latchkey-rs"
 type Server struct {
 	URL      string // issuer
 	Internal string
+	Admin    string // origin of the admin listener
 	DSN      string
 	KEKFile  string
 	Google   *fakegoogle.Running
@@ -102,8 +103,8 @@ func (l *Logs) String() string {
 // change its settings.
 func Start(t testing.TB, options ...func(*config.Server)) *Server {
 	t.Helper()
-	public, internal := listen(t), listen(t)
-	s := &Server{URL: "http://" + public.Addr().String(), Internal: "http://" + internal.Addr().String(), DSN: pgtest.Clone(t), Logs: &Logs{}, Resource: Resource, Tenant: tenant.DefaultID}
+	public, internal, admin := listen(t), listen(t), listen(t)
+	s := &Server{URL: "http://" + public.Addr().String(), Internal: "http://" + internal.Addr().String(), Admin: "http://" + admin.Addr().String(), DSN: pgtest.Clone(t), Logs: &Logs{}, Resource: Resource, Tenant: tenant.DefaultID}
 	s.Host = NewDocumentHost(t)
 	s.Google = fakegoogle.Start(t, fakegoogle.Config{Clients: []fakegoogle.Client{{ID: "google-id", Secret: "google-secret", RedirectURIs: []string{s.URL + "/google/callback"}}}})
 	dir := t.TempDir()
@@ -148,6 +149,7 @@ func Start(t testing.TB, options ...func(*config.Server)) *Server {
 	log := slog.New(slog.NewJSONHandler(s.Logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	serve(t, public, a.Public(log))
 	serve(t, internal, a.Internal(log))
+	serve(t, admin, a.Admin(log))
 	return s
 }
 
@@ -170,16 +172,17 @@ func From(r *http.Request, address string) *http.Request {
 // Options change its settings.
 func (s *Server) Replica(t testing.TB, options ...func(*config.Server)) *Server {
 	t.Helper()
-	public, internal := listen(t), listen(t)
+	public, internal, admin := listen(t), listen(t), listen(t)
 	r := *s
 	for _, o := range options {
 		o(&r.settings)
 	}
-	r.URL, r.Internal = "http://"+public.Addr().String(), "http://"+internal.Addr().String()
+	r.URL, r.Internal, r.Admin = "http://"+public.Addr().String(), "http://"+internal.Addr().String(), "http://"+admin.Addr().String()
 	r.app = r.build(t, r.Internal)
 	a, log := r.app, slog.New(slog.DiscardHandler)
 	serve(t, public, a.Public(log))
 	serve(t, internal, a.Internal(log))
+	serve(t, admin, a.Admin(log))
 	return &r
 }
 

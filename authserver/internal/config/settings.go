@@ -54,7 +54,7 @@ type Serve struct {
 	ResourceURL    string `name:"resource-url" env:"RESOURCE_URL" help:"MCP URL of the resource server, e.g. https://mcp.example.com/mcp." placeholder:"URL"`
 	Listen         string `name:"as-listen" env:"AS_LISTEN" default:"127.0.0.1:8080" help:"Public address."`
 	InternalListen string `name:"as-internal-listen" env:"AS_INTERNAL_LISTEN" default:"127.0.0.1:8081" help:"Address of the internal token exchange; never route it publicly."`
-	AdminListen    string `name:"as-admin-listen" env:"AS_ADMIN_LISTEN" default:"127.0.0.1:8082" help:"Address of health checks; keep it private."`
+	AdminListen    string `name:"as-admin-listen" env:"AS_ADMIN_LISTEN" default:"127.0.0.1:8082" help:"Address of health checks and the admin API; keep it private."`
 	InternalURL    string `name:"as-internal-url" env:"AS_INTERNAL_URL" help:"URL at which the resource server reaches the internal listener, the audience of its assertions (default: http:// and AS_INTERNAL_LISTEN)." placeholder:"URL"`
 
 	InternalTLSCert   string   `name:"as-internal-tls-cert-file" env:"AS_INTERNAL_TLS_CERT_FILE" help:"Certificate of the internal listener (PEM). With it the listener speaks TLS only, to resource servers whose certificate is known." placeholder:"FILE"`

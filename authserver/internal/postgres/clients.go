@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -59,12 +60,6 @@ func (db *DB) Client(ctx context.Context, t tenant.ID, id string) (*client.Clien
 		return nil, fmt.Errorf("reading client: %w", err)
 	}
 	return c, nil
-}
-
-// Clients lists a tenant's clients of a kind, newest first, at most limit.
-func (db *DB) Clients(ctx context.Context, t tenant.ID, kind client.Kind, limit int) ([]*client.Client, error) {
-	return list(ctx, db, t, stmt(`SELECT `+clientColumns+` FROM clients WHERE tenant_id = $1 AND kind = $2 ORDER BY created_at DESC, id LIMIT $3`, t.UUID(), string(kind), limit),
-		func(row pgx.CollectableRow) (*client.Client, error) { return scanClient(row) })
 }
 
 func clientValues(t tenant.ID, c *client.Client) []any {
@@ -125,15 +120,20 @@ func (db *DB) UpdateClient(ctx context.Context, t tenant.ID, c *client.Client) e
 	return nil
 }
 
-// DeleteClient deletes a client and ends its grants, together (RFC 7592 §2.3).
-// It returns client.ErrNotFound if there is none.
+// DeleteClient deletes a client and ends its grants, together (RFC 7592 §2.3);
+// of a metadata document, whose URL is the id, the kept copy. It returns
+// client.ErrNotFound if there is none.
 func (db *DB) DeleteClient(ctx context.Context, t tenant.ID, id string) error {
+	table := "clients"
+	if strings.HasPrefix(id, "https://") { // no registered id looks like one (client.NewID)
+		table = "client_documents"
+	}
 	ended := actOnClient(ctx, t, audit.GrantRevoked, id)
 	ended.Detail = "client_deleted"
 	n, err := db.exec(ctx, t,
 		audited(ctx, stmt(`UPDATE grants SET revoked_at = now(), revoked_reason = 'client_deleted' WHERE tenant_id = $1 AND client_id = $2 AND revoked_at IS NULL
 			RETURNING `+grantColumns, t.UUID(), id), ended, grantRow, "", count),
-		audited(ctx, stmt(`DELETE FROM clients WHERE tenant_id = $1 AND id = $2 RETURNING id`, t.UUID(), id), actOnClient(ctx, t, audit.ClientDeleted, id), nil, "", count))
+		audited(ctx, stmt(`DELETE FROM `+table+` WHERE tenant_id = $1 AND id = $2 RETURNING id`, t.UUID(), id), actOnClient(ctx, t, audit.ClientDeleted, id), nil, "", count))
 	if err != nil {
 		return fmt.Errorf("deleting client: %w", err)
 	}

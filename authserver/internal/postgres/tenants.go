@@ -278,7 +278,7 @@ func (db *DB) ExportTenant(ctx context.Context, t tenant.ID, row func(table stri
 // catalogue.
 var erased = []string{
 	"upstream_clients", "signing_keys", "google_revocations", "links", "sessions", "revocation_epochs", "grants", "consents", "credentials", "flows", "pushed_requests", "assertion_ids", "rate_limits",
-	"clients", "client_documents", "connections", "subject_secrets", "subjects", "data_keys", "resources", "tenant_hosts",
+	"clients", "client_documents", "admin_clients", "connections", "subject_secrets", "subjects", "data_keys", "resources", "tenant_hosts",
 }
 
 // EraseTenant shreds a suspended tenant, so that what is left opens for nobody,

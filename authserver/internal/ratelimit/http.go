@@ -35,6 +35,8 @@ var (
 	Push          = Endpoint{address: PushAddress, client: PushClient}
 	Introspection = Endpoint{address: IntrospectAddress, client: IntrospectClient}
 	Revocation    = Endpoint{address: RevokeAddress, client: RevokeClient}
+	Admin         = Endpoint{address: AdminAddress}
+	AdminToken    = Endpoint{address: AdminTokenAddress}
 )
 
 // visit is a request on its way through the limits.

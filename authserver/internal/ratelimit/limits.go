@@ -39,6 +39,8 @@ const (
 	ExchangeTenant
 	ExchangePerson
 	ExchangeTool
+	AdminAddress
+	AdminTokenAddress
 
 	names int = iota
 )
@@ -91,6 +93,9 @@ var definitions = [names]definition{
 	ExchangeTenant: {ratelimit.Tenant, "token exchanges", "tenant", false, false},
 	ExchangePerson: {ratelimit.Person, "token exchanges", "person", false, false},
 	ExchangeTool:   {ratelimit.Tool, "token exchanges", "person and tool", false, false},
+
+	AdminAddress:      {ratelimit.Limit{Name: "admin", Quota: 1200, Window: time.Minute, Burst: 300}, "requests to the admin API", "address", true, false},
+	AdminTokenAddress: {ratelimit.Limit{Name: "admin-token", Quota: 120, Window: time.Minute, Burst: 60}, "requests for its tokens", "address", true, false},
 }
 
 // fresh is how many units a network may have used of late and still count as one

@@ -3,8 +3,6 @@ package tenancy
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"io"
 
 	"latchkey/authserver/internal/erasure"
@@ -83,11 +81,11 @@ func (e *Ender) Erase(ctx context.Context, slug, confirm string) (*Erased, error
 	}
 	switch {
 	case r.ID == tenant.DefaultID:
-		return nil, errors.New("the default tenant belongs to the deployment and cannot be erased")
+		return nil, Invalid("the default tenant belongs to the deployment and cannot be erased")
 	case r.Status != tenant.Suspended:
 		return nil, ErrNotSuspended
 	case confirm != slug:
-		return nil, fmt.Errorf("this deletes tenant %s (%s) with all its people's connections, for good: confirm it with its slug", r.Slug, r.Name)
+		return nil, Invalid("this deletes tenant %s (%s) with all its people's connections, for good: confirm it with its slug", r.Slug, r.Name)
 	}
 	receipt, _, err := e.Shred.Tenant(ctx, r.ID)
 	if err != nil {

@@ -28,6 +28,20 @@ var (
 	ErrNotSuspended = errors.New("the tenant is not suspended: suspend it first")
 )
 
+// InvalidError says that what an operator asked for cannot be done as it is; the
+// text says why. Any other error that is none of the above is doubt.
+type InvalidError struct{ Reason error }
+
+func (e *InvalidError) Error() string { return e.Reason.Error() }
+
+// Unwrap returns the reason.
+func (e *InvalidError) Unwrap() error { return e.Reason }
+
+// Invalid is an InvalidError with a text.
+func Invalid(format string, args ...any) error {
+	return &InvalidError{fmt.Errorf(format, args...)}
+}
+
 // Store keeps tenants. Each change is one transaction and takes place only if
 // the record's generation is still the stored one; else it returns ErrChanged.
 type Store interface {
@@ -98,7 +112,7 @@ func (o *Operator) List(ctx context.Context) ([]Record, error) {
 // own: https://mcp.example.com/t/<slug>/mcp.
 func (o *Operator) Create(ctx context.Context, slug string, c Change) (*Record, error) {
 	if !slugForm.MatchString(slug) {
-		return nil, fmt.Errorf("slug %q: use 1 to 63 of a-z, 0-9 and -, beginning with a letter or digit", slug)
+		return nil, Invalid("slug %q: use 1 to 63 of a-z, 0-9 and -, beginning with a letter or digit", slug)
 	}
 	r := Record{ID: tenant.FromUUID(uuid.Must(uuid.NewV7())), Slug: slug, Status: tenant.Active, Upstream: OfDeployment, Policy: []byte("{}"), Generation: 1}
 	if c.Resources == nil {
@@ -164,18 +178,18 @@ func (o *Operator) apply(ctx context.Context, r *Record, c Change) error {
 	isDefault := r.ID == tenant.DefaultID
 	if c.Name != nil {
 		if r.Name = *c.Name; len(r.Name) > maxName {
-			return fmt.Errorf("the name is longer than %d bytes", maxName)
+			return Invalid("the name is longer than %d bytes", maxName)
 		}
 	}
 	if c.Host != nil {
 		r.Host = *c.Host
 		switch {
 		case isDefault:
-			return errors.New("the default tenant's issuer is the setting ISSUER")
+			return Invalid("the default tenant's issuer is the setting ISSUER")
 		case r.Host != "" && !tenant.ValidHost(r.Host):
-			return fmt.Errorf("host %q: give a name in lower case, such as auth.acme.example", r.Host)
+			return Invalid("host %q: give a name in lower case, such as auth.acme.example", r.Host)
 		case r.Host != "" && r.Host == hostOf(o.Deployment.Issuer):
-			return fmt.Errorf("host %q is the deployment's own", r.Host)
+			return Invalid("host %q is the deployment's own", r.Host)
 		}
 	}
 	if c.Policy != nil {
@@ -187,13 +201,13 @@ func (o *Operator) apply(ctx context.Context, r *Record, c Change) error {
 	}
 	if c.Resources != nil {
 		if isDefault {
-			return errors.New("the default tenant's resource is the setting RESOURCE_URL")
+			return Invalid("the default tenant's resource is the setting RESOURCE_URL")
 		}
 		r.Resources = c.Resources
 	}
 	t, err := o.Deployment.Tenant(*r)
 	if err != nil {
-		return err
+		return &InvalidError{err}
 	}
 	if isDefault {
 		return nil
@@ -251,13 +265,13 @@ func (o *Operator) SetGoogleClient(ctx context.Context, slug string, g GoogleCli
 	}
 	switch {
 	case r.ID == tenant.DefaultID:
-		return nil, errors.New("the default tenant's google client is the settings GOOGLE_CLIENT_ID and GOOGLE_CLIENT_SECRET")
+		return nil, Invalid("the default tenant's google client is the settings GOOGLE_CLIENT_ID and GOOGLE_CLIENT_SECRET")
 	case g.ID == "" || len(g.ID) > 255:
-		return nil, errors.New("the client id must have 1 to 255 characters")
+		return nil, Invalid("the client id must have 1 to 255 characters")
 	case g.Secret.Empty() || len(g.Secret.Reveal()) > 1024:
-		return nil, errors.New("the client secret must have 1 to 1024 characters")
+		return nil, Invalid("the client secret must have 1 to 1024 characters")
 	case g.Publishing != Testing && g.Publishing != Production:
-		return nil, errors.New("publishing is testing or production")
+		return nil, Invalid("publishing is testing or production")
 	}
 	c := Client{ClientID: g.ID, Generation: r.LastClient + 1, Publishing: g.Publishing}
 	sealed, err := o.Vault.Seal(ctx, upstream.Binding(r.ID, c.Generation, c.ClientID), []byte(g.Secret.Reveal()))

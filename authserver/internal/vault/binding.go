@@ -21,6 +21,7 @@ const (
 	SigningKey           Purpose = "signing_key"
 	AuthorizationRequest Purpose = "authorization_request"
 	UpstreamSecret       Purpose = "upstream_client_secret"
+	Cursor               Purpose = "admin_cursor" // never stored
 )
 
 // Binding is the place of a sealed value. What was sealed for one place opens
