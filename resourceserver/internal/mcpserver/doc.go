@@ -4,7 +4,7 @@
 // with the person (package elicit). Resources are addresses of what reading tools
 // return, prompts are pieces of work with tools, completions fill in what those
 // list: all three need the scopes of their tools and open nothing that these do
-// not.
+// not. It cancels what an older client takes back, for that client only.
 //
 // It must be mounted behind bearer.Guard and on the exact path only: mcp-go
 // answers on every path, reads bodies without limit and checks no Origin.

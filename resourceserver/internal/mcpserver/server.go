@@ -3,6 +3,7 @@ package mcpserver
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -69,6 +70,7 @@ type Server struct {
 	policy    policy.Policy
 	called    func(ctx context.Context, tool, outcome string, took time.Duration)
 	limits    *ratelimit.Limits
+	cancels   cancels
 }
 
 // New assembles the server.
@@ -78,7 +80,7 @@ func New(c Config) (*Server, error) {
 	}
 	hooks := &server.Hooks{}
 	hooks.AddAfterCallTool(typed)
-	s := &Server{tools: map[string]*tool.Tool{}, prompts: map[string]Prompt{}, elicit: c.Elicit, policy: c.Policy, called: c.Called, limits: c.Limits}
+	s := &Server{tools: map[string]*tool.Tool{}, prompts: map[string]Prompt{}, elicit: c.Elicit, policy: c.Policy, called: c.Called, limits: c.Limits, cancels: cancels{running: map[request][]context.CancelFunc{}}}
 	m := server.NewMCPServer("latchkey", c.Version,
 		server.WithTitle("Latchkey: Google Workspace"), server.WithInstructions(instructions), server.WithToolCapabilities(false),
 		server.WithOutputSchemaValidation(), server.WithHooks(hooks),
@@ -183,7 +185,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	r = r.WithContext(ctx)
 	if !sessions {
-		r.Header.Del(sessionHeader)
+		// See cancels: mcp-go keeps what runs by session, and nobody may guess one.
+		r.Header.Set(sessionHeader, rand.Text())
 		r.Header.Del("Last-Event-ID")
 	}
 	w.Header().Set("Cache-Control", "no-store")
@@ -191,6 +194,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		http.Error(w, "the body could not be read", http.StatusBadRequest)
 		return
+	}
+	// In 2026-07-28 only going away cancels (Streamable HTTP, "Cancellation").
+	if r.Header.Get(server.HeaderKeyProtocolVersion) != mcp.ProtocolVersion20260728 {
+		var end func()
+		ctx, end = s.cancels.begin(ctx, body)
+		defer end()
+		r = r.WithContext(ctx)
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	if id := s.elicit.SessionID(ctx, body); id != "" && !sessions {

@@ -1,0 +1,179 @@
+package app_test
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"latchkey/deploy/dev/fakegoogle"
+)
+
+const labels = "/gmail/v1/users/me/labels"
+
+// slow begins a call that Google never answers, and returns when Google has it.
+// The answer, if the client gets one, comes through the channel.
+func (r *rig) slow(ctx context.Context, token, id string, headers ...string) <-chan string {
+	r.t.Helper()
+	before := r.google.Count("GET " + labels)
+	params, method := `"name":"gmail_list_labels","arguments":{}`, "tools/call"
+	if len(headers) > 0 {
+		params += "," + modernMeta
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.mcp, strings.NewReader(`{"jsonrpc":"2.0","id":`+id+`,"method":"`+method+`","params":{`+params+`}}`))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Accept", "application/json, text/event-stream")
+	req.Header.Set("Authorization", "Bearer "+token)
+	for i := 0; i < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
+	}
+	answer := make(chan string, 1)
+	go func() {
+		defer close(answer)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return
+		}
+		defer func() { _ = resp.Body.Close() }()
+		b, _ := io.ReadAll(resp.Body)
+		answer <- string(b)
+	}()
+	eventually(r.t, "Google has the request", func() bool { return r.google.Count("GET "+labels) > before })
+	return answer
+}
+
+// takeBack sends the notification that cancels a request.
+func (r *rig) takeBack(token, id string, headers ...string) {
+	r.t.Helper()
+	out := r.send(http.MethodPost, r.mcp, token, `{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":`+id+`,"reason":"t"}}`, headers...)
+	if out.status != http.StatusAccepted {
+		r.t.Fatalf("notification: %d %s", out.status, out.body)
+	}
+}
+
+func (r *rig) mintFor(change map[string]string) string {
+	claims := r.as.claims(full)
+	for name, value := range change {
+		claims[name] = value
+	}
+	return r.as.sign(claims, r.as.key, "at+jwt")
+}
+
+// TestCancelled: the notification ends the call at Google, with its very id only
+// (MCP 2025-06-18 and 2025-11-25, Cancellation).
+func TestCancelled(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	token := r.as.mint(full)
+	for n, id := range []string{`7`, `"seven"`} {
+		r.google.Inject(fakegoogle.Fault{Prefix: labels, Hang: true, Times: 1})
+		answer := r.slow(t.Context(), token, id)
+		r.takeBack(token, `"7"`) // 7 is not "7"
+		r.takeBack(token, `8`)
+		if r.google.Count("given up") != n {
+			t.Fatalf("%s: another id cancelled the call", id)
+		}
+		r.takeBack(token, id)
+		eventually(t, "the call ends at Google", func() bool { return r.google.Count("given up") == n+1 })
+		select {
+		case body := <-answer:
+			if body != "" && !json.Valid([]byte(body)) {
+				t.Errorf("%s: %s", id, body)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatalf("%s: the request stays open", id)
+		}
+	}
+}
+
+// TestCancelledByOthers: ids are counted by each client, so every one has a
+// request 1. Nobody's notification ends the call of another person, app, grant or
+// tenant's person (mcp-go keeps running requests by session, and there are none).
+func TestCancelledByOthers(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	token := r.as.mint(full)
+	r.google.Inject(fakegoogle.Fault{Prefix: labels, Hang: true, Times: 1})
+	answer := r.slow(t.Context(), token, "1")
+	for name, other := range map[string]map[string]string{
+		"person": {"sub": "0198f000-0000-7000-8000-0000000000ff"}, "app": {"client_id": "other"}, "grant": {"gid": "0198f000-0000-7000-8000-0000000000fe"},
+		"tenant": {"tid": "0198f000-0000-7000-8000-0000000000fd"},
+	} {
+		r.takeBack(r.mintFor(other), "1")
+		// A notification has had its effect when it is answered; the call would end
+		// at once.
+		select {
+		case body := <-answer:
+			t.Fatalf("another %s ended the call: %s", name, body)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	// A session id that a client names changes nothing.
+	r.takeBack(r.mintFor(map[string]string{"sub": "0198f000-0000-7000-8000-0000000000ff"}), "1", "Mcp-Session-Id", "x")
+	r.takeBack(token, "1")
+	eventually(t, "the call ends at Google", func() bool { return r.google.Count("given up") == 1 })
+	<-answer
+}
+
+// TestCancelledTwice: two windows of one app have a request 1 each; which one is
+// meant is unknown, and none ends. When one is left, it is meant.
+func TestCancelledTwice(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	token := r.as.mint(full)
+	r.google.Inject(fakegoogle.Fault{Prefix: labels, Hang: true, Times: 2})
+	one, leave := context.WithCancel(t.Context())
+	defer leave()
+	first := r.slow(one, token, "1")
+	second := r.slow(t.Context(), token, "1")
+	r.takeBack(token, "1")
+	select {
+	case <-first:
+		t.Fatal("the first ended")
+	case <-second:
+		t.Fatal("the second ended")
+	case <-time.After(50 * time.Millisecond):
+	}
+	leave()
+	eventually(t, "the first is gone", func() bool { return r.google.Count("given up") == 1 })
+	eventually(t, "the second ends", func() bool {
+		r.takeBack(token, "1")
+		return r.google.Count("given up") == 2
+	})
+	<-second
+}
+
+// TestGoneClient: who goes away cancels the call, in every revision; in 2026-07-28
+// that is the only way (Streamable HTTP, Cancellation).
+func TestGoneClient(t *testing.T) {
+	t.Parallel()
+	modern := []string{"MCP-Protocol-Version", "2026-07-28", "Mcp-Method", "tools/call", "Mcp-Name", "gmail_list_labels"}
+	for name, headers := range map[string][]string{"2025-11-25": nil, "2026-07-28": modern} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := start(t)
+			token := r.as.mint(full)
+			r.google.Inject(fakegoogle.Fault{Prefix: labels, Hang: true, Times: 1})
+			ctx, leave := context.WithCancel(t.Context())
+			defer leave()
+			answer := r.slow(ctx, token, "1", headers...)
+			if headers != nil {
+				r.takeBack(token, "1")
+				select {
+				case body := <-answer:
+					t.Fatalf("the notification of an older revision ended the call: %s", body)
+				case <-time.After(50 * time.Millisecond):
+				}
+			}
+			leave()
+			eventually(t, "the call ends at Google", func() bool { return r.google.Count("given up") == 1 })
+			<-answer
+		})
+	}
+}

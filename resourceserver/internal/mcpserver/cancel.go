@@ -1,0 +1,110 @@
+package mcpserver
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"sync"
+
+	"latchkey/resourceserver/internal/bearer"
+)
+
+// methodCancelled is the notification with which a client of 2025-06-18 or
+// 2025-11-25 takes a request back. In 2026-07-28 it goes away instead.
+const methodCancelled = "notifications/cancelled"
+
+// caller is whose requests a notification may cancel: one app of one person.
+type caller struct{ tenant, subject, client, grant string }
+
+// request names a running request; id is its JSON, so that 1 is not "1".
+type request struct {
+	caller
+	id string
+}
+
+// cancels are the running requests of older clients. mcp-go v1.2.1 has the same by
+// session id (server.go, inflightKey); without sessions that is one list for
+// everybody, in which people could cancel each other's requests. So it must never
+// find a request there: ServeHTTP gives each a session id of its own.
+type cancels struct {
+	mu      sync.Mutex
+	running map[request][]context.CancelFunc
+}
+
+// message is what cancellation reads of a JSON-RPC message.
+type message struct {
+	ID     json.RawMessage `json:"id"`
+	Method string          `json:"method"`
+	Params json.RawMessage `json:"params"`
+}
+
+// target is the id that a notification cancels, nil if there is none.
+func (m message) target() json.RawMessage {
+	var p struct {
+		RequestID json.RawMessage `json:"requestId"`
+	}
+	if m.Method != methodCancelled || len(m.ID) > 0 || json.Unmarshal(m.Params, &p) != nil {
+		return nil
+	}
+	return p.RequestID
+}
+
+// begin cancels what a notification names, or notes a request until end is called.
+func (c *cancels) begin(ctx context.Context, body []byte) (_ context.Context, end func()) {
+	var m message
+	p := bearer.From(ctx)
+	if p == nil || json.Unmarshal(body, &m) != nil { // mcp-go refuses what is no message
+		return ctx, func() {}
+	}
+	who := caller{p.Tenant, p.Subject, p.ClientID, p.Grant}
+	if id := m.target(); id != nil {
+		c.cancel(request{who, string(id)})
+		return ctx, func() {}
+	}
+	// MCP 2025-11-25, cancellation: initialize MUST NOT be cancelled.
+	if len(m.ID) == 0 || bytes.Equal(m.ID, []byte("null")) || m.Method == "initialize" {
+		return ctx, func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	return ctx, c.note(request{who, string(m.ID)}, cancel)
+}
+
+// note remembers a request until end.
+func (c *cancels) note(r request, cancel context.CancelFunc) (end func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	// A function cannot be compared: each has a place, which end empties.
+	place := len(c.running[r])
+	c.running[r] = append(c.running[r], cancel)
+	return func() {
+		cancel()
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.running[r][place] = nil
+		if alone, n := c.only(r); alone == nil && n == 0 {
+			delete(c.running, r)
+		}
+	}
+}
+
+// only returns the one running request of a name, and how many there are. c.mu must
+// be held.
+func (c *cancels) only(r request) (one context.CancelFunc, n int) {
+	for _, cancel := range c.running[r] {
+		if cancel != nil {
+			one, n = cancel, n+1
+		}
+	}
+	return one, n
+}
+
+// cancel ends the request. Two windows of one app may count alike: which of two is
+// meant nobody knows, and then none is (a receiver may ignore a notification). So
+// it is if the request runs in another replica.
+func (c *cancels) cancel(r request) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if one, n := c.only(r); n == 1 {
+		one()
+	}
+}
