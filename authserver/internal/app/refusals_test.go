@@ -25,7 +25,9 @@ func TestRefusedTripsAreRecorded(t *testing.T) {
 		act  func() int
 		want string
 	}{
-		{"the person says no at Google", func() int { return p.google(p.press(p.account(), "add", ""), fakegoogle.Choice{Account: bob, Deny: true}).Status },
+		{"the person says no at Google", func() int {
+			return p.google(p.press(p.account(), "add", ""), fakegoogle.Choice{Account: bob, Deny: true}).Status
+		},
 			"connection.refused by person access_denied at google " + whose},
 		{"an account of another organisation", func() int {
 			page := p.press(p.account(), "add", "")
