@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"latchkey/authserver/internal/audit"
 	"latchkey/authserver/internal/connection"
 	"latchkey/authserver/internal/session"
 	"latchkey/authserver/internal/signin"
@@ -57,6 +58,8 @@ type Store interface {
 	RevokeApp(ctx context.Context, t tenant.ID, subject uuid.UUID, clientID string) (int64, error)
 	EndSubjectSession(ctx context.Context, t tenant.ID, subject, id uuid.UUID) error
 	EndSubjectSessions(ctx context.Context, t tenant.ID, subject uuid.UUID) error
+	// Record writes an event of what changed nothing.
+	Record(ctx context.Context, e audit.Event) error
 }
 
 // Accounts change a person's set of Google accounts. Each method is one

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"latchkey/authserver/internal/audit"
 	"latchkey/authserver/internal/connection"
 	"latchkey/authserver/internal/session"
 	"latchkey/authserver/internal/signin"
@@ -29,7 +30,9 @@ const (
 
 // Continuations are where this package's trips go on.
 func (h *Handler) Continuations() map[signin.Kind]signin.Continuation {
-	return map[signin.Kind]signin.Continuation{kindSignIn: h.signedInAtGoogle, kindLink: h.linked, kindRelink: h.relinked}
+	return map[signin.Kind]signin.Continuation{
+		kindSignIn: h.recorded(audit.Login, h.signedInAtGoogle), kindLink: h.recorded(audit.LinkRefused, h.linked), kindRelink: h.recorded(audit.LinkRefused, h.relinked),
+	}
 }
 
 // signInTrip: the secret of a link to go back to, or "".
@@ -171,7 +174,7 @@ func (h *Handler) relinked(w http.ResponseWriter, r *http.Request, t *tenant.Ten
 		return err
 	}
 	if record.GoogleSubject != o.Who.Subject {
-		return &web.PageError{Status: http.StatusForbidden, Title: "That was another Google account",
+		return &web.PageError{Status: http.StatusForbidden, Title: "That was another Google account", Cause: errOtherAccount,
 			Advice: fmt.Sprintf("Nothing was changed. The account that is needed is the one you call “%s”. Start again from the app, or from your account page, and choose that one at Google.", record.Alias)}
 	}
 	return h.store(w, r, t, trip, o, record, kindRelink)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/go-jose/go-jose/v4"
 
@@ -262,6 +263,26 @@ func TestCrossedTenants(t *testing.T) {
 					if got := len(set.Key(kid)) == 1; got != want {
 						t.Errorf("%s has the key: %v", at, got)
 					}
+				}
+			}
+		},
+		"a session of the account page": crossedSession,
+		"a link that repairs": func(t *testing.T, c crossing, from, to *authtest.Server) {
+			crossedLink(t, c, from, to, bob, `UPDATE credentials SET status = 'needs_reauth', access_expires_at = now() WHERE connection_id IN (SELECT id FROM connections WHERE subject_id = '%s')`)
+		},
+		"a link that adds an account": func(t *testing.T, c crossing, from, to *authtest.Server) {
+			crossedLink(t, c, from, to, carol, `UPDATE connections SET status = 'unlinked', is_default = false WHERE subject_id = '%s'`)
+		},
+		"the feed of ended grants": func(t *testing.T, c crossing, from, to *authtest.Server) {
+			_, tokens := c.signIn(t, from)
+			x, grant := from.Exchanger(t, from.Internal), claim(t, tokens, "gid")
+			for _, at := range []*authtest.Server{to, from} {
+				if status, out := c.post(t, at, "/revoke", url.Values{"token": {tokens["refresh_token"].(string)}}); status != http.StatusOK {
+					t.Fatal(status, out)
+				}
+				got, err := x.Revocations(t.Context(), time.Now().Add(-time.Minute))
+				if err != nil || slices.Contains(got.Grants, grant) != (at == from) {
+					t.Errorf("revoked at %s: %v %v", at.URL, got, err)
 				}
 			}
 		},

@@ -18,6 +18,7 @@ const (
 	Login          Kind = "login"
 	ConsentGranted Kind = "consent.granted"
 	ConsentDenied  Kind = "consent.denied"
+	SessionEnded   Kind = "session.ended" // by its person, by a new sign-in, or to keep their number
 
 	CodeRedeemed  Kind = "grant.code_redeemed"
 	Refreshed     Kind = "grant.refreshed"
@@ -37,6 +38,9 @@ const (
 	Renewed      Kind = "connection.refreshed" // a new token from Google
 	NeedsReauth  Kind = "connection.needs_reauth"
 	Disconnected Kind = "connection.disconnected"
+	LinkRefused  Kind = "connection.refused" // a trip that was to link or repair an account, and changed nothing
+	DefaultSet   Kind = "connection.default_set"
+	Renamed      Kind = "connection.renamed"
 
 	KeyCreated   Kind = "key.created"
 	KeyPublished Kind = "key.published"
@@ -44,18 +48,19 @@ const (
 	KeyRetired   Kind = "key.retired"
 	KeyDeleted   Kind = "key.deleted"
 
-	AdminAct       Kind = "admin.act"
-	AdminToken     Kind = "admin.token"     // asked for at the admin API, given or refused
-	SubjectErasing Kind = "subject.erasing" // an erasure begins: everything but what Google has to take back is gone
-	SubjectErased  Kind = "subject.erased"  // the tombstone: the person's id and nothing else
+	AdminAct        Kind = "admin.act"
+	AdminToken      Kind = "admin.token" // asked for at the admin API, given or refused
+	SubjectExported Kind = "subject.exported"
+	SubjectErasing  Kind = "subject.erasing" // an erasure begins: everything but what Google has to take back is gone
+	SubjectErased   Kind = "subject.erased"  // the tombstone: the person's id and nothing else
 )
 
 // Kinds are all of them.
 func Kinds() []Kind {
 	return []Kind{
-		Login, ConsentGranted, ConsentDenied, CodeRedeemed, Refreshed, ReplayRevoked, GrantRevoked, ClientRegistered, ClientChanged, ClientDeleted,
-		ExchangeIssued, ExchangeRefused, ToolCalled, Linked, Relinked, Renewed, NeedsReauth, Disconnected,
-		KeyCreated, KeyPublished, KeyActivated, KeyRetired, KeyDeleted, AdminAct, AdminToken, SubjectErasing, SubjectErased,
+		Login, SessionEnded, ConsentGranted, ConsentDenied, CodeRedeemed, Refreshed, ReplayRevoked, GrantRevoked, ClientRegistered, ClientChanged, ClientDeleted,
+		ExchangeIssued, ExchangeRefused, ToolCalled, Linked, Relinked, Renewed, NeedsReauth, Disconnected, LinkRefused, DefaultSet, Renamed,
+		KeyCreated, KeyPublished, KeyActivated, KeyRetired, KeyDeleted, AdminAct, AdminToken, SubjectExported, SubjectErasing, SubjectErased,
 	}
 }
 

@@ -26,22 +26,29 @@ func ensureSecret(t tenant.ID, subject string, of any) statement {
 		ON CONFLICT (tenant_id, subject_id) DO NOTHING`, t.UUID(), of)
 }
 
-// lockSubject makes changes to a person's set of accounts wait for each other.
-// It does not hold up sign-ins, whose foreign keys lock the row more weakly, and
-// comes before any lock of a credential.
+// lockSubject makes changes to a person's accounts and sessions wait for each
+// other, sign-ins among them: each of them takes it first, before any lock of a
+// session, credential, grant or connection. Foreign keys lock the row more weakly
+// and do not wait.
 func lockSubject(t tenant.ID, subject uuid.UUID) statement {
-	return stmt(`SELECT FROM subjects WHERE tenant_id = $1 AND id = $2 FOR NO KEY UPDATE`, t.UUID(), subject)
+	return lockSubjectBy(t, `id = $2`, subject)
+}
+
+func lockSubjectBy(t tenant.ID, which string, of any) statement {
+	return stmt(`SELECT FROM subjects WHERE tenant_id = $1 AND `+which+` FOR NO KEY UPDATE`, t.UUID(), of)
 }
 
 // newConnection is an account that is not linked before its sign-in is
 // completed. Its alias is the domain or "personal", with a number where the
-// person has that already. $2 is the id, $3 the account, $4 its domain; subject
-// selects s.
+// person has that already: of one name more than they have accounts, one is free,
+// as long as the person is locked. $2 is the id, $3 the account, $4 its domain;
+// subject selects s.
 func newConnection(subject string) string {
 	return `INSERT INTO connections (tenant_id, id, subject_id, google_sub, email, hosted_domain, status, is_default, alias)
 		SELECT $1, $2, s.id, $3, ''::bytea, $4, 'unlinked', false,
 		       (SELECT name FROM (SELECT 1 AS n, left(coalesce(nullif($4, ''), 'personal'), 36) AS name
-		          UNION ALL SELECT n, left(coalesce(nullif($4, ''), 'personal'), 36) || '-' || n FROM generate_series(2, 99) n) AS names
+		          UNION ALL SELECT n, left(coalesce(nullif($4, ''), 'personal'), least(36, 39 - length(n::text))) || '-' || n
+		            FROM generate_series(2, 1 + (SELECT count(*)::integer FROM connections k WHERE k.tenant_id = $1 AND k.subject_id = s.id)) n) AS names
 		        WHERE NOT EXISTS (SELECT FROM connections c WHERE c.tenant_id = $1 AND c.subject_id = s.id AND lower(c.alias) = lower(name))
 		        ORDER BY n LIMIT 1)
 		FROM subjects s WHERE s.tenant_id = $1 AND ` + subject + `
@@ -54,7 +61,7 @@ func newConnection(subject string) string {
 // sign-ins of one person agree on the ids.
 func (db *DB) EnsureConnection(ctx context.Context, t tenant.ID, googleSub, hostedDomain string) (*connection.Record, error) {
 	r, err := db.ensure(ctx, t,
-		ensureSubject(t, uuid.Must(uuid.NewV7()), googleSub), ensureSecret(t, `s.google_sub = $2`, googleSub),
+		ensureSubject(t, uuid.Must(uuid.NewV7()), googleSub), lockSubjectBy(t, `google_sub = $2`, googleSub), ensureSecret(t, `s.google_sub = $2`, googleSub),
 		stmt(newConnection(`s.google_sub = $3`), t.UUID(), uuid.Must(uuid.NewV7()), googleSub, hostedDomain),
 		stmt(recordQuery+` WHERE c.tenant_id = $1 AND c.google_sub = $2
 			AND c.subject_id = (SELECT s.id FROM subjects s WHERE s.tenant_id = $1 AND s.google_sub = $2)`, t.UUID(), googleSub))
@@ -208,6 +215,11 @@ func (db *DB) LinkAccount(ctx context.Context, l connection.Link) error {
 	return nil
 }
 
+// ofAccount is an event of what a person does with one of their accounts.
+func ofAccount(ctx context.Context, kind audit.Kind, ref connection.Ref) audit.Event {
+	return audit.Event{Tenant: ref.Tenant, Kind: kind, Actor: audit.FromContext(ctx).ActorOr(audit.Person), Subject: ref.Subject, Connection: ref.Connection}
+}
+
 // SetDefault makes an account the person's default. It returns
 // connection.ErrNotFound for one that is not linked, or not theirs.
 func (db *DB) SetDefault(ctx context.Context, ref connection.Ref) error {
@@ -215,7 +227,9 @@ func (db *DB) SetDefault(ctx context.Context, ref connection.Ref) error {
 	n, err := db.exec(ctx, ref.Tenant, lockSubject(ref.Tenant, ref.Subject),
 		stmt(`UPDATE connections SET is_default = false WHERE tenant_id = $1 AND subject_id = $2 AND is_default AND id <> $3
 			AND EXISTS (SELECT FROM connections c WHERE c.tenant_id = $1 AND c.subject_id = $2 AND c.id = $3 AND c.status = 'linked')`, t, ref.Subject, ref.Connection),
-		stmt(`UPDATE connections SET is_default = true WHERE tenant_id = $1 AND subject_id = $2 AND id = $3 AND status = 'linked'`, t, ref.Subject, ref.Connection))
+		audited(ctx, stmt(`UPDATE connections SET is_default = true WHERE tenant_id = $1 AND subject_id = $2 AND id = $3 AND status = 'linked' AND NOT is_default RETURNING id`,
+			t, ref.Subject, ref.Connection), ofAccount(ctx, audit.DefaultSet, ref), nil, "", count),
+		stmt(`SELECT FROM connections WHERE tenant_id = $1 AND subject_id = $2 AND id = $3 AND is_default`, t, ref.Subject, ref.Connection))
 	if err != nil {
 		return fmt.Errorf("setting the default account: %w", err)
 	}
@@ -228,8 +242,11 @@ func (db *DB) SetDefault(ctx context.Context, ref connection.Ref) error {
 // Rename gives an account another alias. It returns connection.ErrAliasTaken and
 // connection.ErrNotFound.
 func (db *DB) Rename(ctx context.Context, ref connection.Ref, alias string) error {
-	n, err := db.exec(ctx, ref.Tenant, stmt(`UPDATE connections SET alias = $4 WHERE tenant_id = $1 AND subject_id = $2 AND id = $3`,
-		ref.Tenant.UUID(), ref.Subject, ref.Connection, alias))
+	t := ref.Tenant.UUID()
+	n, err := db.exec(ctx, ref.Tenant, lockSubject(ref.Tenant, ref.Subject),
+		audited(ctx, stmt(`UPDATE connections SET alias = $4 WHERE tenant_id = $1 AND subject_id = $2 AND id = $3 AND alias <> $4 RETURNING id`, t, ref.Subject, ref.Connection, alias),
+			ofAccount(ctx, audit.Renamed, ref), nil, "", count), // the name itself is not recorded
+		stmt(`SELECT FROM connections WHERE tenant_id = $1 AND subject_id = $2 AND id = $3`, t, ref.Subject, ref.Connection))
 	var refused *pgconn.PgError
 	switch {
 	case errors.As(err, &refused) && refused.Code == "23505" && refused.ConstraintName == "connections_alias":

@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"latchkey/authserver/internal/audit"
 	"latchkey/authserver/internal/connection"
 	"latchkey/authserver/internal/erasure"
 	"latchkey/authserver/internal/tenant"
@@ -31,7 +32,8 @@ var exportedOfSubject = []struct{ table, columns, rows string }{
 		ofSubject + ` ORDER BY id DESC LIMIT 10000`},
 }
 
-// ExportSubject reads what is stored of a person, in one transaction. It returns
+// ExportSubject reads what is stored of a person, and records that it was read,
+// in one transaction. It returns
 // erasure.ErrNoSubject.
 func (db *DB) ExportSubject(ctx context.Context, t tenant.ID, subject uuid.UUID) (*erasure.Stored, error) {
 	s := &erasure.Stored{Tables: map[string][]map[string]any{}}
@@ -52,7 +54,11 @@ func (db *DB) ExportSubject(ctx context.Context, t tenant.ID, subject uuid.UUID)
 		if err != nil {
 			return err
 		}
-		s.Connections, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (*connection.Record, error) { return scanRecord(t, row) })
+		if s.Connections, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (*connection.Record, error) { return scanRecord(t, row) }); err != nil {
+			return err
+		}
+		exported := event(ctx, audit.Event{Tenant: t, Kind: audit.SubjectExported, Actor: audit.FromContext(ctx).ActorOr(audit.Person), Subject: subject})
+		_, err = tx.Exec(ctx, exported.sql, exported.args...)
 		return err
 	})
 	if err != nil {

@@ -47,7 +47,7 @@ func (db *DB) CompleteSignIn(ctx context.Context, s flow.SignIn) error {
 		Tenant: l.Tenant, Kind: audit.ConsentGranted, Actor: audit.Person, Subject: l.Subject, Connection: l.Connection, Client: s.Grant.ClientID,
 		Grant: s.Grant.ID, Resource: s.Grant.Resource.String(), Scopes: s.Grant.Scopes.Slice(),
 	}
-	_, err := db.exec(ctx, s.Link.Tenant, append(linkCredential(ctx, l, s.Grant.ClientID),
+	_, err := db.exec(ctx, s.Link.Tenant, append(append([]statement{lockSubject(l.Tenant, l.Subject)}, linkCredential(ctx, l, s.Grant.ClientID)...),
 		stmt(`INSERT INTO consents (tenant_id, subject_id, client_id, resource, scopes, snapshot) VALUES ($1, $2, $3, $4, $5, $6)
 			ON CONFLICT (tenant_id, subject_id, client_id, resource) DO UPDATE SET scopes = excluded.scopes, snapshot = excluded.snapshot, granted_at = now()`,
 			t, l.Subject, s.Grant.ClientID, s.Grant.Resource.String(), s.Grant.Scopes.Slice(), s.Snapshot),

@@ -14,14 +14,26 @@ import (
 	"latchkey/authserver/internal/tenant"
 )
 
+// endSessions ends sessions and records each. which selects them as s; its
+// parameters begin with the tenant. They are locked in one order, as whoever ends
+// several might otherwise wait for each other; detail is SQL over act.
+func endSessions(ctx context.Context, t tenant.ID, which, detail string, args ...any) statement {
+	return audited(ctx, stmt(`WITH ended AS MATERIALIZED (
+				SELECT s.secret_hash FROM sessions s WHERE s.tenant_id = $1 AND s.ended_at IS NULL AND (`+which+`) ORDER BY s.secret_hash FOR UPDATE)
+			UPDATE sessions SET ended_at = now() FROM ended WHERE sessions.tenant_id = $1 AND sessions.secret_hash = ended.secret_hash
+			RETURNING sessions.secret_hash, sessions.subject_id`, append([]any{t.UUID()}, args...)...),
+		audit.Event{Tenant: t, Kind: audit.SessionEnded, Actor: audit.FromContext(ctx).ActorOr(audit.Person)},
+		fromRow{"subject_id": "act.subject_id", "detail": detail}, "", count)
+}
+
 // BeginSession stores a session, ends the one that the browser had before, and
 // the person's oldest ones beyond the limit.
 func (db *DB) BeginSession(ctx context.Context, t tenant.ID, n session.New) error {
-	_, err := db.exec(ctx, t,
-		stmt(`UPDATE sessions SET ended_at = now() WHERE tenant_id = $1 AND secret_hash = $2 AND ended_at IS NULL`, t.UUID(), n.Ends[:]),
-		stmt(`UPDATE sessions SET ended_at = now() WHERE tenant_id = $1 AND ended_at IS NULL AND secret_hash IN (
-				SELECT secret_hash FROM sessions WHERE tenant_id = $1 AND subject_id = $2 AND ended_at IS NULL
-				ORDER BY created_at DESC, id DESC OFFSET $3)`, t.UUID(), n.Subject, n.Most-1),
+	_, err := db.exec(ctx, t, lockSubject(t, n.Subject),
+		endSessions(ctx, t, `s.secret_hash = $2 OR s.secret_hash IN (
+				SELECT o.secret_hash FROM sessions o WHERE o.tenant_id = $1 AND o.subject_id = $3 AND o.ended_at IS NULL AND o.secret_hash <> $2
+				ORDER BY o.created_at DESC, o.id DESC OFFSET $4)`, `CASE WHEN act.secret_hash = $2 THEN 'replaced' ELSE 'too_many' END`,
+			n.Ends[:], n.Subject, n.Most-1),
 		stmt(`INSERT INTO sessions (tenant_id, secret_hash, id, subject_id, browser) VALUES ($1, $2, $3, $4, $5)`,
 			t.UUID(), n.SecretHash[:], n.ID, n.Subject, n.Browser),
 		event(ctx, audit.Event{Tenant: t, Kind: audit.Login, Actor: audit.Person, Subject: n.Subject}))
@@ -68,7 +80,7 @@ func (db *DB) UseSession(ctx context.Context, t tenant.ID, secretHash [sha256.Si
 
 // EndSession ends the session with that secret. Ending twice is no error.
 func (db *DB) EndSession(ctx context.Context, t tenant.ID, secretHash [sha256.Size]byte) error {
-	_, err := db.exec(ctx, t, stmt(`UPDATE sessions SET ended_at = now() WHERE tenant_id = $1 AND secret_hash = $2 AND ended_at IS NULL`, t.UUID(), secretHash[:]))
+	_, err := db.exec(ctx, t, endSessions(ctx, t, `s.secret_hash = $2`, `'signed_out'`, secretHash[:]))
 	if err != nil {
 		return fmt.Errorf("ending session: %w", err)
 	}
@@ -78,8 +90,7 @@ func (db *DB) EndSession(ctx context.Context, t tenant.ID, secretHash [sha256.Si
 // EndSubjectSession ends a session of a person by its public id. Another
 // person's id ends nothing.
 func (db *DB) EndSubjectSession(ctx context.Context, t tenant.ID, subject, id uuid.UUID) error {
-	_, err := db.exec(ctx, t, stmt(`UPDATE sessions SET ended_at = now()
-		WHERE tenant_id = $1 AND subject_id = $2 AND id = $3 AND ended_at IS NULL`, t.UUID(), subject, id))
+	_, err := db.exec(ctx, t, endSessions(ctx, t, `s.subject_id = $2 AND s.id = $3`, `'person_request'`, subject, id))
 	if err != nil {
 		return fmt.Errorf("ending session: %w", err)
 	}
@@ -88,8 +99,7 @@ func (db *DB) EndSubjectSession(ctx context.Context, t tenant.ID, subject, id uu
 
 // EndSubjectSessions signs a person out everywhere.
 func (db *DB) EndSubjectSessions(ctx context.Context, t tenant.ID, subject uuid.UUID) error {
-	_, err := db.exec(ctx, t, stmt(`UPDATE sessions SET ended_at = now()
-		WHERE tenant_id = $1 AND subject_id = $2 AND ended_at IS NULL`, t.UUID(), subject))
+	_, err := db.exec(ctx, t, endSessions(ctx, t, `s.subject_id = $2`, `'signed_out_everywhere'`, subject))
 	if err != nil {
 		return fmt.Errorf("ending sessions: %w", err)
 	}

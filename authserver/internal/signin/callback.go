@@ -15,6 +15,10 @@ import (
 	"latchkey/pkg/oauth"
 )
 
+// ErrDomain is the cause of a failure of an account that the tenant does not
+// admit.
+var ErrDomain = errors.New("its domain is not among the tenant's google_domains")
+
 // Outcome is what a trip came to: who signed in and what Google gave, or why
 // nothing came of it.
 type Outcome struct {
@@ -125,7 +129,7 @@ func (h *Handler) outcome(ctx context.Context, t *tenant.Tenant, q url.Values, b
 	}
 	if !t.AdmitsDomain(ctx, who.HostedDomain, "") {
 		return &Outcome{Failure: oauth.NewError(oauth.AccessDenied, "This Google account is not one of the organisation's. Sign in with the account of your work or school.").
-			WithCause(errors.New("its domain is not among the tenant's google_domains"))}, nil
+			WithCause(ErrDomain)}, nil
 	}
 	return &Outcome{Upstream: upstream.ID(), Tokens: tokens, Who: who}, nil
 }

@@ -202,3 +202,29 @@ func eventually(t *testing.T, what string, done func() bool) {
 	}
 	t.Errorf("waited in vain for %s", what)
 }
+
+// TestDownloadAcrossTenants: issue 5: a tenant's download link works under its own host, and under no other tenant's.
+func TestDownloadAcrossTenants(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	acme, globex := r.twoTenants(nil)
+	own := served{url: r.mcp, key: r.as.key, Tenant: exchange.Tenant{ID: tenant, Issuer: r.as.url}}
+	origin := func(s served) string { return strings.TrimSuffix(strings.TrimSuffix(s.url, "/mcp"), "/t/acme") }
+	for _, from := range []served{own, acme, globex} {
+		out := r.callAt(from.url, from.token(r.as, nil), "gmail_get_attachment", map[string]any{"message_id": r.message("subject:minutes"), "attachment_id": "1"})
+		link, _ := out.Data["download_url"].(string)
+		_, path, found := strings.Cut(link, "/download?")
+		if !found || !strings.HasPrefix(link, origin(from)) {
+			t.Fatalf("%s: %v", from.url, out.Data)
+		}
+		for _, at := range []served{own, acme, globex} {
+			want := http.StatusGone
+			if origin(at) == origin(from) {
+				want = http.StatusOK
+			}
+			if got := r.send(http.MethodGet, origin(at)+"/download?"+path, "", ""); got.status != want || want != http.StatusOK && strings.Contains(got.body, "Minutes") {
+				t.Errorf("a link of %s at %s: %d %s", from.url, origin(at), got.status, got.body)
+			}
+		}
+	}
+}

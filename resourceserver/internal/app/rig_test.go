@@ -431,7 +431,13 @@ func callBody(name string, args any) string {
 // call runs a tool and wants HTTP 200.
 func (r *rig) call(token, name string, args map[string]any) result {
 	r.t.Helper()
-	out := r.send(http.MethodPost, r.mcp, token, callBody(name, args))
+	return r.callAt(r.mcp, token, name, args)
+}
+
+// callAt is call at another tenant's resource.
+func (r *rig) callAt(mcp, token, name string, args map[string]any) result {
+	r.t.Helper()
+	out := r.send(http.MethodPost, mcp, token, callBody(name, args))
 	if out.status != http.StatusOK {
 		r.t.Fatalf("%s: status %d: %s", name, out.status, out.body)
 	}

@@ -154,9 +154,12 @@ func build(c *config.Server, log *slog.Logger) (*server, error) {
 func (s *server) download(links *download.Links, sources map[string]download.Source) (*download.Handler, error) {
 	return download.New(&download.Handler{
 		Links: links, Limits: s.limits, Called: s.called,
-		Admit: func(ctx context.Context, p download.Presented) (context.Context, *bearer.Refusal, bool) {
-			e, ok := s.table.Load().of[p.Resource()]
-			if !ok {
+		// A tenant's links work under its own host only: what a browser is given
+		// there is that tenant's (DESIGN §1.3).
+		Admit: func(ctx context.Context, host string, p download.Presented) (context.Context, *bearer.Refusal, bool) {
+			t := s.table.Load()
+			e, ok := t.of[p.Resource()]
+			if !ok || !t.answers(e, host) {
 				return nil, nil, false
 			}
 			admitted, refusal := p.Redeem(ctx, e.guard)

@@ -151,3 +151,9 @@ func (t *table) find(candidates []*mounted, host string) *mounted {
 	}
 	return nil
 }
+
+// answers reports whether a resource answers for a Host value that is no other
+// resource's very own.
+func (t *table) answers(m *mounted, host string) bool {
+	return m.guard.Admits(host) && t.find([]*mounted{m}, host) == m
+}

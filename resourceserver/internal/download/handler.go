@@ -41,8 +41,8 @@ type Served struct {
 type Handler struct {
 	Links *Links
 	// Admit authenticates a token at the resource that it is for; false if that
-	// is not served here.
-	Admit func(ctx context.Context, l Presented) (context.Context, *bearer.Refusal, bool)
+	// is not served here, or not under this Host value.
+	Admit func(ctx context.Context, host string, l Presented) (context.Context, *bearer.Refusal, bool)
 	// Served returns a tool of a resource, false if it is not offered there (any
 	// more).
 	Served func(resource, tool string) (Served, bool)
@@ -92,7 +92,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), maxDuration)
 	defer cancel()
-	if refusal := h.serve(ctx, w, r.URL.Query().Get("link")); refusal != nil {
+	if refusal := h.serve(ctx, w, r.Host, r.URL.Query().Get("link")); refusal != nil {
 		if refusal.retryAfter > 0 {
 			header.Set("Retry-After", strconv.Itoa(refusal.retryAfter))
 		}
@@ -102,8 +102,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // serve streams the file of a link within the limits, or returns why not. Whoever
 // a link let in is reported.
-func (h *Handler) serve(ctx context.Context, w http.ResponseWriter, sealed string) *refusal {
-	running, l, served, no := h.admit(ctx, sealed)
+func (h *Handler) serve(ctx context.Context, w http.ResponseWriter, host, sealed string) *refusal {
+	running, l, served, no := h.admit(ctx, host, sealed)
 	if no != nil {
 		return no
 	}
@@ -174,7 +174,7 @@ type refusal struct {
 var gone = &refusal{status: http.StatusGone, text: "This download link has ended. Ask the assistant for a new one."}
 
 // admit returns the context of a link's tool, for the person of its token.
-func (h *Handler) admit(ctx context.Context, sealed string) (running context.Context, l link, served Served, no *refusal) {
+func (h *Handler) admit(ctx context.Context, host, sealed string) (running context.Context, l link, served Served, no *refusal) {
 	l, _, err := h.Links.box.Open(sealed)
 	if err != nil {
 		return nil, l, served, gone
@@ -184,7 +184,7 @@ func (h *Handler) admit(ctx context.Context, sealed string) (running context.Con
 	if !ok {
 		return nil, l, served, gone
 	}
-	admitted, refused, ok := h.Admit(ctx, Presented{l})
+	admitted, refused, ok := h.Admit(ctx, host, Presented{l})
 	switch {
 	case !ok:
 		return nil, l, served, gone

@@ -1,0 +1,165 @@
+package postgres_test
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"latchkey/authserver/internal/connection"
+	"latchkey/authserver/internal/flow"
+	"latchkey/authserver/internal/grant"
+	"latchkey/authserver/internal/session"
+	"latchkey/authserver/internal/tenant"
+	"latchkey/pkg/oauth"
+)
+
+// together runs 16 calls at once; none may fail, as each would be a 503.
+func together(t *testing.T, call func(i int) error) {
+	t.Helper()
+	start := make(chan struct{})
+	var wg sync.WaitGroup
+	for i := range 16 {
+		wg.Go(func() {
+			<-start
+			if err := call(i); err != nil {
+				t.Errorf("call %d: %v", i, err)
+			}
+		})
+	}
+	close(start)
+	wg.Wait()
+}
+
+func hashOf(format string, values ...any) [sha256.Size]byte {
+	return sha256.Sum256(fmt.Appendf(nil, format, values...))
+}
+
+// TestSessionsUnderContention: 16 browsers sign in at once, each with a session that another's sign-in ends as one too many, of
+// one person and of two who share the browsers: nobody waits in a circle, and the limit holds.
+func TestSessionsUnderContention(t *testing.T) {
+	t.Parallel()
+	f := setUp(t, nil)
+	second, err := f.db.EnsureSubject(ctx, tenant.DefaultID, "google-sub-2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	people := []uuid.UUID{f.record.Subject, second}
+	const most = 4
+	for round := range 8 {
+		together(t, func(i int) error {
+			return f.db.BeginSession(ctx, tenant.DefaultID, session.New{
+				SecretHash: hashOf("%d %d", round, i), ID: uuid.New(), Subject: people[(i+round)%2], Most: most, Ends: hashOf("%d %d", round-1, 15-i),
+			})
+		})
+		for _, p := range people {
+			o, err := f.db.Account(ctx, tenant.DefaultID, p, session.Life{Idle: time.Hour, Absolute: time.Hour})
+			if err != nil || len(o.Sessions) == 0 || len(o.Sessions) > most {
+				t.Fatalf("round %d: %d sessions %v", round, len(o.Sessions), err)
+			}
+		}
+	}
+}
+
+// TestAccountsUnderContention: a person's first sign-in, further accounts of the same domain and new names at once: each account
+// gets a name of its own, and nothing fails because another took it meanwhile.
+func TestAccountsUnderContention(t *testing.T) {
+	t.Parallel()
+	f := setUp(t, nil)
+	for round := range 6 {
+		own := fmt.Sprintf("own-%d", round)
+		subject, err := f.db.EnsureSubject(ctx, tenant.DefaultID, own)
+		if err != nil {
+			t.Fatal(err)
+		}
+		together(t, func(i int) error {
+			if i%2 == 0 {
+				_, err := f.db.EnsureConnection(ctx, tenant.DefaultID, own, "example.com")
+				return err
+			}
+			r, err := f.db.EnsureLinkable(ctx, tenant.DefaultID, subject, fmt.Sprintf("%s-%d", own, i), "example.com")
+			if err != nil {
+				return err
+			}
+			if err := f.db.Rename(ctx, r.Ref, fmt.Sprintf("example.com-%d", i)); !errors.Is(err, connection.ErrAliasTaken) {
+				return err
+			}
+			return nil
+		})
+	}
+}
+
+// TestSignInsUnderContention: a person without a default account signs in with several, links and chooses at once: exactly one
+// becomes the default, and no sign-in fails.
+func TestSignInsUnderContention(t *testing.T) {
+	t.Parallel()
+	f := setUp(t, nil)
+	f.grant(t)
+	refs := []connection.Ref{f.record.Ref}
+	for i := range 7 {
+		refs = append(refs, f.link(t, fmt.Sprintf("sub-%d", i)))
+	}
+	for range 6 {
+		for _, ref := range refs {
+			if err := f.db.Disconnect(ctx, ref); err != nil {
+				t.Fatal(err)
+			}
+		}
+		together(t, func(i int) error {
+			ref := refs[i%len(refs)]
+			if i%4 == 3 {
+				if err := f.db.SetDefault(ctx, ref); !errors.Is(err, connection.ErrNotFound) {
+					return err
+				}
+				return nil
+			}
+			if i%4 == 2 {
+				return f.db.LinkAccount(ctx, linkOf(ref))
+			}
+			return f.db.CompleteSignIn(ctx, flow.SignIn{Link: linkOf(ref), Snapshot: []byte("{}"), Grant: grant.New{
+				Tenant: tenant.DefaultID, ID: uuid.Must(uuid.NewV7()), ClientID: fmt.Sprintf("c%d", i), Subject: ref.Subject, Connection: ref.Connection,
+				Resource: mcp, Scopes: oauth.NewScopes("gmail.read"), Offline: true, RedirectURI: "http://127.0.0.1:1/cb", CodeChallenge: challenge, Lifetimes: tenant.DefaultLifetimes(),
+			}})
+		})
+		if got := f.defaults(t); len(got) != 1 {
+			t.Fatalf("defaults: %v", got)
+		}
+		for _, ref := range refs { // those that only SetDefault met are not linked
+			if err := f.db.LinkAccount(ctx, linkOf(ref)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// TestManyAccountsOfADomain: names go on being counted where a person had more than 99, or 999, accounts of one domain.
+func TestManyAccountsOfADomain(t *testing.T) {
+	t.Parallel()
+	f := setUp(t, nil)
+	const long = "a-domain-of-more-than-thirty-six-characters.example"
+	last := ""
+	add := func(i int) {
+		r, err := f.db.EnsureLinkable(ctx, tenant.DefaultID, f.record.Subject, fmt.Sprintf("sub-%d", i), long)
+		if err != nil {
+			t.Fatal(i, err)
+		}
+		last = r.Alias
+	}
+	for i := 1; i <= 101; i++ {
+		add(i)
+	}
+	if last != long[:36]+"-101" {
+		t.Errorf("the 101st is %q", last)
+	}
+	f.exec(t, `INSERT INTO connections (tenant_id, id, subject_id, google_sub, email, hosted_domain, status, is_default, alias)
+		SELECT $1, gen_random_uuid(), $2, 'many-' || n, ''::bytea, '', 'unlinked', false, left($3, 36) || '-' || n FROM generate_series(102, 999) n`,
+		tenant.DefaultID.UUID(), f.record.Subject, long)
+	add(1000)
+	if last != long[:35]+"-1000" {
+		t.Errorf("the 1000th is %q", last)
+	}
+}
