@@ -28,6 +28,7 @@ type file struct {
 	rows               [][]any // seeded cells of a spreadsheet
 	doc                *doc
 	book               []*sheet
+	deck               *deck
 	description        string
 	target             string // of a shortcut
 	drive              string // shared drive
@@ -330,6 +331,9 @@ func init() {
 		copied.ID, copied.Name, copied.permissions, copied.comments, copied.book = c.user.next("f"), "Copy of "+f.Name, nil, nil, nil
 		if f.MimeType == docType {
 			copied.doc = f.document().clone()
+		}
+		if f.MimeType == slideType {
+			copied.deck = f.presentation().clone()
 		}
 		for _, s := range f.book {
 			c := *s

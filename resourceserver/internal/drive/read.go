@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"google.golang.org/api/drive/v3"
-	"google.golang.org/api/slides/v1"
 
 	"latchkey/resourceserver/internal/content"
 	"latchkey/resourceserver/internal/docs"
@@ -20,6 +19,7 @@ import (
 	"latchkey/resourceserver/internal/googleapi"
 	"latchkey/resourceserver/internal/office"
 	"latchkey/resourceserver/internal/sheets"
+	"latchkey/resourceserver/internal/slides"
 	"latchkey/resourceserver/internal/tool"
 )
 
@@ -217,7 +217,7 @@ func (d *Drive) text(ctx context.Context, s *googleapi.Session, f *drive.File) (
 		}
 		return text, incomplete, err
 	case slideType:
-		text, err = presentation(ctx, s, f.Id)
+		text, err = slides.Text(ctx, s, f.Id)
 		return text, "", err
 	}
 	mediaType, params, err := mime.ParseMediaType(f.MimeType)
@@ -318,61 +318,6 @@ func decode(b []byte, mediaType, charset string) string {
 		return text
 	}
 	return content.Clean(strings.ReplaceAll(text, "\r\n", "\n"))
-}
-
-// presentation reads the slides' texts and notes.
-func presentation(ctx context.Context, s *googleapi.Session, id string) (string, error) {
-	service, err := slides.NewService(ctx, s.Options("")...)
-	if err != nil {
-		return "", fmt.Errorf("making Slides client: %w", err)
-	}
-	p, err := service.Presentations.Get(id).Fields("slides(pageElements,slideProperties/notesPage/pageElements)").Context(ctx).Do()
-	if err != nil {
-		return "", googleapi.Error("reading presentation", err)
-	}
-	var b strings.Builder
-	for i, slide := range p.Slides {
-		fmt.Fprintf(&b, "[slide %d]\n%s", i+1, shapes(slide.PageElements, 0))
-		if slide.SlideProperties != nil && slide.SlideProperties.NotesPage != nil {
-			if notes := shapes(slide.SlideProperties.NotesPage.PageElements, 0); notes != "" {
-				b.WriteString("[notes]\n" + notes)
-			}
-		}
-	}
-	return content.Clean(b.String()), nil
-}
-
-func shapes(elements []*slides.PageElement, depth int) string {
-	var b strings.Builder
-	say := func(t *slides.TextContent, end string) {
-		var text strings.Builder
-		if t != nil {
-			for _, e := range t.TextElements {
-				if e.TextRun != nil {
-					text.WriteString(e.TextRun.Content)
-				}
-			}
-		}
-		if s := strings.TrimSpace(strings.ReplaceAll(text.String(), "\v", "\n")); s != "" || end != "\n" {
-			b.WriteString(s + end)
-		}
-	}
-	for _, e := range elements {
-		switch {
-		case e.Shape != nil:
-			say(e.Shape.Text, "\n")
-		case e.ElementGroup != nil && depth < 10:
-			b.WriteString(shapes(e.ElementGroup.Children, depth+1))
-		case e.Table != nil:
-			for _, row := range e.Table.TableRows {
-				for _, c := range row.TableCells {
-					say(c.Text, " | ")
-				}
-				b.WriteByte('\n')
-			}
-		}
-	}
-	return b.String()
 }
 
 func (o readOutput) text() string {
