@@ -45,7 +45,7 @@ func Tools(api *googleapi.API) ([]*tool.Tool, error) {
 	}, p.create)
 	tool.Add(&s, tool.Description{
 		Name: "slides_update", Title: "Change a presentation",
-		Description: "Add slides from Markdown, replace a text, or move slides. Nothing is deleted but the text that is replaced.",
+		Description: "Add slides from Markdown, replace a text, or move slides.",
 		Scopes:      write, Google: oauth.NewScopes(writing), Hints: tool.Create, Tier: tool.Extended,
 	}, p.update)
 	tool.Add(&s, tool.Description{

@@ -72,11 +72,11 @@ func half(err error, id string) error {
 
 type updateInput struct {
 	PresentationID string   `json:"presentation_id" jsonschema:"id or address" limit:"minlen=1,maxlen=500"`
-	Text           string   `json:"text,omitempty" jsonschema:"slides to add, as for slides_create" limit:"maxlen=100000"`
-	Position       int      `json:"position,omitempty" jsonschema:"number that the first added or moved slide gets; default: the end" limit:"min=1,max=2000"`
-	Find           string   `json:"find,omitempty" jsonschema:"exact text to replace" limit:"maxlen=2000"`
+	Text           string   `json:"text,omitempty" jsonschema:"slides to add (Markdown)" limit:"maxlen=100000"`
+	Position       int      `json:"position,omitempty" jsonschema:"slide number to get; default: last" limit:"min=1,max=2000"`
+	Find           string   `json:"find,omitempty" jsonschema:"exact text" limit:"maxlen=2000"`
 	Replace        string   `json:"replace,omitempty" limit:"maxlen=2000"`
-	SlideIDs       []string `json:"slide_ids,omitempty" jsonschema:"with find: only on these; else: move these" limit:"maxitems=100"`
+	SlideIDs       []string `json:"slide_ids,omitempty" jsonschema:"to move, or only there to replace" limit:"maxitems=100"`
 	RevisionID     string   `json:"revision_id,omitempty" jsonschema:"refuse if changed since" limit:"maxlen=500"`
 	Account        string   `json:"account,omitempty" jsonschema:"handle or alias of a linked account" limit:"maxlen=64"`
 }
