@@ -23,7 +23,7 @@ type createInput struct {
 type changed struct {
 	Account        googleapi.Account `json:"account"`
 	PresentationID string            `json:"presentation_id"`
-	SlideIDs       []string          `json:"slide_ids,omitempty"`           // of the new slides
+	SlideIDs       []string          `json:"slide_ids,omitempty"`            // of the new slides
 	Replaced       int64             `json:"occurrences_replaced,omitempty"` // of the text
 	URL            string            `json:"url"`
 }
