@@ -29,14 +29,7 @@ func (o *Operator) SearchAudit(ctx context.Context, t tenant.ID, q audit.Query) 
 // ExportSubject returns everything that is stored of a person as JSON, e-mail
 // addresses included, tokens and secrets not. It returns erasure.ErrNoSubject.
 func (o *Operator) ExportSubject(ctx context.Context, t tenant.ID, subject uuid.UUID) ([]byte, error) {
-	doc, err := o.Export.Export(ctx, t, subject)
-	if err != nil {
-		return nil, err
-	}
-	if err := o.record(ctx, t, subject, "subject export"); err != nil {
-		return nil, err
-	}
-	return doc, nil
+	return o.Export.Export(ctx, t, subject) // which records it
 }
 
 // Erased is how far the erasure of a person is.

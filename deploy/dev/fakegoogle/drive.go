@@ -28,6 +28,7 @@ type file struct {
 	rows               [][]any // seeded cells of a spreadsheet
 	doc                *doc
 	book               []*sheet
+	deck               *deck
 	description        string
 	target             string // of a shortcut
 	drive              string // shared drive
@@ -41,7 +42,7 @@ func (f *file) view(u *User) map[string]any {
 		"kind": "drive#file", "id": f.ID, "name": f.Name, "mimeType": f.MimeType, "trashed": f.Trashed, "parents": append([]string{}, f.Parents...),
 		"modifiedTime": f.Modified.Format("2006-01-02T15:04:05.000Z"), "createdTime": f.Modified.Format("2006-01-02T15:04:05.000Z"),
 		"webViewLink": "https://drive.fake/file/" + f.ID, "owners": []any{map[string]any{"displayName": u.Name, "emailAddress": u.Email, "me": true}},
-		"ownedByMe": true, "shared": len(f.permissions) > 0, "capabilities": map[string]any{"canEdit": true, "canShare": true, "canDownload": true},
+		"ownedByMe": true, "shared": len(f.permissions) > 0, "capabilities": map[string]any{"canEdit": true, "canShare": true, "canDownload": true, "canAddChildren": f.MimeType == folderType && f.owner == ""},
 	}
 	if f.description != "" {
 		out["description"] = f.description
@@ -331,6 +332,9 @@ func init() {
 		if f.MimeType == docType {
 			copied.doc = f.document().clone()
 		}
+		if f.MimeType == slideType {
+			copied.deck = f.presentation().clone()
+		}
 		for _, s := range f.book {
 			c := *s
 			c.cells = slices.Clone(s.cells)
@@ -442,6 +446,7 @@ type NewFile struct {
 	Target         string // of a shortcut
 	SharedDrive    bool   // in the shared drive, not in the person's own
 	Owner          string // somebody else, who shares it with the person
+	Parent         string // id of the folder
 }
 
 // AddFile adds a file to a person's Drive and returns its id.
@@ -452,6 +457,9 @@ func (s *Server) AddFile(email string, in NewFile) string {
 	f := &file{ID: u.next("f"), Name: in.Name, MimeType: in.MimeType, content: in.Content, target: in.Target, owner: in.Owner, Modified: s.now().UTC().Add(-time.Hour)}
 	if in.SharedDrive {
 		f.drive = "0AFakeDrive"
+	}
+	if in.Parent != "" {
+		f.Parents = []string{in.Parent}
 	}
 	u.files = append(u.files, f)
 	return f.ID

@@ -86,6 +86,8 @@ var only = []struct {
 	{"github.com/hashicorp/vault", []string{as + "kek"}, false, "one client of Vault"},
 	{"cloud.google.com/go", []string{as + "kek"}, false, "one client of Cloud KMS"},
 	{"google.golang.org/grpc", []string{as + "kek"}, false, "one client of Cloud KMS"},
+	{"github.com/klippa-app/go-pdfium", []string{rs + "pdf"}, false, "one place runs files of others"},
+	{"github.com/tetratelabs/wazero", []string{rs + "pdf"}, false, "one place runs files of others"},
 	{"github.com/mark3labs/mcp-go", []string{rs + "mcpserver", rs + "tool", rs + "elicit", rs + "gmail", rs + "drive", rs + "calendar", rs + "account", "latchkey/deploy"}, true, "the SDK can be swapped"},
 	{"github.com/getkin/kin-openapi", nil, true, "the description is checked in tests, not in the server"},
 	{"latchkey/deploy", []string{as + "pgtest", as + "authtest", "latchkey/deploy"}, true, "stand-ins are never linked into a server"},

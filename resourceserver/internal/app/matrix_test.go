@@ -19,6 +19,7 @@ func (r *rig) samples() map[string]map[string]any {
 	minutes := r.message("subject:minutes")
 	// Nobody else comes to the one, and bob invites to the other.
 	alone, guests := r.event("Dentist"), r.event("Lunch with Alice")
+	deck := r.google.AddFile(alice, fakegoogle.NewFile{Name: "deck", MimeType: presentationType, Content: []byte("Welcome\fPlan")})
 	notes, budget, plan := r.file("Meeting notes"), r.file("Budget 2027"), r.file("plan.txt")
 	return map[string]map[string]any{
 		"account_status": {}, "calendar_list_events": {}, "gmail_search_threads": {"page_size": 3},
@@ -37,6 +38,8 @@ func (r *rig) samples() map[string]map[string]any {
 		"calendar_update_event": {"event_id": alone, "title": "Dentist"}, "calendar_freebusy": {}, "calendar_respond": {"event_id": guests, "response": "declined"},
 		"calendar_delete_event": {"event_id": alone}, "contacts_search": {"query": "d"}, "meet_list_conferences": {}, "meet_get_transcript": {"conference_id": "conf1"},
 		"chat_search": {"query": "build"}, "chat_list_messages": {"space_id": "spaces/TEAM"}, "chat_send": {"space_id": "TEAM", "text": "t"},
+		"slides_get": {"presentation_id": deck}, "slides_create": {"title": "t", "text": "# One\n- a"}, "slides_update": {"presentation_id": deck, "text": "# Two"},
+		"slides_thumbnail": {"presentation_id": deck, "slide_id": "p0"}, "slides_set_notes": {"presentation_id": deck, "slide_id": "p0", "text": "n"},
 		"forms_get": {"form_id": "form11"}, "forms_list_responses": {"form_id": "form11"}, "tasks_list": {}, "tasks_manage": {"action": "add", "title": "t"},
 	}
 }
@@ -135,7 +138,7 @@ func TestGoogleErrorClasses(t *testing.T) {
 			"daily quota":       {fakegoogle.Fault{Status: 403, Code: "dailyLimitExceeded"}, "rate_limited", true},
 			"refused":           {fakegoogle.Fault{Status: 401}, "reconnect_required", false},
 		} {
-			for _, prefix := range []string{"/gmail/", "/drive/", "/upload/drive/", "/v1/documents", "/v4/spreadsheets", "/calendar/", "/v1/people", "/v1/otherContacts", "/v2/conferenceRecords", "/tasks/", "/v1/spaces", "/v1/forms"} {
+			for _, prefix := range []string{"/gmail/", "/drive/", "/upload/drive/", "/v1/documents", "/v4/spreadsheets", "/calendar/", "/v1/people", "/v1/otherContacts", "/v2/conferenceRecords", "/tasks/", "/v1/spaces", "/v1/forms", "/v1/presentations"} {
 				c.fault.Prefix = prefix
 				r.google.Inject(c.fault)
 			}

@@ -35,6 +35,7 @@ import (
 	"latchkey/resourceserver/internal/revocation"
 	"latchkey/resourceserver/internal/seal"
 	"latchkey/resourceserver/internal/sheets"
+	"latchkey/resourceserver/internal/slides"
 	"latchkey/resourceserver/internal/tasks"
 	"latchkey/resourceserver/internal/tool"
 )
@@ -208,6 +209,7 @@ func allTools(preset tool.Preset, api *googleapi.API, credentials *credential.Cr
 		func() ([]*tool.Tool, error) { return tasks.Tools(api) },
 		mail.Tools,
 		func() ([]*tool.Tool, error) { return sheets.Tools(api) },
+		func() ([]*tool.Tool, error) { return slides.Tools(api) },
 	} {
 		tools, err := product()
 		if err != nil {

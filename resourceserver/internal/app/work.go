@@ -2,11 +2,15 @@ package app
 
 import "latchkey/resourceserver/internal/mcpserver"
 
-// resources are the addresses under which a client can keep a thread or an event.
+// resources are the addresses under which a client can keep a thread, a file or an event.
 var resources = []mcpserver.Resource{
 	{
 		Template: "gmail://thread/{id}", Name: "mail thread", Title: "Mail thread", Description: "A mail thread as text, newest message first.",
 		Tool: "gmail_get_thread", Arguments: map[string]string{"id": "thread_id"}, Complete: map[string]mcpserver.Completion{"id": threads},
+	},
+	{
+		Template: "gdrive://{id}", Name: "file", Title: "File in Drive", Description: "A file as text: documents, spreadsheets, presentations, PDF, Office, text.",
+		Tool: "drive_read_file", Arguments: map[string]string{"id": "file_id"}, Complete: map[string]mcpserver.Completion{"id": files},
 	},
 	{
 		Template: "gcal://event/{calendar}/{id}", Name: "calendar event", Title: "Calendar event", Description: "An event with its guests; primary is the person's own calendar.",
@@ -20,6 +24,7 @@ var resources = []mcpserver.Resource{
 
 var (
 	threads  = mcpserver.Completion{Tool: "gmail_search_threads", Arguments: map[string]any{"page_size": 30}, List: "threads", Value: "thread_id", Label: "subject"}
+	files    = mcpserver.Completion{Tool: "drive_search", Arguments: map[string]any{"page_size": 100}, List: "files", Value: "file_id", Label: "name"}
 	upcoming = mcpserver.Completion{Tool: "calendar_list_events", Arguments: map[string]any{"page_size": 100}, List: "events", Value: "event_id", Label: "title"}
 )
 

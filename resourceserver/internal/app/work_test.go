@@ -43,12 +43,13 @@ func TestResources(t *testing.T) {
 	for _, e := range list["resourceTemplates"].([]any) {
 		templates = append(templates, field(e, "uriTemplate").(string))
 	}
-	if slices.Sort(templates); !slices.Equal(templates, []string{"gcal://event/{calendar}/{id}", "gmail://thread/{id}"}) {
+	if slices.Sort(templates); !slices.Equal(templates, []string{"gcal://event/{calendar}/{id}", "gdrive://{id}", "gmail://thread/{id}"}) {
 		t.Errorf("%v", templates)
 	}
-	thread, event := r.thread("subject:autumn"), r.event("Dentist")
+	thread, event, plan := r.thread("subject:autumn"), r.event("Dentist"), r.file("plan.txt")
 	for uri, want := range map[string]string{
 		"gmail://thread/" + thread:                             "The office moves in December.",
+		"gdrive://" + plan:                                     "The plan of",
 		"gcal://event/primary/" + event:                        "Dentist",
 		"gcal://event/" + url.QueryEscape(alice) + "/" + event: "Dentist", // as RFC 6570 §3.2.2 expands it
 	} {
@@ -70,7 +71,7 @@ func TestResources(t *testing.T) {
 	before := len(r.as.requests())
 	for _, uri := range []string{
 		"gmail://thread", "gmail://thread/", "gmail://message/" + thread, "gmail://thread/" + thread + "/x", "gcal://event/" + event, "GMAIL://thread/" + thread,
-		"gmail://thread/%zz", "file:///etc/passwd", "", "gmail://thread/" + strings.Repeat("a", 3000), "gmail://thread/..%2Flabels",
+		"gdrive://", "gdrive://" + plan + "/x", "gdrive://..%2Fx", "gmail://thread/%zz", "file:///etc/passwd", "", "gmail://thread/" + strings.Repeat("a", 3000), "gmail://thread/..%2Flabels",
 	} {
 		res, failure, out := r.rpc(r.mcp, r.as.mint(all), "resources/read", map[string]any{"uri": uri})
 		if res != nil || failure == nil {
@@ -94,6 +95,7 @@ func TestResourceScopes(t *testing.T) {
 		scopes, lacked string
 	}{
 		"thread":      {"resources/read", map[string]any{"uri": "gmail://thread/" + thread}, "gmail.read", "gmail.read"},
+		"file":        {"resources/read", map[string]any{"uri": "gdrive://" + r.file("plan.txt")}, "drive.read", "drive.read"},
 		"event":       {"resources/read", map[string]any{"uri": "gcal://event/primary/" + event}, "calendar.read", "calendar.read"},
 		"triage":      {"prompts/get", map[string]any{"name": "inbox_triage"}, "gmail.read", "gmail.read"},
 		"preparation": {"prompts/get", map[string]any{"name": "meeting_preparation"}, "calendar.read gmail.read", "gmail.read"},
@@ -109,6 +111,7 @@ func TestResourceScopes(t *testing.T) {
 		before := len(r.as.requests())
 		held, _ := oauth.ParseScopes("accounts drive.read")
 		required, _ := oauth.ParseScopes(c.scopes)
+		held = held.Minus(required)
 		for _, s := range required.Slice() {
 			if s != c.lacked {
 				held = held.Union(oauth.NewScopes(s))
@@ -286,6 +289,7 @@ func TestCompletions(t *testing.T) {
 		{event, "calendar", "", []any{"primary", alice, "family@group.calendar.fake"}},
 		{event, "calendar", "fam", []any{"family@group.calendar.fake"}},
 		{event, "id", "HOLI", []any{r.event("Holiday")}},
+		{map[string]any{"type": "ref/resource", "uri": "gdrive://{id}"}, "id", "PLAN", []any{r.file("plan.txt")}},
 		{thread, "id", "Autumn", []any{r.thread("subject:autumn")}},
 		{map[string]any{"type": "ref/prompt", "name": "no_such"}, "days", "", nil},
 		{map[string]any{"type": "ref/resource", "uri": "gmail://thread/x"}, "id", "", nil},

@@ -73,6 +73,39 @@ func TestHiddenStyle(t *testing.T) {
 		"display:/*;*/none":              true,
 		"x:'/*';display:none":            true,
 		"max-height:0px":                 true,
+		`d\69splay:none`:                 true,
+		`display:n\6f ne`:                true,
+		`display:n\00006Fne`:             true,
+		`di\splay:\none`:                 true,
+		"font-size:1px":                  true,
+		"font-size:.1em":                 false,
+		"font:1px/1 Arial":               true,
+		"font:12px/1 Arial":              false,
+		"opacity:0.01":                   true,
+		"opacity:5%":                     true,
+		"clip:rect(0,0,0,0)":             true,
+		"clip:rect(0 0 1px 1px)":         true,
+		"clip:rect(0,90px,90px,0)":       false,
+		"clip-path:inset(100%)":          true,
+		"text-indent:-9999px":            true,
+		"text-indent:-10px":              false,
+		"position:absolute;left:-999em":  true,
+		"left:-9999px":                   false,
+		"height:0;overflow:hidden":       true,
+		"height:0":                       false,
+		"width:100%;overflow:hidden":     false,
+		"color:transparent":              true,
+		"color:rgba(0,0,0,0)":            true,
+		"color:#fff":                     true,
+		"color:#FEFEFE":                  true,
+		"color:white;background:#000":    false,
+		"color:rgb(255 255 255)":         true,
+		"color:white;background:url(x)":  false,
+		"background:black":               true,
+		"background:black;color:#eee":    false,
+		"color:#888":                     false,
+		"color:nonsense":                 false,
+		`color:w\68ite`:                  true,
 		"font-size:0;font-size:0.8em":    true,
 		"mso-hide:all":                   true,
 		"display:none-such":              false,
@@ -87,6 +120,26 @@ func TestHiddenStyle(t *testing.T) {
 	} {
 		if text, hidden := content.HTML(`a<i style="` + style + `">b</i>`); hidden != want || (text == "a") != want {
 			t.Errorf("%s: %q %v", style, text, hidden)
+		}
+	}
+}
+
+// TestInvisible: text in the colour of what is behind it, which an element around it
+// may have set; where a style sheet or a picture may be behind it, it is shown.
+func TestInvisible(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		`a<div style="background:#123456"><p><font color="123456">pay</font></p></div>`:                 "a",
+		`<table bgcolor="#000"><tr><td>pay<td style="color:#fff">a</table>`:                             "a",
+		`<table background="x.png"><tr><td style="color:white">a</table>`:                               "a",
+		`<style>.b{background:#00f}</style><a class="b" style="color:white">a</a>`:                      "a",
+		`<style>.b{background:#00f}</style><i style="color:white">pay</i>a`:                             "a",
+		`<i style="color:white">pay <b style="color:black">a</b></i>`:                                   "a",
+		`<blockquote style="color:#fff">pay</blockquote>a`:                                              "a",
+		`<i style="color:white">` + strings.Repeat(`<i style="background:white">`, 300) + `pay</i></i>`: "",
+	} {
+		if got, hidden := content.HTML(in); got != want || hidden != strings.Contains(in, "pay") {
+			t.Errorf("%.120s: %q %v", in, got, hidden)
 		}
 	}
 }

@@ -1,7 +1,6 @@
 package content
 
 import (
-	"strconv"
 	"strings"
 
 	"golang.org/x/net/html"
@@ -26,7 +25,9 @@ func HTML(s string) (text string, hidden bool) {
 	if err != nil {
 		w.flat(s)
 	} else {
-		w.node(root, false)
+		seen := page
+		seen.sheet = strings.Contains(strings.ToLower(s), "<style") || strings.Contains(strings.ToLower(s), "<link")
+		w.node(root, false, seen)
 	}
 	return w.String(), w.hidden
 }
@@ -134,9 +135,13 @@ func (w *writer) text(s string) {
 
 func startsWithSpace(s string) bool { return s != "" && strings.ContainsRune(" \t\r\n\f", rune(s[0])) }
 
-func (w *writer) node(n *html.Node, pre bool) {
+func (w *writer) node(n *html.Node, pre bool, seen look) {
 	switch n.Type {
 	case html.TextNode:
+		if seen.invisible() {
+			w.hidden = w.hidden || says(n)
+			return
+		}
 		if pre {
 			w.flush()
 			w.b.WriteString(n.Data)
@@ -149,8 +154,9 @@ func (w *writer) node(n *html.Node, pre bool) {
 			w.hidden = w.hidden || (concealed(n.Attr) && says(n))
 			return
 		}
+		seen = seen.within(n)
 		if quotation(n) && w.quoted < maxQuoted {
-			w.quotation(n, pre)
+			w.quotation(n, pre, seen)
 			return
 		}
 	}
@@ -162,7 +168,7 @@ func (w *writer) node(n *html.Node, pre bool) {
 	}
 	start := w.b.Len()
 	for c := n.FirstChild; c != nil; c = c.NextSibling {
-		w.node(c, pre || n.DataAtom == atom.Pre)
+		w.node(c, pre || n.DataAtom == atom.Pre, seen)
 	}
 	if n.DataAtom == atom.A {
 		w.link(n, w.b.String()[min(start, w.b.Len()):])
@@ -177,10 +183,10 @@ func (w *writer) node(n *html.Node, pre bool) {
 const maxQuoted = 5
 
 // quotation writes an element with ">" before each line (RFC 3676 §4.5).
-func (w *writer) quotation(n *html.Node, pre bool) {
+func (w *writer) quotation(n *html.Node, pre bool, seen look) {
 	inner := &writer{quoted: w.quoted + 1}
 	for c := n.FirstChild; c != nil; c = c.NextSibling {
-		inner.node(c, pre)
+		inner.node(c, pre, seen)
 	}
 	w.hidden = w.hidden || inner.hidden
 	text := inner.String()
@@ -245,42 +251,12 @@ func unseen(name atom.Atom, attrs []html.Attribute) bool {
 	return concealed(attrs)
 }
 
-// concealed reports whether the element is hidden on purpose. White on white and
-// tiny sizes are not found: that takes a layout.
+// concealed reports whether the element is hidden on purpose.
 func concealed(attrs []html.Attribute) bool {
 	for _, a := range attrs {
-		switch a.Key {
-		case "hidden":
+		if a.Key == "hidden" || a.Key == "style" && hides(a.Val) {
 			return true
-		case "style":
-			for _, style := range []string{a.Val, uncommented(a.Val)} { // a comment's mark may stand in a string
-				for declaration := range strings.SplitSeq(style, ";") {
-					if conceals(uncommented(declaration)) {
-						return true
-					}
-				}
-			}
 		}
-	}
-	return false
-}
-
-// conceals reports whether one CSS declaration hides its element. One that a
-// later one undoes, or that is not valid, counts too.
-func conceals(declaration string) bool {
-	property, value, _ := strings.Cut(strings.ToLower(declaration), ":")
-	value, _, _ = strings.Cut(value, "!") // important
-	value = strings.TrimSpace(value)
-	switch strings.TrimSpace(property) {
-	case "display":
-		return value == "none"
-	case "visibility":
-		return value == "hidden" || value == "collapse"
-	case "mso-hide":
-		return value == "all"
-	case "font-size", "opacity", "max-height":
-		n, err := strconv.ParseFloat(strings.TrimRight(value, "abcdefghijklmnopqrstuvwxyz%"), 64)
-		return err == nil && n <= 0
 	}
 	return false
 }

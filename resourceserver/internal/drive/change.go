@@ -2,6 +2,7 @@ package drive
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -90,7 +91,7 @@ func private(ctx context.Context, service *drive.Service, folder string) error {
 type copyInput struct {
 	FileID   string `json:"file_id" jsonschema:"id or address" limit:"minlen=1,maxlen=500"`
 	Name     string `json:"name,omitempty" limit:"maxlen=300"`
-	FolderID string `json:"folder_id,omitempty" limit:"maxlen=500"`
+	FolderID string `json:"folder_id,omitempty" jsonschema:"default: beside the original if that folder is the person's alone, else My Drive" limit:"maxlen=500"`
 	Account  string `json:"account,omitempty" jsonschema:"handle or alias of a linked account" limit:"maxlen=64"`
 }
 
@@ -106,20 +107,62 @@ func (d *Drive) copy(ctx context.Context, in copyInput) (tool.Output[fileOutput]
 		if folder, err = fileid.Parse("folder_id", in.FolderID); err != nil {
 			return out, err
 		}
-		meta.Parents = []string{folder}
 	}
 	service, s, err := d.open(ctx, in.Account)
 	if err != nil {
 		return out, err
 	}
-	if err := private(ctx, service, folder); err != nil {
+	placed := "into the folder of folder_id"
+	if folder != "" {
+		err = private(ctx, service, folder)
+	} else if folder, err = beside(ctx, service, id); folder == "root" {
+		placed = "in My Drive, because a copy beside the original cannot be made or others could see it there"
+	} else {
+		placed = "beside the original"
+	}
+	if err != nil {
 		return out, err
 	}
+	meta.Parents = []string{folder}
 	f, err := service.Files.Copy(id, meta).SupportsAllDrives(true).Fields(fields).Context(ctx).Do()
 	if err != nil {
 		return out, tool.Doubtful(googleapi.Error("copying file", err), "Google did not answer: the copy may have been made.", "Look for it with drive_search before you try again.")
 	}
-	return result(s.Account, f, "Copied to"), nil
+	out = result(s.Account, f, "Copied to")
+	out.Value.Placed = placed
+	out.Text = "The copy is " + placed + ". " + out.Text
+	return out, nil
+}
+
+// beside is the folder of a file if the person may write there and nobody else sees
+// it, else their My Drive. Google would take the file's folder whoever sees it.
+func beside(ctx context.Context, service *drive.Service, id string) (string, error) {
+	f, err := service.Files.Get(id).SupportsAllDrives(true).Fields("parents").Context(ctx).Do()
+	if err != nil {
+		return "", googleapi.Error("reading file", err)
+	}
+	if len(f.Parents) == 0 { // a file of others, whose folder the person does not see
+		return "root", nil
+	}
+	parent, err := service.Files.Get(f.Parents[0]).SupportsAllDrives(true).Fields("id,shared,ownedByMe,driveId,capabilities/canAddChildren").Context(ctx).Do()
+	if err != nil {
+		if err = googleapi.Error("reading folder", err); code(err) == tool.CodeNotFound || code(err) == tool.CodePermissionDenied {
+			return "root", nil
+		}
+		return "", err
+	}
+	if parent.Shared || !parent.OwnedByMe || parent.DriveId != "" || parent.Capabilities == nil || !parent.Capabilities.CanAddChildren {
+		return "root", nil
+	}
+	return parent.Id, nil
+}
+
+func code(err error) tool.Code {
+	var e *tool.Error
+	if errors.As(err, &e) {
+		return e.Code
+	}
+	return ""
 }
 
 type drivesInput struct {

@@ -30,6 +30,7 @@ type fileOutput struct {
 	Notice  string            `json:"notice"`
 	File    file              `json:"file"`
 	Trashed bool              `json:"trashed,omitempty"`
+	Placed  string            `json:"placed,omitempty"` // where a copy is
 }
 
 // made are the media types of what can be made.

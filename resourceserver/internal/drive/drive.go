@@ -58,7 +58,7 @@ func (d *Drive) Tools() ([]*tool.Tool, error) {
 	}, d.get)
 	tool.Add(&s, tool.Description{
 		Name: FileTool, Title: "Read a file",
-		Description: "Read a file as text: Docs as Markdown, Sheets as CSV, Slides, Office, text. PDF and others: a download link.",
+		Description: "Read a file as text: Docs as Markdown, Sheets as CSV, Slides, PDF, Office, text. Others: a download link.",
 		Scopes:      read, Google: oauth.NewScopes(readonly), Hints: tool.Read,
 	}, d.read)
 	tool.Add(&s, tool.Description{

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"google.golang.org/api/drive/v3"
-	"google.golang.org/api/slides/v1"
 
 	"latchkey/resourceserver/internal/content"
 	"latchkey/resourceserver/internal/docs"
@@ -19,7 +18,9 @@ import (
 	"latchkey/resourceserver/internal/fileid"
 	"latchkey/resourceserver/internal/googleapi"
 	"latchkey/resourceserver/internal/office"
+	"latchkey/resourceserver/internal/pdf"
 	"latchkey/resourceserver/internal/sheets"
+	"latchkey/resourceserver/internal/slides"
 	"latchkey/resourceserver/internal/tool"
 )
 
@@ -40,7 +41,6 @@ const (
 	slideType    = "application/vnd.google-apps.presentation"
 	folderType   = "application/vnd.google-apps.folder"
 	shortcutType = "application/vnd.google-apps.shortcut"
-	pdfType      = "application/pdf"
 	ownTypes     = "application/vnd.google-apps."
 )
 
@@ -217,7 +217,7 @@ func (d *Drive) text(ctx context.Context, s *googleapi.Session, f *drive.File) (
 		}
 		return text, incomplete, err
 	case slideType:
-		text, err = presentation(ctx, s, f.Id)
+		text, err = slides.Text(ctx, s, f.Id)
 		return text, "", err
 	}
 	mediaType, params, err := mime.ParseMediaType(f.MimeType)
@@ -230,8 +230,8 @@ func (d *Drive) text(ctx context.Context, s *googleapi.Session, f *drive.File) (
 		return "", "Files of this type have no text here; the person can open it in Drive.", nil
 	case office.Reads(mediaType):
 		max = office.MaxFile
-	case mediaType == pdfType:
-		return "", "The text of PDF files is not read here; the person can download it.", nil
+	case mediaType == pdf.MediaType:
+		max = pdf.MaxFile
 	case !plain(mediaType):
 		return "", "Files of this type have no text here; the person can download it.", nil
 	}
@@ -248,6 +248,9 @@ func (d *Drive) text(ctx context.Context, s *googleapi.Session, f *drive.File) (
 	if err != nil {
 		return "", "", err
 	}
+	if mediaType == pdf.MediaType {
+		return pages(ctx, b)
+	}
 	if !office.Reads(mediaType) {
 		if params["charset"] != "" {
 			charset = params["charset"]
@@ -256,7 +259,7 @@ func (d *Drive) text(ctx context.Context, s *googleapi.Session, f *drive.File) (
 	}
 	ctx, cancel := context.WithTimeout(ctx, maxReading)
 	defer cancel()
-	text, cut, err := office.Text(ctx, mediaType, b)
+	text, cut, err := office.Text(ctx, mediaType, b, office.Default)
 	switch {
 	case errors.Is(err, office.ErrTooLarge):
 		incomplete = "The file unpacks to more than what is read here; the person can download it."
@@ -266,6 +269,26 @@ func (d *Drive) text(ctx context.Context, s *googleapi.Session, f *drive.File) (
 		return "", "", err
 	case cut:
 		incomplete = "The file has more text than what is read here; the person can download it."
+	case strings.TrimSpace(text) == "":
+		incomplete = "There is no text in the file: perhaps it is made of pictures. The person can download it."
+	}
+	return text, incomplete, nil
+}
+
+// pages reads the text of a PDF file.
+func pages(ctx context.Context, b []byte) (text, incomplete string, err error) {
+	text, cut, err := pdf.Text(ctx, b, pdf.Default)
+	switch {
+	case errors.Is(err, pdf.ErrEncrypted):
+		return "", "The file opens with a password only; the person can download it.", nil
+	case errors.Is(err, pdf.ErrSlow):
+		return "", "The file takes too long to read; the person can download it.", nil
+	case errors.Is(err, pdf.ErrUnreadable):
+		return "", "The file is damaged or not the PDF that it says it is; the person can download it.", nil
+	case err != nil:
+		return "", "", err
+	case cut:
+		incomplete = "The file has more than what is read here, or a part of it cannot be read; the person can download it."
 	case strings.TrimSpace(text) == "":
 		incomplete = "There is no text in the file: perhaps it is made of pictures. The person can download it."
 	}
@@ -318,61 +341,6 @@ func decode(b []byte, mediaType, charset string) string {
 		return text
 	}
 	return content.Clean(strings.ReplaceAll(text, "\r\n", "\n"))
-}
-
-// presentation reads the slides' texts and notes.
-func presentation(ctx context.Context, s *googleapi.Session, id string) (string, error) {
-	service, err := slides.NewService(ctx, s.Options("")...)
-	if err != nil {
-		return "", fmt.Errorf("making Slides client: %w", err)
-	}
-	p, err := service.Presentations.Get(id).Fields("slides(pageElements,slideProperties/notesPage/pageElements)").Context(ctx).Do()
-	if err != nil {
-		return "", googleapi.Error("reading presentation", err)
-	}
-	var b strings.Builder
-	for i, slide := range p.Slides {
-		fmt.Fprintf(&b, "[slide %d]\n%s", i+1, shapes(slide.PageElements, 0))
-		if slide.SlideProperties != nil && slide.SlideProperties.NotesPage != nil {
-			if notes := shapes(slide.SlideProperties.NotesPage.PageElements, 0); notes != "" {
-				b.WriteString("[notes]\n" + notes)
-			}
-		}
-	}
-	return content.Clean(b.String()), nil
-}
-
-func shapes(elements []*slides.PageElement, depth int) string {
-	var b strings.Builder
-	say := func(t *slides.TextContent, end string) {
-		var text strings.Builder
-		if t != nil {
-			for _, e := range t.TextElements {
-				if e.TextRun != nil {
-					text.WriteString(e.TextRun.Content)
-				}
-			}
-		}
-		if s := strings.TrimSpace(strings.ReplaceAll(text.String(), "\v", "\n")); s != "" || end != "\n" {
-			b.WriteString(s + end)
-		}
-	}
-	for _, e := range elements {
-		switch {
-		case e.Shape != nil:
-			say(e.Shape.Text, "\n")
-		case e.ElementGroup != nil && depth < 10:
-			b.WriteString(shapes(e.ElementGroup.Children, depth+1))
-		case e.Table != nil:
-			for _, row := range e.Table.TableRows {
-				for _, c := range row.TableCells {
-					say(c.Text, " | ")
-				}
-				b.WriteByte('\n')
-			}
-		}
-	}
-	return b.String()
 }
 
 func (o readOutput) text() string {

@@ -9,6 +9,7 @@ import (
 	"latchkey/resourceserver/internal/content"
 	"latchkey/resourceserver/internal/fileid"
 	"latchkey/resourceserver/internal/googleapi"
+	"latchkey/resourceserver/internal/pdf"
 	"latchkey/resourceserver/internal/tool"
 )
 
@@ -38,7 +39,7 @@ var types = map[string]string{
 	"presentation": "application/vnd.google-apps.presentation",
 	"form":         "application/vnd.google-apps.form",
 	"folder":       "application/vnd.google-apps.folder",
-	"pdf":          pdfType,
+	"pdf":          pdf.MediaType,
 }
 
 func (d *Drive) search(ctx context.Context, in searchInput) (tool.Output[searchOutput], error) {

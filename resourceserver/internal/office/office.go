@@ -16,16 +16,21 @@ import (
 
 const (
 	// MaxFile is the largest file that is read, in bytes.
-	MaxFile = 16 << 20
-	// maxUnpacked is the most that the parts of one file unpack to, in bytes.
-	maxUnpacked = 48 << 20
-	// maxText is the most text of one file, in bytes; the rest is cut.
-	maxText    = 2 << 20
+	MaxFile    = 16 << 20
 	maxEntries = 5_000
-	maxTokens  = 3_000_000
 	maxToken   = 1 << 20 // bytes of one XML token: attributes cost many times their size
 	maxColumns = 500
 )
+
+// Limits bound what is made of one file.
+type Limits struct {
+	Unpacked int64 // bytes that its parts unpack to
+	Text     int   // bytes of text; the rest is cut
+	Tokens   int   // of XML
+}
+
+// Default are the limits of the server.
+var Default = Limits{Unpacked: 48 << 20, Text: 2 << 20, Tokens: 3_000_000}
 
 // ErrUnreadable means that a file is damaged, encrypted, or not of its type.
 var ErrUnreadable = errors.New("file cannot be read as text")
@@ -48,12 +53,12 @@ func Reads(mediaType string) bool { return readers[mediaType] != nil }
 
 // Text returns a file's text, and whether it was cut. Errors are ErrUnreadable,
 // ErrTooLarge and those of the context.
-func Text(ctx context.Context, mediaType string, file []byte) (text string, cut bool, err error) {
+func Text(ctx context.Context, mediaType string, file []byte, l Limits) (text string, cut bool, err error) {
 	read := readers[mediaType]
 	if read == nil || len(file) > MaxFile {
 		return "", false, ErrUnreadable
 	}
-	r := &reading{ctx: ctx, unpacked: maxUnpacked, tokens: maxTokens}
+	r := &reading{ctx: ctx, unpacked: l.Unpacked, tokens: l.Tokens, most: l.Text}
 	err = read(r, file)
 	if errors.Is(err, errFull) {
 		cut, err = true, nil
@@ -73,11 +78,12 @@ type reading struct {
 	out      strings.Builder
 	unpacked int64 // bytes that may still be unpacked
 	tokens   int   // that may still be read
+	most     int   // bytes of text
 }
 
 func (r *reading) write(s string) error {
-	if r.out.Len()+len(s) > maxText {
-		r.out.WriteString(s[:max(0, maxText-r.out.Len())])
+	if r.out.Len()+len(s) > r.most {
+		r.out.WriteString(s[:max(0, r.most-r.out.Len())])
 		return errFull
 	}
 	r.out.WriteString(s)

@@ -80,7 +80,7 @@ func TestText(t *testing.T) {
 		excel: {excelFile(), "[sheet: Two]\n2026-01-01,2026-01-01 18:00:00,7,in,\n[sheet: One]\nshared,,\"rich, \"\"q\"\"\"\n,TRUE,2.5"},
 		point: {pointFile(), "[slide 1]\nfirst\n[notes]\nsay it\n[slide 2]\nlast\n"},
 	} {
-		got, cut, err := office.Text(t.Context(), kind, c.file)
+		got, cut, err := office.Text(t.Context(), kind, c.file, office.Default)
 		if kind == excel { // a far cell is cut, the rest of its row is commas
 			got = strings.TrimRight(got, ",\n")
 		}
@@ -105,7 +105,7 @@ func TestUnreadable(t *testing.T) {
 		"a PDF":   {"application/pdf", []byte("%PDF-1.4\n1 0 obj << >> endobj")}, "a picture": {"image/png", []byte("x")}, "too large": {word, make([]byte, office.MaxFile+1)},
 		"charset": {word, archive(map[string]string{"word/document.xml": `<?xml version="1.0" encoding="utf-7"?><a/>`})},
 	} {
-		if got, _, err := office.Text(t.Context(), c.kind, c.file); !errors.Is(err, office.ErrUnreadable) {
+		if got, _, err := office.Text(t.Context(), c.kind, c.file, office.Default); !errors.Is(err, office.ErrUnreadable) {
 			t.Errorf("%s: %q %v", what, got, err)
 		}
 	}
@@ -115,28 +115,30 @@ func TestUnreadable(t *testing.T) {
 func TestBombs(t *testing.T) {
 	t.Parallel()
 	repeat := strings.Repeat
+	// A sixteenth of the server's: what a file makes of its limits does not depend on their size.
+	small := office.Limits{Unpacked: office.Default.Unpacked / 16, Text: office.Default.Text / 16, Tokens: office.Default.Tokens / 16}
 	for what, c := range map[string]struct {
 		kind string
 		file func() []byte
 	}{
 		"zip bomb": {word, func() []byte {
-			return archive(map[string]string{"word/document.xml": "<w:document>" + repeat("<w:p/>", 10<<20) + "</w:document>"})
+			return archive(map[string]string{"word/document.xml": "<w:document>" + repeat("<w:p/>", 1<<20) + "</w:document>"})
 		}},
 		"one text": {word, func() []byte {
-			return archive(map[string]string{"word/document.xml": "<w:p><w:t>" + repeat("a", 60<<20)})
+			return archive(map[string]string{"word/document.xml": "<w:p><w:t>" + repeat("a", 4<<20)})
 		}},
 		"attributes": {word, func() []byte {
-			return archive(map[string]string{"word/document.xml": "<w:p " + repeat(`a="" `, 8<<20) + "/>"})
+			return archive(map[string]string{"word/document.xml": "<w:p " + repeat(`a="" `, 1<<20) + "/>"})
 		}},
-		"depth": {word, func() []byte { return archive(map[string]string{"word/document.xml": repeat("<w:tbl>", 8<<20)}) }},
+		"depth": {word, func() []byte { return archive(map[string]string{"word/document.xml": repeat("<w:tbl>", 1<<20)}) }},
 		"entities": {word, func() []byte {
 			return archive(map[string]string{"word/document.xml": `<!DOCTYPE a [<!ENTITY a "` + repeat("x", 1000) + `"><!ENTITY b "` + repeat("&a;", 1000) + `">]><w:p><w:t>` + repeat("&b;", 1000) + "</w:t></w:p>"})
 		}},
 		"a shared string": {excel, func() []byte {
-			return archive(map[string]string{"xl/workbook.xml": `<workbook xmlns:r="r"><sheet name="a" r:id="a"/></workbook>`, "xl/_rels/workbook.xml.rels": `<R><Relationship Id="a" Target="s.xml"/></R>`, "xl/sharedStrings.xml": "<si><t>" + repeat("a", 900_000) + "</t></si>", "xl/s.xml": repeat(`<c r="A1" t="s"><v>0</v></c>`, 100_000)})
+			return archive(map[string]string{"xl/workbook.xml": `<workbook xmlns:r="r"><sheet name="a" r:id="a"/></workbook>`, "xl/_rels/workbook.xml.rels": `<R><Relationship Id="a" Target="s.xml"/></R>`, "xl/sharedStrings.xml": "<si><t>" + repeat("a", 900_000) + "</t></si>", "xl/s.xml": repeat(`<c r="A1" t="s"><v>0</v></c>`, 10_000)})
 		}},
 		"many slides": {point, func() []byte {
-			return archive(map[string]string{"ppt/presentation.xml": repeat(`<p:sldId r:id="a" xmlns:r="r"/>`, 1_000_000), "ppt/_rels/presentation.xml.rels": `<R><Relationship Id="a" Target="s.xml"/></R>`, "ppt/s.xml": repeat("<a:t>x</a:t>", 1_000_000)})
+			return archive(map[string]string{"ppt/presentation.xml": repeat(`<p:sldId r:id="a" xmlns:r="r"/>`, 100_000), "ppt/_rels/presentation.xml.rels": `<R><Relationship Id="a" Target="s.xml"/></R>`, "ppt/s.xml": repeat("<a:t>x</a:t>", 400_000)})
 		}},
 	} {
 		t.Run(what, func(t *testing.T) {
@@ -144,8 +146,8 @@ func TestBombs(t *testing.T) {
 			begin := time.Now()
 			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second) // far more than any takes, also under -race
 			defer cancel()
-			text, _, err := office.Text(ctx, c.kind, file)
-			if len(text) > 3<<20 {
+			text, _, err := office.Text(ctx, c.kind, file, small)
+			if len(text) > small.Text*3/2 {
 				t.Errorf("%d bytes of text", len(text))
 			}
 			if err != nil && !errors.Is(err, office.ErrTooLarge) && !errors.Is(err, office.ErrUnreadable) {
@@ -171,7 +173,7 @@ func TestEntries(t *testing.T) {
 		t.Fatal(len(file))
 	}
 	allocated := testing.AllocsPerRun(1, func() {
-		if _, _, err := office.Text(t.Context(), word, file); !errors.Is(err, office.ErrUnreadable) {
+		if _, _, err := office.Text(t.Context(), word, file, office.Default); !errors.Is(err, office.ErrUnreadable) {
 			t.Error(err)
 		}
 	})
@@ -205,7 +207,7 @@ func TestZip64(t *testing.T) {
 		if z, err := zip.NewReader(bytes.NewReader(file), int64(len(file))); err != nil || len(z.File) == 0 {
 			t.Fatalf("%s: the archive is not one: %v", what, err)
 		}
-		if _, _, err := office.Text(t.Context(), word, file); !errors.Is(err, office.ErrUnreadable) {
+		if _, _, err := office.Text(t.Context(), word, file, office.Default); !errors.Is(err, office.ErrUnreadable) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
@@ -217,7 +219,7 @@ func TestCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	file := archive(map[string]string{"word/document.xml": strings.Repeat("<w:p/>", 100_000)})
-	if _, _, err := office.Text(ctx, word, file); !errors.Is(err, context.Canceled) {
+	if _, _, err := office.Text(ctx, word, file, office.Default); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 }
@@ -227,7 +229,7 @@ func fuzz(f *testing.F, kind string, seeds ...[]byte) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, file []byte) {
-		text, _, err := office.Text(t.Context(), kind, file)
+		text, _, err := office.Text(t.Context(), kind, file, office.Default)
 		if err != nil && !errors.Is(err, office.ErrUnreadable) && !errors.Is(err, office.ErrTooLarge) {
 			t.Error(err)
 		}
@@ -245,7 +247,7 @@ func FuzzWord(f *testing.F) {
 	f.Add("<w:p><w:r><w:t>x</w:t></w:r></w:p>")
 	f.Add("<w:tbl><w:tr><w:tc/></w:tr></w:tbl>&#0;")
 	f.Fuzz(func(t *testing.T, part string) {
-		_, _, err := office.Text(t.Context(), word, archive(map[string]string{"word/document.xml": part}))
+		_, _, err := office.Text(t.Context(), word, archive(map[string]string{"word/document.xml": part}), office.Default)
 		if err != nil && !errors.Is(err, office.ErrUnreadable) && !errors.Is(err, office.ErrTooLarge) {
 			t.Error(err)
 		}

@@ -1,0 +1,282 @@
+package content
+
+import (
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/net/html"
+	"golang.org/x/net/html/atom"
+)
+
+// look is what is known of the colours that text stands in. Nil is unknown.
+type look struct {
+	text, ground *colour
+	sheet        bool // the mail has style sheets, which are not read
+}
+
+type colour struct{ r, g, b, a int } // 0 to 255
+
+// page is how a mail begins: black on white.
+var page = look{text: &colour{0, 0, 0, 255}, ground: &colour{255, 255, 255, 255}}
+
+// invisible reports whether text cannot be told from its background.
+func (l look) invisible() bool {
+	switch {
+	case l.text == nil:
+		return false
+	case l.text.a <= 12: // of 255: one in twenty
+		return true
+	case l.ground == nil:
+		return false
+	}
+	near := func(a, b int) bool { return max(a-b, b-a) <= 10 }
+	return near(l.text.r, l.ground.r) && near(l.text.g, l.ground.g) && near(l.text.b, l.ground.b)
+}
+
+// within is the look inside an element. What a style sheet or a picture may change
+// is unknown from there on.
+func (l look) within(n *html.Node) look {
+	if l.sheet {
+		for _, a := range n.Attr {
+			if a.Key == "class" || a.Key == "id" {
+				l.text, l.ground = nil, nil
+			}
+		}
+	}
+	ground := func(value string) {
+		if c, ok := parseColour(value); !ok {
+			l.ground = nil
+		} else if c.a > 250 {
+			l.ground = &c
+		} else if c.a > 0 {
+			l.ground = nil
+		}
+	}
+	for _, a := range n.Attr {
+		switch a.Key {
+		case "bgcolor":
+			ground(attrColour(a.Val))
+		case "background":
+			l.ground = nil
+		case "color":
+			if n.DataAtom == atom.Font {
+				if c, ok := parseColour(attrColour(a.Val)); ok {
+					l.text = &c
+				}
+			}
+		}
+	}
+	for property, value := range declarations(attr(n, "style")) {
+		switch property {
+		case "color":
+			l.text = nil
+			if c, ok := parseColour(value); ok {
+				l.text = &c
+			}
+		case "background-color", "background":
+			ground(value)
+		case "background-image":
+			if value != "none" {
+				l.ground = nil
+			}
+		}
+	}
+	return l
+}
+
+// attrColour is the colour of an old attribute, which needs no "#".
+func attrColour(s string) string {
+	s = strings.ToLower(strings.TrimSpace(s))
+	if _, err := strconv.ParseUint(s, 16, 32); err == nil && len(s) == 6 {
+		return "#" + s
+	}
+	return s
+}
+
+// named are the colours of CSS 2 and what hides beside them.
+var named = map[string]colour{
+	"white": {255, 255, 255, 255}, "black": {0, 0, 0, 255}, "silver": {192, 192, 192, 255}, "gray": {128, 128, 128, 255}, "grey": {128, 128, 128, 255},
+	"red": {255, 0, 0, 255}, "maroon": {128, 0, 0, 255}, "yellow": {255, 255, 0, 255}, "olive": {128, 128, 0, 255}, "lime": {0, 255, 0, 255}, "green": {0, 128, 0, 255},
+	"aqua": {0, 255, 255, 255}, "teal": {0, 128, 128, 255}, "blue": {0, 0, 255, 255}, "navy": {0, 0, 128, 255}, "fuchsia": {255, 0, 255, 255}, "purple": {128, 0, 128, 255},
+	"snow": {255, 250, 250, 255}, "ivory": {255, 255, 240, 255}, "whitesmoke": {245, 245, 245, 255}, "ghostwhite": {248, 248, 255, 255}, "transparent": {},
+}
+
+// parseColour reads a colour in lower case: a name, #rgb to #rrggbbaa, rgb() and
+// rgba().
+func parseColour(s string) (colour, bool) {
+	if c, ok := named[s]; ok {
+		return c, true
+	}
+	if digits, ok := strings.CutPrefix(s, "#"); ok {
+		if n := len(digits); n == 3 || n == 4 {
+			var wide strings.Builder
+			for _, r := range digits {
+				wide.WriteString(string(r) + string(r))
+			}
+			digits = wide.String()
+		}
+		if len(digits) == 6 {
+			digits += "ff"
+		}
+		v, err := strconv.ParseUint(digits, 16, 32)
+		return colour{int(v >> 24), int(v >> 16 & 255), int(v >> 8 & 255), int(v & 255)}, err == nil && len(digits) == 8
+	}
+	name, rest, ok := strings.Cut(s, "(")
+	rest, end := strings.CutSuffix(rest, ")")
+	if !ok || !end || name != "rgb" && name != "rgba" {
+		return colour{}, false
+	}
+	parts := strings.FieldsFunc(rest, func(r rune) bool { return r == ',' || r == '/' || r == ' ' })
+	if len(parts) != 3 && len(parts) != 4 {
+		return colour{}, false
+	}
+	values := [4]int{3: 255}
+	for i, p := range parts {
+		number, percent := strings.CutSuffix(p, "%")
+		f, err := strconv.ParseFloat(number, 64)
+		if err != nil || f < 0 || f > 1000 {
+			return colour{}, false
+		}
+		switch {
+		case percent:
+			f *= 2.55
+		case i == 3:
+			f *= 255
+		}
+		values[i] = min(int(f+0.5), 255)
+	}
+	return colour{values[0], values[1], values[2], values[3]}, true
+}
+
+// declarations yields the properties and values of a style, in lower case and
+// without escapes and comments. A comment's mark may stand in a string, so both
+// readings are given.
+func declarations(style string) func(yield func(property, value string) bool) {
+	return func(yield func(property, value string) bool) {
+		if style == "" {
+			return
+		}
+		for _, reading := range []string{style, uncommented(style)} {
+			for declaration := range strings.SplitSeq(reading, ";") {
+				property, value, found := strings.Cut(uncommented(declaration), ":")
+				value, _, _ = strings.Cut(value, "!") // important
+				if found && !yield(plainCSS(property), plainCSS(value)) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func plainCSS(s string) string { return strings.ToLower(strings.TrimSpace(unescaped(s))) }
+
+// unescaped resolves CSS escapes (CSS Syntax 3 §4.3.7): up to six hexadecimal digits
+// and one white space, or any other character as it is.
+func unescaped(s string) string {
+	if !strings.Contains(s, `\`) {
+		return s
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); {
+		if s[i] != '\\' {
+			b.WriteByte(s[i])
+			i++
+			continue
+		}
+		end := i + 1
+		for end < len(s) && end < i+7 && strings.IndexByte("0123456789abcdefABCDEF", s[end]) >= 0 {
+			end++
+		}
+		if end == i+1 { // not hexadecimal: the next character stands for itself
+			i++
+			if i < len(s) {
+				b.WriteByte(s[i])
+				i++
+			}
+			continue
+		}
+		n, _ := strconv.ParseUint(s[i+1:end], 16, 32)
+		if n == 0 || n > utf8.MaxRune {
+			n = utf8.RuneError
+		}
+		b.WriteRune(rune(n))
+		if i = end; i < len(s) && strings.IndexByte(" \t\n\f", s[i]) >= 0 {
+			i++
+		}
+	}
+	return b.String()
+}
+
+// hides reports whether a style takes its element out of sight. A declaration that a
+// later one undoes counts too.
+func hides(style string) bool {
+	clipped, empty, moved, away := false, false, false, false
+	for property, value := range declarations(style) {
+		if conceals(property, value) {
+			return true
+		}
+		switch property {
+		case "overflow", "overflow-x", "overflow-y":
+			clipped = clipped || value == "hidden" || value == "clip"
+		case "height", "width":
+			n, unit := length(value)
+			empty = empty || unit != "" && n <= 1 && unit != "%" && unit != "em" && unit != "rem" || unit != "" && n <= 0
+		case "position":
+			moved = moved || value == "absolute" || value == "fixed" || value == "relative"
+		case "left", "top", "right", "bottom":
+			n, unit := length(value)
+			away = away || unit == "px" && n <= -500 || unit != "px" && unit != "" && n <= -50
+		}
+	}
+	return clipped && empty || moved && away
+}
+
+// conceals reports whether one declaration hides its element.
+func conceals(property, value string) bool {
+	n, unit := length(value)
+	switch property {
+	case "display":
+		return value == "none"
+	case "visibility":
+		return value == "hidden" || value == "collapse"
+	case "mso-hide":
+		return value == "all"
+	case "font-size":
+		return unit != "" && (n <= 0 || n <= 1 && (unit == "px" || unit == "pt") || n <= 5 && unit == "%" || n <= 0.05)
+	case "font": // the size stands in it, before a family and perhaps with a line height
+		for f := range strings.FieldsSeq(value) {
+			size, _, _ := strings.Cut(f, "/")
+			if n, unit := length(size); (unit == "px" || unit == "pt") && n <= 1 {
+				return true
+			}
+		}
+	case "opacity":
+		return unit == "%" && n <= 5 || unit == "number" && n <= 0.05
+	case "max-height", "max-width":
+		return unit != "" && n <= 0
+	case "text-indent", "margin-left", "margin-top":
+		return unit == "px" && n <= -500 || unit != "px" && unit != "" && n <= -50
+	case "clip":
+		return strings.HasPrefix(value, "rect(") && strings.Trim(value, "rect() ,01px") == ""
+	case "clip-path":
+		return strings.HasPrefix(value, "inset(50%") || strings.HasPrefix(value, "inset(100%") || strings.HasPrefix(value, "circle(0")
+	case "transform":
+		return strings.HasPrefix(value, "scale(0)") || strings.HasPrefix(value, "scale(0,")
+	}
+	return false
+}
+
+// length reads a number and its unit, "number" if it has none; the unit is "" if it
+// is no number.
+func length(value string) (n float64, unit string) {
+	number := strings.TrimRight(value, "abcdefghijklmnopqrstuvwxyz%")
+	n, err := strconv.ParseFloat(number, 64)
+	if err != nil {
+		return 0, ""
+	}
+	if unit = value[len(number):]; unit == "" {
+		unit = "number"
+	}
+	return n, unit
+}

@@ -1,0 +1,4 @@
+// Package slides holds the Google Slides tools: the text and the speaker notes of
+// presentations, new slides from Markdown, and pictures of slides. It also reads a
+// presentation for drive_read_file. It never deletes a slide that the person made.
+package slides
