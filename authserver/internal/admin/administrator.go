@@ -27,6 +27,8 @@ const (
 	ConnectionsWrite = "connections:write"
 	GrantsRead       = "grants:read"
 	GrantsWrite      = "grants:write"
+	RevocationsRead  = "revocations:read"
+	RevocationsWrite = "revocations:write" // grants, sessions and Google accounts of many people at once
 	SessionsRead     = "sessions:read"
 	SessionsWrite    = "sessions:write"
 	KeysRead         = "keys:read"
@@ -38,7 +40,7 @@ const (
 
 // AllScopes are all of them.
 func AllScopes() oauth.Scopes {
-	return oauth.NewScopes(TenantsRead, TenantsWrite, TenantsErase, ClientsRead, ClientsWrite, ConnectionsRead, ConnectionsWrite, GrantsRead, GrantsWrite,
+	return oauth.NewScopes(TenantsRead, TenantsWrite, TenantsErase, ClientsRead, ClientsWrite, ConnectionsRead, ConnectionsWrite, GrantsRead, GrantsWrite, RevocationsRead, RevocationsWrite,
 		SessionsRead, SessionsWrite, KeysRead, KeysWrite, AuditRead, SubjectsRead, SubjectsErase)
 }
 

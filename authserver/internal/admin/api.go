@@ -13,6 +13,7 @@ import (
 	"latchkey/authserver/internal/keyset"
 	"latchkey/authserver/internal/operator"
 	"latchkey/authserver/internal/ratelimit"
+	"latchkey/authserver/internal/revocation"
 	"latchkey/authserver/internal/tenancy"
 	"latchkey/authserver/internal/tenant"
 	"latchkey/authserver/internal/vault"
@@ -51,6 +52,7 @@ type Config struct {
 	Operator *operator.Operator
 	Tenancy  *tenancy.Operator
 	Ender    *tenancy.Ender
+	Revoker  *revocation.Revoker
 	Now      func() time.Time
 }
 
@@ -73,7 +75,7 @@ func New(c Config) (*API, error) {
 	}
 	a := &API{Config: c}
 	a.verifier, err = accesstoken.NewVerifier(accesstoken.VerifierConfig{Issuer: issuer, Audience: resource, Type: TokenType, Keys: defaultKeys{a}, Now: c.Now})
-	a.routes = slices.Concat(a.tenantRoutes(), a.peopleRoutes(), a.clientRoutes(), a.operationRoutes())
+	a.routes = slices.Concat(a.tenantRoutes(), a.peopleRoutes(), a.clientRoutes(), a.operationRoutes(), a.revocationRoutes())
 	return a, err
 }
 

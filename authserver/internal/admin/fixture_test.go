@@ -25,6 +25,7 @@ import (
 	"latchkey/authserver/internal/operator"
 	"latchkey/authserver/internal/postgres"
 	"latchkey/authserver/internal/registration"
+	"latchkey/authserver/internal/revocation"
 	"latchkey/authserver/internal/session"
 	"latchkey/authserver/internal/tenant"
 	"latchkey/authserver/internal/vault"
@@ -48,7 +49,8 @@ type world struct {
 type place struct {
 	s          *authtest.Server
 	slug       string
-	own        *adm // its administrator, with every scope that there is for one
+	revocation uuid.UUID // of nobody's grants
+	own        *adm      // its administrator, with every scope that there is for one
 	subject    uuid.UUID
 	connection uuid.UUID
 	grant      uuid.UUID
@@ -217,6 +219,11 @@ func (w *world) place(slug string) *place {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	job, _, err := (&revocation.Revoker{Store: w.db}).Begin(ctx, revocation.Selector{Tenant: p.s.Tenant, Client: "nobody's"})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	p.revocation = job.ID
 	p.own = w.admin(p.s.Tenant, admin.TenantScopes())
 	return p
 }
@@ -224,7 +231,7 @@ func (w *world) place(slug string) *place {
 // path fills a route's path with what is in a place, in the tenant of a slug.
 func (p *place) path(route, slug string) string {
 	return strings.NewReplacer("{tenant}", slug, "{connection}", p.connection.String(), "{grant}", p.grant.String(), "{session}", p.session.String(),
-		"{subject}", p.subject.String(), "{client}", url.PathEscape(p.client)).Replace(route)
+		"{subject}", p.subject.String(), "{client}", url.PathEscape(p.client), "{revocation}", p.revocation.String()).Replace(route)
 }
 
 // rows is what the database has of a tenant, its trail included.

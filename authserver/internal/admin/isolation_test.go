@@ -22,6 +22,8 @@ func bodyOf(p *place, r *admin.Route) any {
 		return map[string]any{"client_id": "their-google-id", "client_secret": "their-google-secret"}
 	case "POST /tenants/{tenant}/clients":
 		return map[string]any{"client_name": "Entered", "grant_types": []string{"client_credentials"}, "scope": "gmail.read"}
+	case "POST /revocations", "POST /tenants/{tenant}/revocations":
+		return map[string]any{"dry_run": true}
 	case "POST /tenants/{tenant}/keys/rotate":
 		return map[string]any{"purpose": "grant"}
 	case "POST /tenants/{tenant}/subjects/{subject}/erase":

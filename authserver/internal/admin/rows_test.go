@@ -282,7 +282,7 @@ func TestPeopleByAPI(t *testing.T) {
 	if !strings.Contains(out.raw, "alice@example.com") || strings.Contains(out.raw, v.refresh) {
 		t.Errorf("%s", out.raw)
 	}
-	if n := len(w.root.must(http.StatusOK, "GET", "/tenants/default/audit?kind=admin.act&subject="+v.subject, nil).items()); n != 1 {
+	if n := len(w.root.must(http.StatusOK, "GET", "/tenants/default/audit?kind=subject.exported&subject="+v.subject, nil).items()); n != 1 {
 		t.Errorf("%d exports recorded", n)
 	}
 	nobody := "/tenants/default/subjects/" + uuid.NewString()
@@ -306,5 +306,50 @@ func TestPeopleByAPI(t *testing.T) {
 	done := w.root.must(http.StatusOK, "POST", person+"/erase", map[string]any{"confirm": v.subject}).body
 	if done["google"] != "done" || done["receipt"] == nil {
 		t.Errorf("%v", done)
+	}
+}
+
+// TestRevocationsByAPI: what is counted ends at once, for a tenant or for everybody, who is not ended by a slip; a revocation shows how far it is.
+func TestRevocationsByAPI(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	v := w.visitor()
+	const at = "/tenants/default/revocations"
+	would := w.root.must(http.StatusOK, "POST", at, map[string]any{"dry_run": true, "subject": v.subject}).items()
+	if len(would) != 1 || would[0]["tenant"] != "default" || would[0]["grants"] != 1.0 || would[0]["sessions"] != 1.0 || would[0]["connections"] != 0.0 {
+		t.Errorf("%v", would)
+	}
+	if would := w.root.must(http.StatusOK, "POST", at, map[string]any{"dry_run": true, "subject": uuid.NewString()}).items(); len(would) != 0 {
+		t.Errorf("of nobody: %v", would)
+	}
+	if out := w.root.call("POST", at, map[string]any{"client": strings.Repeat("c", 2049)}); out.status != http.StatusUnprocessableEntity {
+		t.Errorf("a client id of 2049 bytes: %d", out.status)
+	}
+	refresh := func(v *visitor) int {
+		status, _ := w.s.Token(t, url.Values{"grant_type": {"refresh_token"}, "client_id": {v.visit.Client}, "refresh_token": {v.refresh}})
+		return status
+	}
+	begun := w.root.must(http.StatusAccepted, "POST", at, map[string]any{"subject": v.subject}).body
+	if status := refresh(v); status != http.StatusBadRequest {
+		t.Errorf("a refresh afterwards: %d", status)
+	}
+	if got := w.root.must(http.StatusOK, "GET", at+"/"+begun["id"].(string), nil).body; got["cutoff"] != begun["cutoff"] {
+		t.Errorf("%v, begun %v", got, begun)
+	}
+	for path, want := range map[string]int{at + "/" + uuid.NewString(): http.StatusNotFound, "/revocations/" + uuid.NewString(): http.StatusNotFound, "/revocations/" + begun["id"].(string): http.StatusOK} {
+		if out := w.root.call("GET", path, nil); out.status != want {
+			t.Errorf("%s: %d %s", path, out.status, out.raw)
+		}
+	}
+	v = w.visitor() // people can sign in again at once
+	for name, body := range map[string]map[string]any{"everybody by a slip": {}, "a person of no tenant": {"subject": v.subject, "confirm": "everybody"}} {
+		if out := w.root.call("POST", "/revocations", body); out.status != http.StatusUnprocessableEntity {
+			t.Errorf("%s: %d %s", name, out.status, out.raw)
+		}
+	}
+	w.root.must(http.StatusOK, "POST", "/revocations", map[string]any{"dry_run": true})
+	w.root.must(http.StatusAccepted, "POST", "/revocations", map[string]any{"confirm": "everybody"})
+	if status := refresh(v); status != http.StatusBadRequest {
+		t.Errorf("a refresh after everybody's: %d", status)
 	}
 }

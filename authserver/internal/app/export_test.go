@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/alecthomas/kong"
+
 	"latchkey/authserver/internal/tenant"
 	"latchkey/authserver/internal/vault"
 )
@@ -23,3 +25,6 @@ func (s *Server) UseKeys(ctx context.Context, t tenant.ID) (signing, data error)
 
 // CommandLine is what the program's commands are parsed by.
 func CommandLine() any { return &cli{} }
+
+// Variables are what its help texts name.
+func Variables() kong.Vars { return variables() }

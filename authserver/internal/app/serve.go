@@ -283,6 +283,7 @@ func New(c *config.Server, db *postgres.DB, key *vault.KEK, callers *exchange.Cl
 			Store: db, CustomRedirects: c.CustomRedirects, Now: time.Now, Keys: &keyset.Operator{Store: db, Vault: v}, Export: exporter, Erase: eraser,
 		},
 		Tenancy: tenantOperator, Ender: &tenancy.Ender{Rows: db, Shred: eraser.Shred, Tenant: tenantOperator},
+		Revoker: &revocation.Revoker{Store: db},
 	})
 	if err != nil {
 		return nil, err
