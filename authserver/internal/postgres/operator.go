@@ -157,7 +157,7 @@ func (db *DB) OperatorEndSession(ctx context.Context, t tenant.ID, id uuid.UUID)
 // OperatorEndSessions signs a person out everywhere and returns how many
 // sessions ended.
 func (db *DB) OperatorEndSessions(ctx context.Context, t tenant.ID, subject uuid.UUID) (int64, error) {
-	n, err := db.exec(ctx, t, audited(ctx, stmt(`UPDATE sessions SET ended_at = now() WHERE tenant_id = $1 AND subject_id = $2 AND ended_at IS NULL RETURNING subject_id`, t.UUID(), subject),
+	n, err := db.exec(ctx, t, audited(ctx, endingSessions(t, `s.subject_id = $2`, subject),
 		byOperator(ctx, t, audit.AdminAct, "session ended"), fromRow{"subject_id": `act.subject_id`}, "", count))
 	if err != nil {
 		return 0, fmt.Errorf("ending sessions: %w", err)
