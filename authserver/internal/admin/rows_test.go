@@ -151,7 +151,7 @@ func TestGrantsAndSessionsByAPI(t *testing.T) {
 			t.Errorf("%v goes on", one)
 		}
 	}
-	if n := len(w.root.must(http.StatusOK, "GET", "/tenants/default/audit?kind=admin.act&subject="+v.subject, nil).items()); n != len(begun) {
+	if n := len(w.root.must(http.StatusOK, "GET", "/tenants/default/audit?kind=subject.exported&subject="+v.subject, nil).items()); n != len(begun) {
 		t.Errorf("%d events of %d ends", n, len(begun))
 	}
 }
@@ -282,7 +282,7 @@ func TestPeopleByAPI(t *testing.T) {
 	if !strings.Contains(out.raw, "alice@example.com") || strings.Contains(out.raw, v.refresh) {
 		t.Errorf("%s", out.raw)
 	}
-	if n := len(w.root.must(http.StatusOK, "GET", "/tenants/default/audit?kind=admin.act&subject="+v.subject, nil).items()); n != 1 {
+	if n := len(w.root.must(http.StatusOK, "GET", "/tenants/default/audit?kind=subject.exported&subject="+v.subject, nil).items()); n != 1 {
 		t.Errorf("%d exports recorded", n)
 	}
 	nobody := "/tenants/default/subjects/" + uuid.NewString()
