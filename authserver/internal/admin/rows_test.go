@@ -151,7 +151,7 @@ func TestGrantsAndSessionsByAPI(t *testing.T) {
 			t.Errorf("%v goes on", one)
 		}
 	}
-	if n := len(w.root.must(http.StatusOK, "GET", "/tenants/default/audit?kind=subject.exported&subject="+v.subject, nil).items()); n != len(begun) {
+	if n := len(w.root.must(http.StatusOK, "GET", "/tenants/default/audit?kind=admin.act&subject="+v.subject, nil).items()); n != len(begun) {
 		t.Errorf("%d events of %d ends", n, len(begun))
 	}
 }
