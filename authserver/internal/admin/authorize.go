@@ -108,6 +108,9 @@ func (a *API) authenticate(r *http.Request) (*Administrator, oauth.Scopes, error
 // resolve finds the tenant of the path. Another's is as absent as one that does
 // not exist.
 func (a *API) resolve(c *call) error {
+	if !storable(c.r.URL.Path) {
+		return notFound("There is nothing here.")
+	}
 	c.slug = c.r.PathValue("tenant")
 	if c.slug == "" {
 		return nil

@@ -9,7 +9,9 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 
@@ -53,12 +55,16 @@ func (c *call) query() (url.Values, error) {
 		if !slices.Contains(c.route.query, name) {
 			return nil, bad("The query has an unknown parameter.", errors.New(name))
 		}
-		if len(values) > 1 || values[0] == "" {
-			return nil, bad("A parameter of the query is empty or given more than once.", errors.New(name))
+		if len(values) > 1 || values[0] == "" || !storable(values[0]) {
+			return nil, bad("A parameter of the query is empty, no text, or given more than once.", errors.New(name))
 		}
 	}
 	return q, nil
 }
+
+// storable reports whether the database can hold a text: UTF-8 without NUL. To ask
+// it for another is an error that looks like doubt.
+func storable(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune(s, 0) }
 
 // id reads the UUID of a path. What is none names nothing.
 func (c *call) id(name string) (uuid.UUID, error) {

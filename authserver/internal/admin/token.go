@@ -31,6 +31,7 @@ const (
 	TokenLife = 5 * time.Minute
 
 	maxForm = 16 << 10
+	maxID   = 512 // the address of a client's metadata document
 )
 
 // tokenAnswer is RFC 6749 §5.1.
@@ -51,6 +52,9 @@ func (a *API) Token(w http.ResponseWriter, r *http.Request) error {
 	credentials, err := clientauth.Parse(r, f)
 	if err != nil {
 		return err
+	}
+	if !maybeID(credentials.ClientID) { // nobody's, and neither a text nor a length for the trail
+		credentials.ClientID = ""
 	}
 	switch oauth.GrantType(f.Get("grant_type")) {
 	case oauth.GrantClientCredentials:
@@ -160,6 +164,9 @@ func (a *API) prove(ctx context.Context, c clientauth.Credentials) (*Administrat
 	}
 	return nil, nil, a.refused(ctx, who, c, unknown(errors.New("wrong credentials, or of another method")))
 }
+
+// maybeID reports whether an administrator or a client could have an id.
+func maybeID(id string) bool { return len(id) <= maxID && storable(id) }
 
 // unknown is the answer to every failed proof alike (PEERS A30).
 func unknown(cause error) error {

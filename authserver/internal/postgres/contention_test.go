@@ -163,3 +163,20 @@ func TestManyAccountsOfADomain(t *testing.T) {
 		t.Errorf("the 1000th is %q", last)
 	}
 }
+
+// TestSignOutsUnderContention: a person, and an operator, sign the person out everywhere at once: nobody waits in a circle.
+func TestSignOutsUnderContention(t *testing.T) {
+	t.Parallel()
+	f := setUp(t, nil)
+	for round := range 5 {
+		f.exec(t, `INSERT INTO sessions (tenant_id, secret_hash, id, subject_id, browser) SELECT $1, sha256(($3 || '-' || n)::bytea), gen_random_uuid(), $2, '' FROM generate_series(1, 300) n`,
+			tenant.DefaultID.UUID(), f.record.Subject, fmt.Sprint(round))
+		together(t, func(i int) error {
+			if i%2 == 0 {
+				return f.db.EndSubjectSessions(ctx, tenant.DefaultID, f.record.Subject)
+			}
+			_, err := f.db.OperatorEndSessions(ctx, tenant.DefaultID, f.record.Subject)
+			return err
+		})
+	}
+}

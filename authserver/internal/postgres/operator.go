@@ -96,13 +96,16 @@ func changed(doing string, n int64, err error) error {
 }
 
 // A grant without refresh tokens gives nothing after the longest life of an
-// access token, as on the person's page.
-const operatorGrants = `SELECT g.id, g.client_id, g.subject_id, g.connection_id, g.resource, g.scopes, g.offline, v.status, g.created_at,
+// access token, as on the person's page. What an epoch ends is revoked before its
+// row says so.
+var operatorGrants = `SELECT g.id, g.client_id, g.subject_id, g.connection_id, g.resource, g.scopes, g.offline, v.status, g.created_at,
 		greatest(g.redeemed_at, g.rotated_at), g.expires_at, g.revoked_at, g.revoked_reason
 	FROM grants g CROSS JOIN LATERAL (SELECT CASE
 		WHEN g.revoked_at IS NOT NULL THEN 'revoked'
-		WHEN g.redeemed_at IS NULL AND g.code_expires_at > now() THEN 'pending'
-		WHEN g.redeemed_at IS NULL OR g.expires_at <= now() OR g.idle_expires_at <= now() OR NOT g.offline AND g.redeemed_at <= now() - interval '24 hours' THEN 'expired'
+		WHEN g.redeemed_at IS NULL AND g.code_expires_at <= now() OR g.expires_at <= now() OR g.idle_expires_at <= now()
+			OR NOT g.offline AND g.redeemed_at <= now() - interval '24 hours' THEN 'expired'
+		WHEN ` + grantEpoch("g") + ` THEN 'revoked'
+		WHEN g.redeemed_at IS NULL THEN 'pending'
 		ELSE 'live' END AS status) v
 	WHERE g.tenant_id = $1`
 
@@ -157,7 +160,7 @@ func (db *DB) OperatorEndSession(ctx context.Context, t tenant.ID, id uuid.UUID)
 // OperatorEndSessions signs a person out everywhere and returns how many
 // sessions ended.
 func (db *DB) OperatorEndSessions(ctx context.Context, t tenant.ID, subject uuid.UUID) (int64, error) {
-	n, err := db.exec(ctx, t, audited(ctx, stmt(`UPDATE sessions SET ended_at = now() WHERE tenant_id = $1 AND subject_id = $2 AND ended_at IS NULL RETURNING subject_id`, t.UUID(), subject),
+	n, err := db.exec(ctx, t, audited(ctx, endingSessions(t, `s.subject_id = $2`, subject),
 		byOperator(ctx, t, audit.AdminAct, "session ended"), fromRow{"subject_id": `act.subject_id`}, "", count))
 	if err != nil {
 		return 0, fmt.Errorf("ending sessions: %w", err)

@@ -17,6 +17,7 @@ import (
 	"latchkey/authserver/internal/operator"
 	"latchkey/authserver/internal/pgtest"
 	"latchkey/authserver/internal/registration"
+	"latchkey/authserver/internal/revocation"
 	"latchkey/authserver/internal/session"
 	"latchkey/authserver/internal/tenant"
 	"latchkey/pkg/oauth"
@@ -134,6 +135,17 @@ func TestGrantStatus(t *testing.T) {
 		list, err := f.db.OperatorGrants(ctx, tenant.DefaultID, operator.GrantFilter{Status: s, Client: "c1", Subject: f.record.Subject}, uuid.Nil, 10)
 		if want := map[bool]int{true: 4, false: 1}[s == operator.GrantExpired]; err != nil || len(list) != want {
 			t.Errorf("%s: %d %v", s, len(list), err)
+		}
+	}
+	// From an epoch on, before any row is marked.
+	for _, change := range []string{`redeemed_at = NULL`, `redeemed_at = now()`} {
+		g := f.grant(t)
+		f.exec(t, `UPDATE grants SET `+change+` WHERE id = $1`, g.ID)
+		if _, _, err := f.db.BeginRevocation(ctx, uuid.Must(uuid.NewV7()), revocation.Selector{Tenant: tenant.DefaultID, Client: g.ClientID, Google: change != `redeemed_at = NULL`}); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := f.db.OperatorGrant(ctx, tenant.DefaultID, g.ID); err != nil || got.Status != operator.GrantRevoked {
+			t.Errorf("%s, under an epoch: %+v %v", change, got, err)
 		}
 	}
 }

@@ -14,14 +14,20 @@ import (
 	"latchkey/authserver/internal/tenant"
 )
 
-// endSessions ends sessions and records each. which selects them as s; its
-// parameters begin with the tenant. They are locked in one order, as whoever ends
-// several might otherwise wait for each other; detail is SQL over act.
-func endSessions(ctx context.Context, t tenant.ID, which, detail string, args ...any) statement {
-	return audited(ctx, stmt(`WITH ended AS MATERIALIZED (
+// endingSessions ends sessions. which selects them as s; its parameters begin with
+// the tenant. They are locked in one order, as whoever ends several might otherwise
+// wait for each other.
+func endingSessions(t tenant.ID, which string, args ...any) statement {
+	return stmt(`WITH ended AS MATERIALIZED (
 				SELECT s.secret_hash FROM sessions s WHERE s.tenant_id = $1 AND s.ended_at IS NULL AND (`+which+`) ORDER BY s.secret_hash FOR UPDATE)
 			UPDATE sessions SET ended_at = now() FROM ended WHERE sessions.tenant_id = $1 AND sessions.secret_hash = ended.secret_hash
-			RETURNING sessions.secret_hash, sessions.subject_id`, append([]any{t.UUID()}, args...)...),
+			RETURNING sessions.secret_hash, sessions.subject_id`, append([]any{t.UUID()}, args...)...)
+}
+
+// endSessions ends sessions on their person's word and records each; detail is SQL
+// over act.
+func endSessions(ctx context.Context, t tenant.ID, which, detail string, args ...any) statement {
+	return audited(ctx, endingSessions(t, which, args...),
 		audit.Event{Tenant: t, Kind: audit.SessionEnded, Actor: audit.FromContext(ctx).ActorOr(audit.Person)},
 		fromRow{"subject_id": "act.subject_id", "detail": detail}, "", count)
 }

@@ -2,6 +2,7 @@ package revocation_test
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -12,6 +13,7 @@ import (
 
 	"latchkey/authserver/internal/pgtest"
 	"latchkey/authserver/internal/revocation"
+	"latchkey/authserver/internal/tenant"
 )
 
 // TestKilledAndResumed: issue 5: runs that end at any batch, several at once and with rotations in between: each grant is ended once,
@@ -145,4 +147,44 @@ func TestMany(t *testing.T) {
 		t.Fatalf("%+v %v", job, err)
 	}
 	t.Logf("all after %s", time.Since(began).Round(time.Millisecond))
+}
+
+// failing is a store in which the rows of one tenant cannot be marked.
+type failing struct {
+	revocation.Store
+	of tenant.ID
+}
+
+func (f failing) RevokeBatch(ctx context.Context, p revocation.Part) (revocation.Batch, error) {
+	if p.Tenant == f.of {
+		return revocation.Batch{}, errors.New("these rows cannot be marked")
+	}
+	return f.Store.RevokeBatch(ctx, p)
+}
+
+// TestFailingJob: a job that fails again and again holds up neither the others nor the closing of epochs.
+func TestFailingJob(t *testing.T) {
+	t.Parallel()
+	f := setUp(t)
+	bad, good := pgtest.Tenant(t, f.dsn), pgtest.Tenant(t, f.dsn)
+	pgtest.Grants(t, f.dsn, bad, 1)
+	pgtest.Grants(t, f.dsn, good, 1)
+	var jobs []uuid.UUID
+	for _, tn := range []tenant.ID{bad, good} { // the oldest comes first
+		job, _, err := f.r.Begin(ctx, revocation.Selector{Tenant: tn})
+		if err != nil {
+			t.Fatal(err)
+		}
+		jobs = append(jobs, job.ID)
+	}
+	r := revocation.Revoker{Store: failing{f.db, bad}}
+	if err := r.Step(ctx); err == nil {
+		t.Fatal("the failure is not told")
+	}
+	if job, err := r.Status(ctx, jobs[0]); err != nil || !job.Finished.IsZero() {
+		t.Errorf("the one that fails: %+v %v", job, err)
+	}
+	if job, err := r.Status(ctx, jobs[1]); err != nil || job.Finished.IsZero() || job.Done.Grants != 1 {
+		t.Errorf("the other: %+v %v", job, err)
+	}
 }

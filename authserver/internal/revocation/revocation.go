@@ -213,22 +213,25 @@ func (r *Revoker) Work(ctx context.Context) {
 	}
 }
 
-// Step takes up each open job that nobody runs, and closes what is settled.
+// Step takes up each open job that nobody runs, and closes what is settled. A job
+// that fails holds up no other.
 func (r *Revoker) Step(ctx context.Context) error {
 	open, err := r.Store.OpenRevocations(ctx)
 	if err != nil {
 		return err
 	}
+	var failed []error
 	for _, id := range open {
 		job, err := r.run(ctx, id, uuid.New(), nil)
 		if err != nil {
-			return fmt.Errorf("revocation %s: %w", id, err)
+			failed = append(failed, fmt.Errorf("revocation %s: %w", id, err))
+			continue
 		}
 		if !job.Finished.IsZero() && r.Log != nil {
 			r.Log.Info("a revocation is done", "job", id.String(), "grants", job.Done.Grants, "sessions", job.Done.Sessions, "connections", job.Done.Connections)
 		}
 	}
-	return r.Close(ctx, settled)
+	return errors.Join(append(failed, r.Close(ctx, settled))...)
 }
 
 // Close ends epochs older than a time of which every row is marked.
@@ -237,17 +240,19 @@ func (r *Revoker) Close(ctx context.Context, older time.Duration) error {
 	if err != nil {
 		return err
 	}
+	var failed []error
 	for _, p := range parts {
 		acting := audit.WithRequest(ctx, audit.Request{ID: p.Job.Request, Actor: p.Job.Actor})
 		for {
 			done, err := r.Store.ClosePart(acting, p)
 			if err != nil {
-				return err
+				failed = append(failed, err)
+				break
 			}
 			if done.Finished || done.Waiting { // those that wait: the next time
 				break
 			}
 		}
 	}
-	return nil
+	return errors.Join(failed...)
 }

@@ -35,6 +35,13 @@ func (p Policy) Narrows(standing Policy) error {
 			return fmt.Errorf("report_only: %s is enforced", name)
 		}
 	}
+	// Enforced, these take the place of the deployment's, which may allow less: the
+	// others only ever take away.
+	for _, name := range []PolicyName{ByProfile, ByLimits} {
+		if standing.Reports(name) && !p.Reports(name) {
+			return fmt.Errorf("report_only: that %s is enforced is for the deployment to say", name)
+		}
+	}
 	p.GoogleDomains, p.AllowedScopes, p.AllowedTools, p.SessionsMax, p.ReportOnly =
 		standing.GoogleDomains, standing.AllowedScopes, standing.AllowedTools, standing.SessionsMax, standing.ReportOnly
 	mine, err := json.Marshal(p)

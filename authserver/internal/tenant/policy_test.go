@@ -232,3 +232,34 @@ func TestAdmitsClient(t *testing.T) {
 		t.Errorf("%+v", p.Approvals)
 	}
 }
+
+// TestNarrows: decision 0016: what a tenant's own administrator makes of the standing policy allows nothing more than that does.
+// A profile and limits that are only said take the deployment's place once they are enforced, and that may be narrower.
+func TestNarrows(t *testing.T) {
+	for _, row := range []struct {
+		name, standing, into string
+		narrows              bool
+	}{
+		{"the same", `{"report_only":["profile","limits"],"profile":"full","limits":{"tool":10000}}`, `{"report_only":["limits","profile"],"profile":"full","limits":{"tool":10000}}`, true},
+		{"domains enforced", `{"google_domains":["a.example"],"report_only":["google_domains"]}`, `{"google_domains":["a.example"]}`, true},
+		{"clients enforced", `{"clients":"approved","report_only":["clients"]}`, `{"clients":"approved"}`, true},
+		{"clients not enforced", `{"clients":"approved"}`, `{"clients":"approved","report_only":["clients"]}`, false},
+		{"any client", `{"clients":"approved"}`, `{"clients":"any"}`, false},
+		{"another approval", `{"clients":"approved"}`, `{"clients":"approved","approvals":[{"client_id":"c","scopes":["gmail.read"]}]}`, false},
+		{"other limits", `{"limits":{"tool":10}}`, `{}`, false},
+		{"limits beyond the deployment's enforced", `{"limits":{"tool":10000},"report_only":["limits"]}`, `{"limits":{"tool":10000}}`, false},
+		{"a profile beyond the deployment's enforced", `{"profile":"full","report_only":["profile"]}`, `{"profile":"full"}`, false},
+	} {
+		standing, err := tenant.ParsePolicy([]byte(row.standing))
+		if err != nil {
+			t.Fatal(row.name, err)
+		}
+		into, err := tenant.ParsePolicy([]byte(row.into))
+		if err != nil {
+			t.Fatal(row.name, err)
+		}
+		if err := into.Narrows(standing); (err == nil) != row.narrows {
+			t.Errorf("%s: %v", row.name, err)
+		}
+	}
+}
