@@ -11,6 +11,7 @@ import (
 
 	"latchkey/authserver/docs"
 	"latchkey/authserver/internal/admin"
+	"latchkey/authserver/internal/audit"
 )
 
 // TestRoutesAreDescribed: what the API serves is what docs/openapi.json describes, and nothing else: path, method, scope, who
@@ -52,6 +53,15 @@ func TestRoutesAreDescribed(t *testing.T) {
 		if slices.Sort(query); !slices.Equal(query, takes) {
 			t.Errorf("%s takes %v, described are %v", name, takes, query)
 		}
+	}
+	var kinds []any
+	for _, k := range audit.Kinds() {
+		kinds = append(kinds, string(k))
+	}
+	listed := doc.Components.Schemas["Event"].Value.Properties["kind"].Value.Enum
+	asked := doc.Paths.Value(admin.Base + "/tenants/{tenant}/audit").Get.Parameters.GetByInAndName(openapi3.ParameterInQuery, "kind").Schema.Value.Enum
+	if !slices.Equal(listed, kinds) || !slices.Equal(asked, kinds) {
+		t.Errorf("kinds of events: there are %v\ndescribed %v\nand as a parameter %v", kinds, listed, asked)
 	}
 	delete(left, "POST "+admin.TokenPath)
 	delete(left, "GET "+admin.Base+"/openapi.json")

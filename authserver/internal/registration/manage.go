@@ -99,10 +99,12 @@ func (h *Handler) update(w http.ResponseWriter, r *http.Request, t *tenant.Tenan
 	if err := m.fill(c, h.CustomRedirects); err != nil {
 		return err
 	}
-	// Whoever approved a registration has read what it says. Its id alone is the
-	// approval's, so it stays what was read (decision 0018).
-	if t.Policy.Approval(old.ID) != nil && c.Fingerprint() != old.Fingerprint() {
-		return oauth.NewError(oauth.AccessDenied, "The organisation has approved this client as it is. Register another one, or ask its administrator to withdraw the approval.")
+	// Whoever approves a registration has read what it says. Its id alone is the
+	// approval's, so it stays what was read, from the beginning where only approved
+	// clients come in: between reading and approving it could become another
+	// (decision 0018).
+	if (t.Policy.Clients == tenant.ApprovedClient || t.Policy.Approval(old.ID) != nil) && c.Fingerprint() != old.Fingerprint() {
+		return oauth.NewError(oauth.AccessDenied, "The organisation approves clients as they are. Register another one and ask its administrator to approve that.")
 	}
 	var newSecret secret.Text
 	if c.AuthMethod == oauth.AuthSecretBasic || c.AuthMethod == oauth.AuthSecretPost {

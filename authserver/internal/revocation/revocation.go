@@ -23,8 +23,9 @@ const (
 	partsPage = 100
 
 	// settled is how long after its epoch a job is looked at for the last time: no
-	// transaction that began before it is under way then (the longest takes 10 s).
-	settled = time.Minute
+	// transaction that began before it is under way then. The longest have a dozen
+	// statements of at most 5 s each; until then the epoch goes on refusing.
+	settled = 20 * time.Minute
 	// closeBatch bounds how many parts are closed in one step.
 	closeBatch = 50
 )
