@@ -52,7 +52,7 @@ func Main(ctx context.Context, args []string, out, errOut io.Writer) int {
 	var c cli
 	exited := -1
 	parser, err := kong.New(&c, kong.Name("authserver"), kong.Description("Latchkey's authorization server."),
-		kong.UsageOnError(), kong.Vars{"reportable": joined(tenant.Reportable())}, kong.Configuration(kong.JSON), kong.Writers(out, errOut), kong.Exit(func(code int) { exited = code }))
+		kong.UsageOnError(), kong.Vars{"reportable": joined(tenant.Reportable())}, kong.Configuration(config.File), kong.Writers(out, errOut), kong.Exit(func(code int) { exited = code }))
 	if err != nil {
 		return fail(errOut, err)
 	}

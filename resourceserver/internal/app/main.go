@@ -42,7 +42,7 @@ func Main(ctx context.Context, args []string, out, errOut io.Writer) int {
 	var c cli
 	exited := -1
 	parser, err := kong.New(&c, kong.Name("resourceserver"), kong.Description("Latchkey's resource server: Google Workspace tools over MCP."),
-		kong.UsageOnError(), kong.Configuration(kong.JSON), kong.Writers(out, errOut), kong.Exit(func(code int) { exited = code }))
+		kong.UsageOnError(), kong.Configuration(config.File), kong.Writers(out, errOut), kong.Exit(func(code int) { exited = code }))
 	if err != nil {
 		return fail(errOut, err)
 	}
