@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/alecthomas/kong"
+
 	"latchkey/authserver/internal/tenant"
 	"latchkey/authserver/internal/vault"
 )
@@ -22,4 +24,4 @@ func (s *Server) UseKeys(ctx context.Context, t tenant.ID) (signing, data error)
 }
 
 // CommandLine is what the program's commands are parsed by.
-func CommandLine() any { return &cli{} }
+func CommandLine() (*kong.Kong, error) { return commandLine(&cli{}) }

@@ -21,7 +21,7 @@ import (
 // TestEveryCommandSpeaksJSON: a program that calls the commands needs no other form of any of them.
 func TestEveryCommandSpeaksJSON(t *testing.T) {
 	t.Parallel()
-	parser, err := kong.New(app.CommandLine(), kong.Configuration(kong.JSON))
+	parser, err := app.CommandLine()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -59,10 +59,24 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 	return &DB{runtime: runtime, jobs: jobs, limits: limits}, nil
 }
 
-func pool(ctx context.Context, c Config, role string, size int32) (*pgxpool.Pool, error) {
-	config, err := pgxpool.ParseConfig(c.URL.Reveal())
+// CheckURL reports whether Open can read a URL. It connects to nothing.
+func CheckURL(url secret.Text) error {
+	_, err := parse(url)
+	return err
+}
+
+func parse(url secret.Text) (*pgxpool.Config, error) {
+	config, err := pgxpool.ParseConfig(url.Reveal())
 	if err != nil {
 		return nil, errors.New("DATABASE_URL cannot be parsed: give a URL such as postgres://user@host/database") // pgx's text may repeat parts of it
+	}
+	return config, nil
+}
+
+func pool(ctx context.Context, c Config, role string, size int32) (*pgxpool.Pool, error) {
+	config, err := parse(c.URL)
+	if err != nil {
+		return nil, err
 	}
 	config.MaxConns, config.MinIdleConns = size, 1
 	config.MaxConnLifetime, config.MaxConnLifetimeJitter = 30*time.Minute, 5*time.Minute

@@ -22,11 +22,12 @@ import (
 type cli struct {
 	Config kong.ConfigFlag `help:"JSON file with settings; environment and flags win." placeholder:"FILE"`
 
-	Serve       serveCmd       `cmd:"" help:"Run the resource server."`
-	Keys        keysCmd        `cmd:"" help:"Make keys."`
-	Tools       toolsCmd       `cmd:"" help:"Describe the tools, as Markdown."`
-	Healthcheck healthcheckCmd `cmd:"" help:"Exit 0 if the running server is ready."`
-	Version     versionCmd     `cmd:"" help:"Print the version."`
+	Configuration configCmd      `cmd:"" name:"config" help:"Check and show the settings."`
+	Serve         serveCmd       `cmd:"" help:"Run the resource server."`
+	Keys          keysCmd        `cmd:"" help:"Make keys."`
+	Tools         toolsCmd       `cmd:"" help:"Describe the tools, as Markdown."`
+	Healthcheck   healthcheckCmd `cmd:"" help:"Exit 0 if the running server is ready."`
+	Version       versionCmd     `cmd:"" help:"Print the version."`
 }
 
 // env is what a command needs from outside.
