@@ -35,6 +35,7 @@ type cli struct {
 	Grants        grantsCmd      `cmd:"" help:"List, show and revoke what people allowed to apps."`
 	Sessions      sessionsCmd    `cmd:"" help:"List and end browser sessions."`
 	Admins        adminsCmd      `cmd:"" help:"Enter, list and delete administrators of the admin API."`
+	Completion    completionCmd  `cmd:"" help:"Print a script with which a shell completes commands and flags."`
 	Healthcheck   healthcheckCmd `cmd:"" help:"Exit 0 if the running server is ready."`
 	Version       versionCmd     `cmd:"" help:"Print the version."`
 }

@@ -26,6 +26,7 @@ type cli struct {
 	Serve         serveCmd       `cmd:"" help:"Run the resource server."`
 	Keys          keysCmd        `cmd:"" help:"Make keys."`
 	Tools         toolsCmd       `cmd:"" help:"Describe the tools, as Markdown."`
+	Completion    completionCmd  `cmd:"" help:"Print a script with which a shell completes commands and flags."`
 	Healthcheck   healthcheckCmd `cmd:"" help:"Exit 0 if the running server is ready."`
 	Version       versionCmd     `cmd:"" help:"Print the version."`
 }
