@@ -134,6 +134,17 @@ func (db *DB) Check(ctx context.Context) error {
 	return nil
 }
 
+// Login returns the login user of the connections, and whether it passes row-level
+// security by: it acts in the servers' roles, but who takes over a connection
+// could leave them by RESET ROLE. One user for everything is for development.
+func (db *DB) Login(ctx context.Context) (user string, passes bool, err error) {
+	err = db.runtime.QueryRow(ctx, `SELECT rolname::text, rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = session_user`).Scan(&user, &passes)
+	if err != nil {
+		return "", false, fmt.Errorf("checking the login user: %w", err)
+	}
+	return user, passes, nil
+}
+
 // statement is one SQL statement of a batch.
 type statement struct {
 	sql  string
