@@ -98,6 +98,7 @@ func (p *patient) parts() doctor.Parts {
 			}
 			return p.db.Check(ctx)
 		},
+		Login:  func(ctx context.Context) (string, bool, error) { return p.db.Login(ctx) },
 		Tenant: p.find,
 		KEK: func(ctx context.Context) (err error) {
 			p.key, err = kek.OpenBoth(ctx, p.settings.KEK, p.settings.FromKEK)

@@ -24,7 +24,4 @@ func (s *Server) UseKeys(ctx context.Context, t tenant.ID) (signing, data error)
 }
 
 // CommandLine is what the program's commands are parsed by.
-func CommandLine() any { return &cli{} }
-
-// Variables are what its help texts name.
-func Variables() kong.Vars { return variables() }
+func CommandLine() (*kong.Kong, error) { return commandLine(&cli{}) }

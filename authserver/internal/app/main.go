@@ -21,21 +21,23 @@ import (
 type cli struct {
 	Config kong.ConfigFlag `help:"JSON file with settings; environment and flags win." placeholder:"FILE"`
 
-	Serve       serveCmd       `cmd:"" help:"Run the authorization server."`
-	Migrate     migrateCmd     `cmd:"" help:"Change or show the database schema."`
-	Keys        keysCmd        `cmd:"" help:"Make, list and rotate keys."`
-	Clients     clientsCmd     `cmd:"" help:"Enter, list and delete clients."`
-	Tenants     tenantsCmd     `cmd:"" help:"Make, change, suspend and erase tenants."`
-	Audit       auditCmd       `cmd:"" help:"Verify, export and search the audit trail."`
-	Revoke      revokeCmd      `cmd:"" help:"End everybody's access, a tenant's, a person's or a client's."`
-	Subjects    subjectsCmd    `cmd:"" help:"Export and erase a person."`
-	Doctor      doctorCmd      `cmd:"" help:"Explain step by step why a connection fails."`
-	Connections connectionsCmd `cmd:"" help:"List, show and disconnect people's Google accounts."`
-	Grants      grantsCmd      `cmd:"" help:"List, show and revoke what people allowed to apps."`
-	Sessions    sessionsCmd    `cmd:"" help:"List and end browser sessions."`
-	Admins      adminsCmd      `cmd:"" help:"Enter, list and delete administrators of the admin API."`
-	Healthcheck healthcheckCmd `cmd:"" help:"Exit 0 if the running server is ready."`
-	Version     versionCmd     `cmd:"" help:"Print the version."`
+	Configuration configCmd      `cmd:"" name:"config" help:"Check and show the settings."`
+	Serve         serveCmd       `cmd:"" help:"Run the authorization server."`
+	Migrate       migrateCmd     `cmd:"" help:"Change or show the database schema."`
+	Keys          keysCmd        `cmd:"" help:"Make, list and rotate keys."`
+	Clients       clientsCmd     `cmd:"" help:"Enter, list and delete clients."`
+	Tenants       tenantsCmd     `cmd:"" help:"Make, change, suspend and erase tenants."`
+	Audit         auditCmd       `cmd:"" help:"Verify, export and search the audit trail."`
+	Revoke        revokeCmd      `cmd:"" help:"End everybody's access, a tenant's, a person's or a client's."`
+	Subjects      subjectsCmd    `cmd:"" help:"Export and erase a person."`
+	Doctor        doctorCmd      `cmd:"" help:"Explain step by step why a connection fails."`
+	Connections   connectionsCmd `cmd:"" help:"List, show and disconnect people's Google accounts."`
+	Grants        grantsCmd      `cmd:"" help:"List, show and revoke what people allowed to apps."`
+	Sessions      sessionsCmd    `cmd:"" help:"List and end browser sessions."`
+	Admins        adminsCmd      `cmd:"" help:"Enter, list and delete administrators of the admin API."`
+	Completion    completionCmd  `cmd:"" help:"Print a script with which a shell completes commands and flags."`
+	Healthcheck   healthcheckCmd `cmd:"" help:"Exit 0 if the running server is ready."`
+	Version       versionCmd     `cmd:"" help:"Print the version."`
 }
 
 // env is what a command needs from outside.
@@ -51,8 +53,7 @@ type env struct {
 func Main(ctx context.Context, args []string, out, errOut io.Writer) int {
 	var c cli
 	exited := -1
-	parser, err := kong.New(&c, kong.Name("authserver"), kong.Description("Latchkey's authorization server."),
-		kong.UsageOnError(), variables(), kong.Configuration(kong.JSON), kong.Writers(out, errOut), kong.Exit(func(code int) { exited = code }))
+	parser, err := commandLine(&c, kong.Writers(out, errOut), kong.Exit(func(code int) { exited = code }))
 	if err != nil {
 		return fail(errOut, err)
 	}
@@ -69,8 +70,11 @@ func Main(ctx context.Context, args []string, out, errOut io.Writer) int {
 	return 0
 }
 
-// variables are what the help texts name.
-func variables() kong.Vars { return kong.Vars{"reportable": joined(tenant.Reportable())} }
+// commandLine reads flags, environment and file into c.
+func commandLine(c *cli, options ...kong.Option) (*kong.Kong, error) {
+	return kong.New(c, append(options, kong.Name("authserver"), kong.Description("Latchkey's authorization server."),
+		kong.UsageOnError(), kong.Vars{"reportable": joined(tenant.Reportable())}, kong.Configuration(config.File))...)
+}
 
 func fail(w io.Writer, err error) int {
 	_, _ = fmt.Fprintf(w, "authserver: %v\n", err)

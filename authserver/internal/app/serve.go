@@ -115,6 +115,7 @@ func serve(ctx context.Context, c *config.Server, log *slog.Logger) error {
 	if err := s.tenants.Reload(ctx); err != nil {
 		log.Warn("the tenants cannot be read yet", "error", err)
 	}
+	warnOfLogin(ctx, db, log)
 	if err := s.checkKEK(ctx, log, schemaWait); err != nil {
 		return err
 	}
@@ -161,6 +162,19 @@ func checkSchema(ctx context.Context, dsn secret.Text, log *slog.Logger) error {
 			return ctx.Err()
 		case <-time.After(time.Second):
 		}
+	}
+}
+
+// warnOfLogin says that the database's login user passes row-level security by. It
+// is no refusal: development has one user for everything, and the servers act in
+// bound roles in any case.
+func warnOfLogin(ctx context.Context, db *postgres.DB, log *slog.Logger) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	if user, passes, err := db.Login(ctx); err != nil {
+		log.Warn("the database's login user cannot be looked at yet", "error", err)
+	} else if passes {
+		log.Warn("the user of DATABASE_URL is a superuser or passes row-level security by: give the servers a user of their own where people sign in", "user", user)
 	}
 }
 

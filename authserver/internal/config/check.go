@@ -1,7 +1,6 @@
 package config
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -11,6 +10,7 @@ import (
 
 	"latchkey/authserver/internal/kek"
 	"latchkey/authserver/internal/tenant"
+	"latchkey/pkg/commandline"
 	"latchkey/pkg/httpx"
 	"latchkey/pkg/oauth"
 	"latchkey/pkg/scope"
@@ -20,39 +20,25 @@ import (
 const maxSecretFile = 64 << 10
 
 // problems collects what is wrong, so that one start reports everything.
-type problems struct{ list []string }
-
-func (p *problems) addf(format string, args ...any) {
-	p.list = append(p.list, fmt.Sprintf(format, args...))
-}
-
-func (p *problems) err() error {
-	switch len(p.list) {
-	case 0:
-		return nil
-	case 1:
-		return errors.New(p.list[0])
-	}
-	return errors.New("the settings have these problems:\n  - " + strings.Join(p.list, "\n  - "))
-}
+type problems struct{ commandline.Problems }
 
 // secretOf reads a secret from its setting or from the file its _FILE setting
 // names.
 func (p *problems) secretOf(name, value, file string, required bool) secret.Text {
 	switch {
 	case value != "" && file != "":
-		p.addf("%s and %s_FILE are both set: keep one", name, name)
+		p.Addf("%s and %s_FILE are both set: keep one", name, name)
 	case file != "":
 		b, err := readSmall(file)
 		if err != nil {
-			p.addf("cannot read the file that %s_FILE names: %v", name, err)
+			p.Addf("cannot read the file that %s_FILE names: %v", name, err)
 			break
 		}
 		if value = strings.TrimRight(string(b), "\r\n"); value == "" {
-			p.addf("the file that %s_FILE names is empty", name)
+			p.Addf("the file that %s_FILE names is empty", name)
 		}
 	case value == "" && required:
-		p.addf("%s is not set: set it or %s_FILE", name, name)
+		p.Addf("%s is not set: set it or %s_FILE", name, name)
 	}
 	return secret.NewText(value)
 }
@@ -77,17 +63,17 @@ func (d Database) check(p *problems) secret.Text {
 func (d Database) RuntimeURL() (secret.Text, error) {
 	var p problems
 	url := d.check(&p)
-	return url, p.err()
+	return url, p.Err()
 }
 
 // MigrateURL returns the URL of the schema's owner.
 func (d Database) MigrateURL() (secret.Text, error) {
 	var p problems
 	owner := p.secretOf("DATABASE_MIGRATE_URL", d.DatabaseMigrateURL, d.DatabaseMigrateURLFile, false)
-	if owner.Empty() && len(p.list) == 0 {
+	if owner.Empty() && p.Err() == nil {
 		owner = d.check(&p)
 	}
-	return owner, p.err()
+	return owner, p.Err()
 }
 
 // check returns the key-encryption key's source and, during a change of keys,
@@ -95,17 +81,17 @@ func (d Database) MigrateURL() (secret.Text, error) {
 func (k KEK) check(p *problems) (current kek.Source, from *kek.Source) {
 	one := func(prefix, file, uri string) kek.Source {
 		if file != "" && uri != "" {
-			p.addf("%[1]sKEK_FILE and %[1]sKEK_URI are both set: keep one", prefix)
+			p.Addf("%[1]sKEK_FILE and %[1]sKEK_URI are both set: keep one", prefix)
 		}
 		if uri != "" {
 			if err := kek.CheckURI(uri); err != nil {
-				p.addf("%sKEK_URI %v", prefix, err)
+				p.Addf("%sKEK_URI %v", prefix, err)
 			}
 		}
 		return kek.Source{File: file, URI: uri, VaultTokenFile: k.VaultTokenFile}
 	}
 	if k.KEKFile == "" && k.KEKURI == "" {
-		p.addf("neither KEK_FILE nor KEK_URI is set: make a key with: authserver keys init --kek-file FILE")
+		p.Addf("neither KEK_FILE nor KEK_URI is set: make a key with: authserver keys init --kek-file FILE")
 	}
 	current = one("", k.KEKFile, k.KEKURI)
 	if k.FromKEKFile != "" || k.FromKEKURI != "" {
@@ -120,7 +106,7 @@ func (k KEK) check(p *problems) (current kek.Source, from *kek.Source) {
 func (k KEK) Sources() (current kek.Source, from *kek.Source, err error) {
 	var p problems
 	current, from = k.check(&p)
-	return current, from, p.err()
+	return current, from, p.Err()
 }
 
 // Check validates every setting and returns the typed configuration, or one
@@ -136,9 +122,9 @@ func (s Serve) Check() (*Server, error) {
 	}
 	var err error
 	p.places(out, s.Issuer, s.ResourceURL)
-	for name, addr := range map[string]string{"AS_LISTEN": s.Listen, "AS_INTERNAL_LISTEN": s.InternalListen, "AS_ADMIN_LISTEN": s.AdminListen} {
-		if _, _, err := net.SplitHostPort(addr); err != nil {
-			p.addf("%s %q is not host:port", name, addr)
+	for _, at := range [][2]string{{"AS_LISTEN", s.Listen}, {"AS_INTERNAL_LISTEN", s.InternalListen}, {"AS_ADMIN_LISTEN", s.AdminListen}} {
+		if _, _, err := net.SplitHostPort(at[1]); err != nil {
+			p.Addf("%s %q is not host:port", at[0], at[1])
 		}
 	}
 	out.KEK, out.FromKEK = s.KEK.check(&p)
@@ -150,17 +136,17 @@ func (s Serve) Check() (*Server, error) {
 		ClientSecret: p.secretOf("GOOGLE_CLIENT_SECRET", s.GoogleSecret, s.GoogleSecretFile, true),
 		Issuer:       s.GoogleIssuer, AuthURL: s.GoogleAuthURL, TokenURL: s.GoogleTokenURL, JWKSURL: s.GoogleJWKSURL, RevokeURL: s.GoogleRevokeURL,
 	}
-	for name, v := range map[string]string{
-		"GOOGLE_ISSUER": s.GoogleIssuer, "GOOGLE_AUTH_URL": s.GoogleAuthURL, "GOOGLE_TOKEN_URL": s.GoogleTokenURL,
-		"GOOGLE_JWKS_URL": s.GoogleJWKSURL, "GOOGLE_REVOKE_URL": s.GoogleRevokeURL,
+	for _, at := range [][2]string{
+		{"GOOGLE_ISSUER", s.GoogleIssuer}, {"GOOGLE_AUTH_URL", s.GoogleAuthURL}, {"GOOGLE_TOKEN_URL", s.GoogleTokenURL},
+		{"GOOGLE_JWKS_URL", s.GoogleJWKSURL}, {"GOOGLE_REVOKE_URL", s.GoogleRevokeURL},
 	} {
-		p.endpoint(name, v, false)
+		p.endpoint(at[0], at[1], false)
 	}
 	if out.Google.Signals = s.GoogleSignals == "on"; out.Google.Signals {
 		out.Google.SignalsIssuer, out.Google.SignalsJWKSURL = s.GoogleSignalsIssuer, s.GoogleSignalsJWKSURL
 		p.endpoint("GOOGLE_SIGNALS_ISSUER", s.GoogleSignalsIssuer, false)
 		if !strings.HasSuffix(s.GoogleSignalsIssuer, "/") {
-			p.addf("GOOGLE_SIGNALS_ISSUER %q must end in a slash, as Google's does", s.GoogleSignalsIssuer)
+			p.Addf("GOOGLE_SIGNALS_ISSUER %q must end in a slash, as Google's does", s.GoogleSignalsIssuer)
 		}
 		if s.GoogleSignalsJWKSURL != "" {
 			p.endpoint("GOOGLE_SIGNALS_JWKS_URL", s.GoogleSignalsJWKSURL, false)
@@ -171,7 +157,7 @@ func (s Serve) Check() (*Server, error) {
 	case out.InternalURL != "":
 		p.endpoint("AS_INTERNAL_URL", s.InternalURL, true)
 		if out.InternalTLS != nil && !strings.HasPrefix(out.InternalURL, "https://") {
-			p.addf("AS_INTERNAL_URL %q must be https: the internal listener speaks TLS (AS_INTERNAL_TLS_CERT_FILE)", s.InternalURL)
+			p.Addf("AS_INTERNAL_URL %q must be https: the internal listener speaks TLS (AS_INTERNAL_TLS_CERT_FILE)", s.InternalURL)
 		}
 	case out.InternalTLS != nil:
 		out.InternalURL = "https://" + s.InternalListen
@@ -186,10 +172,10 @@ func (s Serve) Check() (*Server, error) {
 		p.within("SIGNING_KEY_PERIOD", s.SigningKeyPeriod, 24*time.Hour, 365*24*time.Hour)
 	}
 	if out.Profile, err = scope.ParseProfile(s.ConsentProfile); err != nil {
-		p.addf("CONSENT_PROFILE: %v", err)
+		p.Addf("CONSENT_PROFILE: %v", err)
 	}
 	s.checkClients(&p, out)
-	if err := p.err(); err != nil {
+	if err := p.Err(); err != nil {
 		return nil, err
 	}
 	return out, nil
@@ -199,16 +185,16 @@ func (s Serve) Check() (*Server, error) {
 func (p *problems) places(out *Server, issuer, resource string) {
 	var err error
 	if issuer == "" {
-		p.addf("ISSUER is not set: give the origin at which clients reach this server, e.g. https://auth.example.com")
+		p.Addf("ISSUER is not set: give the origin at which clients reach this server, e.g. https://auth.example.com")
 	} else if out.Issuer, err = oauth.ParseIssuerURL(issuer); err != nil {
-		p.addf("ISSUER: %v", err)
+		p.Addf("ISSUER: %v", err)
 	} else if out.Issuer.Path() != "" {
-		p.addf("ISSUER %q must be a bare origin: tenants have their issuers below it (/t/<slug>)", issuer)
+		p.Addf("ISSUER %q must be a bare origin: tenants have their issuers below it (/t/<slug>)", issuer)
 	}
 	if resource == "" {
-		p.addf("RESOURCE_URL is not set: give the MCP URL of the resource server, e.g. https://mcp.example.com/mcp")
+		p.Addf("RESOURCE_URL is not set: give the MCP URL of the resource server, e.g. https://mcp.example.com/mcp")
 	} else if out.Resource, err = oauth.ParseResource(resource); err != nil {
-		p.addf("RESOURCE_URL: %v", err)
+		p.Addf("RESOURCE_URL: %v", err)
 	}
 }
 
@@ -217,7 +203,7 @@ func (t Tenancy) Check() (*Server, error) {
 	var p problems
 	out := &Server{Google: Google{ClientID: t.GoogleClientID}}
 	p.places(out, t.Issuer, t.ResourceURL)
-	if err := p.err(); err != nil {
+	if err := p.Err(); err != nil {
 		return nil, err
 	}
 	return out, nil
@@ -228,28 +214,28 @@ func (s Serve) checkClients(p *problems, out *Server) {
 	out.Documents = tenant.Admission{Mode: tenant.AdmissionMode(s.ClientDocuments), Hosts: s.ClientDocumentHosts}
 	for _, host := range s.ClientDocumentHosts {
 		if u, err := url.Parse("https://" + host + "/"); err != nil || u.Host != host || strings.ToLower(host) != host || host == "" {
-			p.addf("CLIENT_DOCUMENT_HOSTS: %q is not a host name in lower case", host)
+			p.Addf("CLIENT_DOCUMENT_HOSTS: %q is not a host name in lower case", host)
 		}
 	}
 	for _, uri := range s.CustomRedirects {
 		if u, err := url.Parse(uri); err != nil || !u.IsAbs() || u.Scheme == "http" || u.Scheme == "https" || u.Scheme == "javascript" || u.Scheme == "data" || u.Scheme == "file" || u.Scheme == "vbscript" || u.Fragment != "" {
-			p.addf("CUSTOM_REDIRECT_URIS: %q is not a private-use URI such as com.example.app:/callback", uri)
+			p.Addf("CUSTOM_REDIRECT_URIS: %q is not a private-use URI such as com.example.app:/callback", uri)
 		}
 	}
 	out.CustomRedirects = s.CustomRedirects
 	var err error
 	if out.Proxies, err = httpx.ParseProxies(s.TrustedProxies); err != nil {
-		p.addf("TRUSTED_PROXIES: %v", err)
+		p.Addf("TRUSTED_PROXIES: %v", err)
 	}
 	out.RateLimitScale = s.RateLimitScale
 	if f := s.RateLimitScale; f != 0 && !(f >= 0.001 && f <= 1000) { // nor NaN
-		p.addf("RATE_LIMIT_SCALE %v is outside 0.001 to 1000, and not 0", f)
+		p.Addf("RATE_LIMIT_SCALE %v is outside 0.001 to 1000, and not 0", f)
 	}
 	out.TestHosts = s.CIMDTestAllowHosts
 	for _, host := range s.CIMDTestAllowHosts {
 		name, _, err := net.SplitHostPort(host)
 		if err != nil || !oauth.LoopbackHost(name) {
-			p.addf("CIMD_TEST_ALLOW_HOSTS: %q is not host:port on loopback", host)
+			p.Addf("CIMD_TEST_ALLOW_HOSTS: %q is not host:port on loopback", host)
 		}
 	}
 	if s.CIMDTestCAFile != "" {
@@ -259,7 +245,7 @@ func (s Serve) checkClients(p *problems, out *Server) {
 
 func (p *problems) required(name, value, advice string) {
 	if value == "" {
-		p.addf("%s is not set: %s", name, advice)
+		p.Addf("%s is not set: %s", name, advice)
 	}
 }
 
@@ -267,17 +253,21 @@ func (p *problems) required(name, value, advice string) {
 // internal listener lives on a private network and may be http.
 func (p *problems) endpoint(name, value string, private bool) {
 	u, err := url.Parse(value)
-	if err != nil || u.Host == "" || u.User != nil || (u.Scheme != "https" && u.Scheme != "http") {
-		p.addf("%s %q is not an absolute URL", name, value)
+	if strings.Contains(value, "@") && (err != nil || u.User != nil) { // a password may be in it: it is not repeated
+		p.Addf("%s must be an absolute URL without a user", name)
+		return
+	}
+	if err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") {
+		p.Addf("%s %q is not an absolute URL", name, value)
 		return
 	}
 	if u.Scheme == "http" && !private && !oauth.LoopbackHost(u.Hostname()) {
-		p.addf("%s %q must be https: plain http is accepted on loopback only", name, value)
+		p.Addf("%s %q must be https: plain http is accepted on loopback only", name, value)
 	}
 }
 
 func (p *problems) within(name string, d, least, most time.Duration) {
 	if d < least || d > most {
-		p.addf("%s %v is outside %v to %v", name, d, least, most)
+		p.Addf("%s %v is outside %v to %v", name, d, least, most)
 	}
 }

@@ -14,18 +14,18 @@ func (s Serve) checkInternalTLS(p *problems) *InternalTLS {
 	case s.InternalTLSCert == "" && s.InternalTLSKey == "" && !client:
 		return nil
 	case s.InternalTLSCert == "" || s.InternalTLSKey == "":
-		p.addf("AS_INTERNAL_TLS_CERT_FILE and AS_INTERNAL_TLS_KEY_FILE belong together, and the settings AS_INTERNAL_TLS_CLIENT_... need both")
+		p.Addf("AS_INTERNAL_TLS_CERT_FILE and AS_INTERNAL_TLS_KEY_FILE belong together, and the settings AS_INTERNAL_TLS_CLIENT_... need both")
 		return nil
 	case (len(s.InternalClientPin) > 0) == (s.InternalClientCA != "" || s.InternalClientSAN != ""):
-		p.addf("say which resource servers may come to the internal listener: AS_INTERNAL_TLS_CLIENT_SHA256, or AS_INTERNAL_TLS_CLIENT_CA_FILE with AS_INTERNAL_TLS_CLIENT_SAN")
+		p.Addf("say which resource servers may come to the internal listener: AS_INTERNAL_TLS_CLIENT_SHA256, or AS_INTERNAL_TLS_CLIENT_CA_FILE with AS_INTERNAL_TLS_CLIENT_SAN")
 	case len(s.InternalClientPin) == 0 && (s.InternalClientCA == "" || s.InternalClientSAN == ""):
-		p.addf("AS_INTERNAL_TLS_CLIENT_CA_FILE and AS_INTERNAL_TLS_CLIENT_SAN belong together: an authority alone would admit everybody whom it knows")
+		p.Addf("AS_INTERNAL_TLS_CLIENT_CA_FILE and AS_INTERNAL_TLS_CLIENT_SAN belong together: an authority alone would admit everybody whom it knows")
 	}
 	out := &InternalTLS{CertFile: s.InternalTLSCert, KeyFile: s.InternalTLSKey, ClientSAN: s.InternalClientSAN}
 	for _, text := range s.InternalClientPin {
 		pin, err := hex.DecodeString(text)
 		if err != nil || len(pin) != sha256.Size {
-			p.addf("AS_INTERNAL_TLS_CLIENT_SHA256: %q is not 64 hexadecimal digits", text)
+			p.Addf("AS_INTERNAL_TLS_CLIENT_SHA256: %q is not 64 hexadecimal digits", text)
 			continue
 		}
 		out.Pins = append(out.Pins, [sha256.Size]byte(pin))
@@ -40,12 +40,12 @@ func (s Serve) checkInternalTLS(p *problems) *InternalTLS {
 func (p *problems) authorities(name, file string) *x509.CertPool {
 	pem, err := readSmall(file)
 	if err != nil {
-		p.addf("cannot read the file that %s names: %v", name, err)
+		p.Addf("cannot read the file that %s names: %v", name, err)
 		return nil
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(pem) {
-		p.addf("%s holds no certificate", name)
+		p.Addf("%s holds no certificate", name)
 	}
 	return pool
 }

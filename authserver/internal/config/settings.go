@@ -15,9 +15,9 @@ import (
 
 // Database are the settings of commands that need the database.
 type Database struct {
-	DatabaseURL            string `name:"database-url" env:"DATABASE_URL" help:"PostgreSQL URL of the servers' login user." placeholder:"URL"`
+	DatabaseURL            string `name:"database-url" secret:"url" env:"DATABASE_URL" help:"PostgreSQL URL of the servers' login user." placeholder:"URL"`
 	DatabaseURLFile        string `name:"database-url-file" env:"DATABASE_URL_FILE" help:"File that holds DATABASE_URL." placeholder:"FILE"`
-	DatabaseMigrateURL     string `name:"database-migrate-url" env:"DATABASE_MIGRATE_URL" help:"PostgreSQL URL of the schema's owner, for migrate (default: DATABASE_URL)." placeholder:"URL"`
+	DatabaseMigrateURL     string `name:"database-migrate-url" secret:"url" env:"DATABASE_MIGRATE_URL" help:"PostgreSQL URL of the schema's owner, for migrate (default: DATABASE_URL)." placeholder:"URL"`
 	DatabaseMigrateURLFile string `name:"database-migrate-url-file" env:"DATABASE_MIGRATE_URL_FILE" help:"File that holds DATABASE_MIGRATE_URL." placeholder:"FILE"`
 }
 
@@ -66,7 +66,7 @@ type Serve struct {
 	RSClientID       string `name:"rs-client-id" env:"RS_CLIENT_ID" default:"latchkey-rs" help:"Client id of the resource server at the token exchange."`
 	RSJWKSFile       string `name:"rs-jwks-file" env:"RS_JWKS_FILE" help:"Public keys of the resource server (JWKS)." placeholder:"FILE"`
 	GoogleClientID   string `name:"google-client-id" env:"GOOGLE_CLIENT_ID" help:"OAuth client id at Google." placeholder:"ID"`
-	GoogleSecret     string `name:"google-client-secret" env:"GOOGLE_CLIENT_SECRET" help:"OAuth client secret at Google." placeholder:"SECRET"`
+	GoogleSecret     string `name:"google-client-secret" secret:"" env:"GOOGLE_CLIENT_SECRET" help:"OAuth client secret at Google." placeholder:"SECRET"`
 	GoogleSecretFile string `name:"google-client-secret-file" env:"GOOGLE_CLIENT_SECRET_FILE" help:"File that holds GOOGLE_CLIENT_SECRET." placeholder:"FILE"`
 	GoogleIssuer     string `name:"google-issuer" env:"GOOGLE_ISSUER" default:"https://accounts.google.com" help:"Issuer of Google's ID tokens."`
 	GoogleAuthURL    string `name:"google-auth-url" env:"GOOGLE_AUTH_URL" default:"https://accounts.google.com/o/oauth2/v2/auth" help:"Google's authorization endpoint."`

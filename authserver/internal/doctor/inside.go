@@ -33,6 +33,9 @@ type Parts struct {
 	Schema func(ctx context.Context) error
 	// Database connects as the server does: with its roles.
 	Database func(ctx context.Context) error
+	// Login is the login user of the database, and whether it passes row-level
+	// security by.
+	Login func(ctx context.Context) (user string, passes bool, err error)
 	// Tenant finds the tenant as the server serves it, and says where it is.
 	Tenant func(ctx context.Context) (string, error)
 	KEK    func(ctx context.Context) error
@@ -77,6 +80,14 @@ func Inside(ctx context.Context, c Client, p Parts) *Report {
 		if err := p.Database(ctx); err != nil {
 			return "", bad(oneLine(err), "The user of DATABASE_URL must be a member of the roles latchkey_runtime and latchkey_jobs, which must be neither superusers nor pass row-level security by: "+
 				"GRANT latchkey_runtime, latchkey_jobs TO the user; ALTER ROLE ... NOSUPERUSER NOBYPASSRLS.")
+		}
+		user, passes, err := p.Login(ctx)
+		if err != nil {
+			return "", err
+		}
+		if passes {
+			return "", odd("the login user "+user+" passes row-level security by", "Where people sign in, let DATABASE_URL name a user of the servers' own: "+
+				"CREATE ROLE ... LOGIN NOSUPERUSER NOBYPASSRLS; GRANT latchkey_runtime, latchkey_jobs TO it. DATABASE_MIGRATE_URL keeps the owner.")
 		}
 		return "it answers, and its roles are bound", nil
 	})

@@ -59,10 +59,24 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 	return &DB{runtime: runtime, jobs: jobs, limits: limits}, nil
 }
 
-func pool(ctx context.Context, c Config, role string, size int32) (*pgxpool.Pool, error) {
-	config, err := pgxpool.ParseConfig(c.URL.Reveal())
+// CheckURL reports whether Open can read a URL. It connects to nothing.
+func CheckURL(url secret.Text) error {
+	_, err := parse(url)
+	return err
+}
+
+func parse(url secret.Text) (*pgxpool.Config, error) {
+	config, err := pgxpool.ParseConfig(url.Reveal())
 	if err != nil {
 		return nil, errors.New("DATABASE_URL cannot be parsed: give a URL such as postgres://user@host/database") // pgx's text may repeat parts of it
+	}
+	return config, nil
+}
+
+func pool(ctx context.Context, c Config, role string, size int32) (*pgxpool.Pool, error) {
+	config, err := parse(c.URL)
+	if err != nil {
+		return nil, err
 	}
 	config.MaxConns, config.MinIdleConns = size, 1
 	config.MaxConnLifetime, config.MaxConnLifetimeJitter = 30*time.Minute, 5*time.Minute
@@ -118,6 +132,17 @@ func (db *DB) Check(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// Login returns the login user of the connections, and whether it passes row-level
+// security by: it acts in the servers' roles, but who takes over a connection
+// could leave them by RESET ROLE. One user for everything is for development.
+func (db *DB) Login(ctx context.Context) (user string, passes bool, err error) {
+	err = db.runtime.QueryRow(ctx, `SELECT rolname::text, rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = session_user`).Scan(&user, &passes)
+	if err != nil {
+		return "", false, fmt.Errorf("checking the login user: %w", err)
+	}
+	return user, passes, nil
 }
 
 // statement is one SQL statement of a batch.

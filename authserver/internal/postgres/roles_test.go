@@ -147,3 +147,26 @@ func TestRoles(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestLoginThatPassesBy: the servers' roles are bound, but a login user that is not is told apart.
+func TestLoginThatPassesBy(t *testing.T) {
+	t.Parallel()
+	owner := pgtest.Cluster(t).DSN(pgcluster.Database)
+	if err := migrations.Up(ctx, owner); err != nil {
+		t.Fatal(err)
+	}
+	admin := as(t, owner, "postgres", "postgres")
+	for user, want := range map[string]bool{"plain": false, "bypasses": true, "superuser": true} {
+		options := map[string]string{"plain": "", "bypasses": "BYPASSRLS", "superuser": "SUPERUSER"}[user]
+		run(t, admin, "CREATE ROLE "+user+" LOGIN "+options, "GRANT latchkey_runtime, latchkey_jobs TO "+user)
+		db, err := postgres.Open(ctx, postgres.Config{URL: secret.NewText(as(t, owner, user, pgcluster.Database))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		name, passes, err := db.Login(ctx)
+		if err != nil || name != user || passes != want || db.Check(ctx) != nil {
+			t.Errorf("%s: %q, passes by %v, %v", user, name, passes, err)
+		}
+		db.Close()
+	}
+}

@@ -22,11 +22,13 @@ import (
 type cli struct {
 	Config kong.ConfigFlag `help:"JSON file with settings; environment and flags win." placeholder:"FILE"`
 
-	Serve       serveCmd       `cmd:"" help:"Run the resource server."`
-	Keys        keysCmd        `cmd:"" help:"Make keys."`
-	Tools       toolsCmd       `cmd:"" help:"Describe the tools, as Markdown."`
-	Healthcheck healthcheckCmd `cmd:"" help:"Exit 0 if the running server is ready."`
-	Version     versionCmd     `cmd:"" help:"Print the version."`
+	Configuration configCmd      `cmd:"" name:"config" help:"Check and show the settings."`
+	Serve         serveCmd       `cmd:"" help:"Run the resource server."`
+	Keys          keysCmd        `cmd:"" help:"Make keys."`
+	Tools         toolsCmd       `cmd:"" help:"Describe the tools, as Markdown."`
+	Completion    completionCmd  `cmd:"" help:"Print a script with which a shell completes commands and flags."`
+	Healthcheck   healthcheckCmd `cmd:"" help:"Exit 0 if the running server is ready."`
+	Version       versionCmd     `cmd:"" help:"Print the version."`
 }
 
 // env is what a command needs from outside.
@@ -42,7 +44,7 @@ func Main(ctx context.Context, args []string, out, errOut io.Writer) int {
 	var c cli
 	exited := -1
 	parser, err := kong.New(&c, kong.Name("resourceserver"), kong.Description("Latchkey's resource server: Google Workspace tools over MCP."),
-		kong.UsageOnError(), kong.Configuration(kong.JSON), kong.Writers(out, errOut), kong.Exit(func(code int) { exited = code }))
+		kong.UsageOnError(), kong.Configuration(config.File), kong.Writers(out, errOut), kong.Exit(func(code int) { exited = code }))
 	if err != nil {
 		return fail(errOut, err)
 	}

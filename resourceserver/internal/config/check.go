@@ -3,12 +3,12 @@ package config
 import (
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"net"
 	"net/url"
 	"os"
 	"strings"
 
+	"latchkey/pkg/commandline"
 	"latchkey/pkg/oauth"
 	"latchkey/resourceserver/internal/resource"
 )
@@ -16,25 +16,11 @@ import (
 const maxOrigins = 100
 
 // problems collects what is wrong, so that one start reports everything.
-type problems struct{ list []string }
-
-func (p *problems) addf(format string, args ...any) {
-	p.list = append(p.list, fmt.Sprintf(format, args...))
-}
-
-func (p *problems) err() error {
-	switch len(p.list) {
-	case 0:
-		return nil
-	case 1:
-		return errors.New(p.list[0])
-	}
-	return errors.New("the settings have these problems:\n  - " + strings.Join(p.list, "\n  - "))
-}
+type problems struct{ commandline.Problems }
 
 func (p *problems) required(name, value, advice string) bool {
 	if value == "" {
-		p.addf("%s is not set: %s", name, advice)
+		p.Addf("%s is not set: %s", name, advice)
 	}
 	return value != ""
 }
@@ -43,12 +29,16 @@ func (p *problems) required(name, value, advice string) bool {
 // private network may be http.
 func (p *problems) endpoint(name, value string, private bool) {
 	u, err := url.Parse(value)
-	if err != nil || u.Host == "" || u.User != nil || u.Fragment != "" || (u.Scheme != "https" && u.Scheme != "http") {
-		p.addf("%s %q is not an absolute URL", name, value)
+	if strings.Contains(value, "@") && (err != nil || u.User != nil) { // a password may be in it: it is not repeated
+		p.Addf("%s must be an absolute URL without a user", name)
+		return
+	}
+	if err != nil || u.Host == "" || u.Fragment != "" || (u.Scheme != "https" && u.Scheme != "http") {
+		p.Addf("%s %q is not an absolute URL", name, value)
 		return
 	}
 	if u.Scheme == "http" && !private && !oauth.LoopbackHost(u.Hostname()) {
-		p.addf("%s %q must be https: plain http is accepted on loopback only", name, value)
+		p.Addf("%s %q must be https: plain http is accepted on loopback only", name, value)
 	}
 }
 
@@ -63,23 +53,23 @@ func (s Serve) Check() (*Server, error) {
 	}
 	out.RateLimitScale = s.RateLimitScale
 	if f := s.RateLimitScale; f != 0 && !(f >= 0.001 && f <= 1000) { // nor NaN
-		p.addf("RATE_LIMIT_SCALE %v is outside 0.001 to 1000, and not 0", f)
+		p.Addf("RATE_LIMIT_SCALE %v is outside 0.001 to 1000, and not 0", f)
 	}
 	if host, _, err := net.SplitHostPort(s.Listen); err != nil {
-		p.addf("RS_LISTEN %q is not host:port", s.Listen)
+		p.Addf("RS_LISTEN %q is not host:port", s.Listen)
 	} else {
 		out.ListenLoopback = oauth.LoopbackHost(host)
 	}
 	if p.required("RESOURCE_URL", s.ResourceURL, "give the MCP URL as clients know it, e.g. https://mcp.example.com/mcp") {
 		if out.Resource, err = oauth.ParseResource(s.ResourceURL); err != nil {
-			p.addf("RESOURCE_URL: %v", err)
+			p.Addf("RESOURCE_URL: %v", err)
 		} else if resource.Reserved(out.Resource.Path()) {
-			p.addf("RESOURCE_URL %q has a path that this server needs for itself", s.ResourceURL)
+			p.Addf("RESOURCE_URL %q has a path that this server needs for itself", s.ResourceURL)
 		}
 	}
 	if p.required("ISSUER", s.Issuer, "give the authorization server's issuer, e.g. https://auth.example.com") {
 		if out.Issuer, err = oauth.ParseIssuerURL(s.Issuer); err != nil {
-			p.addf("ISSUER: %v", err)
+			p.Addf("ISSUER: %v", err)
 		}
 	}
 	if s.JWKSURL != "" {
@@ -98,7 +88,7 @@ func (s Serve) Check() (*Server, error) {
 	}
 	out.AllowedOrigins = p.origins(s.AllowedOrigins)
 	out.ToolPreset, out.Policy = s.Tools.check(&p)
-	if err := p.err(); err != nil {
+	if err := p.Err(); err != nil {
 		return nil, err
 	}
 	return out, nil
@@ -110,10 +100,10 @@ const maxCAFile = 256 << 10
 // whom it believes there.
 func (s Serve) checkInternalTLS(p *problems, out *Server) {
 	if (s.TLSCert == "") != (s.TLSKey == "") {
-		p.addf("RS_INTERNAL_TLS_CERT_FILE and RS_INTERNAL_TLS_KEY_FILE belong together: set both or neither")
+		p.Addf("RS_INTERNAL_TLS_CERT_FILE and RS_INTERNAL_TLS_KEY_FILE belong together: set both or neither")
 	}
 	if (s.TLSCert != "" || s.InternalCA != "") && !strings.HasPrefix(s.ASInternalURL, "https://") {
-		p.addf("AS_INTERNAL_URL %q must be https: certificates are set for it", s.ASInternalURL)
+		p.Addf("AS_INTERNAL_URL %q must be https: certificates are set for it", s.ASInternalURL)
 	}
 	out.TLSCert, out.TLSKey = s.TLSCert, s.TLSKey
 	if s.InternalCA == "" {
@@ -129,7 +119,7 @@ func (s Serve) checkInternalTLS(p *problems, out *Server) {
 	}
 	out.InternalCA = x509.NewCertPool()
 	if err != nil || !out.InternalCA.AppendCertsFromPEM(pem) {
-		p.addf("AS_INTERNAL_TLS_CA_FILE %s holds no certificate that can be read: %v", s.InternalCA, err)
+		p.Addf("AS_INTERNAL_TLS_CA_FILE %s holds no certificate that can be read: %v", s.InternalCA, err)
 	}
 }
 
@@ -143,17 +133,17 @@ func (p *problems) origins(given []string) []string {
 		}
 		u, err := url.Parse(o)
 		if err != nil || u.Scheme == "" || u.Host == "" || u.User != nil || o != strings.ToLower(u.Scheme+"://"+u.Host) {
-			p.addf("ALLOWED_ORIGINS: %q is not an origin such as https://app.example.com (no path, no wildcard)", o)
+			p.Addf("ALLOWED_ORIGINS: %q is not an origin such as https://app.example.com (no path, no wildcard)", o)
 			continue
 		}
 		if strings.Contains(o, "*") {
-			p.addf("ALLOWED_ORIGINS: %q has a wildcard: list each origin", o)
+			p.Addf("ALLOWED_ORIGINS: %q has a wildcard: list each origin", o)
 			continue
 		}
 		out = append(out, o)
 	}
 	if len(out) > maxOrigins {
-		p.addf("ALLOWED_ORIGINS has more than %d origins", maxOrigins)
+		p.Addf("ALLOWED_ORIGINS has more than %d origins", maxOrigins)
 	}
 	return out
 }

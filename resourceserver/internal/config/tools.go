@@ -21,14 +21,14 @@ type Tools struct {
 func (s Tools) check(p *problems) (tool.Preset, policy.Policy) {
 	preset, err := tool.ParsePreset(s.ToolPreset)
 	if err != nil {
-		p.addf("TOOL_PRESET: %v", err)
+		p.Addf("TOOL_PRESET: %v", err)
 	}
 	out := policy.Policy{Send: policy.Send(s.SendPolicy), ExternalShare: policy.Share(s.ExternalShare)}
 	if out.Send != policy.SendConfirm && out.Send != policy.SendDraftOnly {
-		p.addf("SEND_POLICY %q is neither confirm nor draft_only", s.SendPolicy)
+		p.Addf("SEND_POLICY %q is neither confirm nor draft_only", s.SendPolicy)
 	}
 	if out.ExternalShare != policy.ShareConfirm && out.ExternalShare != policy.ShareBlock {
-		p.addf("EXTERNAL_SHARE %q is neither confirm nor block", s.ExternalShare)
+		p.Addf("EXTERNAL_SHARE %q is neither confirm nor block", s.ExternalShare)
 	}
 	for _, d := range s.RecipientDomains {
 		if d = strings.TrimSpace(d); d == "" {
@@ -36,13 +36,13 @@ func (s Tools) check(p *problems) (tool.Preset, policy.Policy) {
 		}
 		domain, err := policy.Domain(d)
 		if err != nil {
-			p.addf("RECIPIENT_DOMAINS: %q is not a domain such as example.com (no wildcard; list subdomains)", d)
+			p.Addf("RECIPIENT_DOMAINS: %q is not a domain such as example.com (no wildcard; list subdomains)", d)
 			continue
 		}
 		out.RecipientDomains = append(out.RecipientDomains, domain)
 	}
 	if len(out.RecipientDomains) > maxDomains {
-		p.addf("RECIPIENT_DOMAINS has more than %d domains", maxDomains)
+		p.Addf("RECIPIENT_DOMAINS has more than %d domains", maxDomains)
 	}
 	return preset, out
 }

@@ -1,0 +1,136 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/alecthomas/kong"
+
+	"latchkey/authserver/internal/config"
+	"latchkey/authserver/internal/exchange"
+	"latchkey/authserver/internal/postgres"
+	"latchkey/authserver/internal/vault"
+	"latchkey/pkg/commandline"
+	"latchkey/pkg/httpx"
+	"latchkey/pkg/oauth"
+)
+
+// configCmd shows what the settings are, and what is wrong with them.
+type configCmd struct {
+	Check configCheckCmd `cmd:"" help:"Report every problem of serve's settings and of the files they name. Connects to nothing. Exit status 1 if there is one."`
+	Print configPrintCmd `cmd:"" help:"Show every setting of serve, its value and where that comes from. Secrets are not shown."`
+}
+
+var errSettings = errors.New("the settings have problems: see above")
+
+type configCheckCmd struct {
+	config.Serve
+	inJSON
+}
+
+func (c *configCheckCmd) Run(e *env) error {
+	err := c.all()
+	if !c.JSON {
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintln(e.out, "the settings are complete")
+		return err
+	}
+	found := struct {
+		Problems []string `json:"problems"`
+	}{[]string{}}
+	if errors.As(err, (*commandline.Invalid)(&found.Problems)) {
+		err = errSettings
+	}
+	return errors.Join(commandline.WriteJSON(e.out, found), err)
+}
+
+// all is what serve finds before it connects to anything.
+func (c *configCheckCmd) all() error {
+	var p commandline.Problems
+	_, err := c.Check()
+	p.Add(err)
+	if url, err := c.RuntimeURL(); err == nil {
+		p.Add(postgres.CheckURL(url))
+	}
+	for _, file := range []string{c.KEKFile, c.FromKEKFile} {
+		if file != "" {
+			_, err := vault.LoadKEK(file)
+			p.Add(err)
+		}
+	}
+	if c.VaultTokenFile != "" {
+		if _, err := os.ReadFile(c.VaultTokenFile); err != nil {
+			p.Addf("cannot read VAULT_TOKEN_FILE: %v", err)
+		}
+	}
+	if c.RSJWKSFile != "" {
+		_, err := exchange.LoadClients(c.RSClientID, c.RSJWKSFile, c.InternalURL, oauth.IssuerURL{})
+		p.Add(err)
+	}
+	if c.InternalTLSCert != "" && c.InternalTLSKey != "" {
+		if _, err := httpx.LoadKeyPair(c.InternalTLSCert, c.InternalTLSKey, nil); err != nil {
+			p.Addf("AS_INTERNAL_TLS_CERT_FILE: %v", err)
+		}
+	}
+	return p.Err()
+}
+
+type configPrintCmd struct {
+	config.Serve
+	inJSON
+}
+
+func (c *configPrintCmd) Run(e *env, parsed *kong.Context) error {
+	list := settings(parsed)
+	if c.JSON {
+		return commandline.WriteJSON(e.out, list)
+	}
+	return commandline.WriteSettings(e.out, list)
+}
+
+// settings are the flags of the chosen command that the environment can set too.
+func settings(parsed *kong.Context) []commandline.Setting {
+	given := map[*kong.Flag]commandline.Source{}
+	for _, p := range parsed.Path {
+		if p.Flag != nil && p.Resolved {
+			given[p.Flag] = commandline.File
+		} else if p.Flag != nil {
+			given[p.Flag] = commandline.Flag
+		}
+	}
+	var out []commandline.Setting
+	for _, f := range parsed.Selected().Flags {
+		if len(f.Envs) == 0 {
+			continue
+		}
+		s := commandline.Setting{Name: f.Envs[0], Source: commandline.Default, Value: commandline.Shown(text(f.Target.Interface()), secrecy(f))}
+		if source, ok := given[f]; ok {
+			s.Source = source
+		} else if config.InEnvironment(f) {
+			s.Source = commandline.Environment
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+func secrecy(f *kong.Flag) commandline.Secrecy {
+	switch {
+	case !f.Tag.Has("secret"):
+		return commandline.Open
+	case f.Tag.Get("secret") == "url":
+		return commandline.SecretURL
+	}
+	return commandline.Secret
+}
+
+func text(value any) string {
+	if list, ok := value.([]string); ok {
+		return strings.Join(list, ",")
+	}
+	return fmt.Sprint(value)
+}
