@@ -338,7 +338,7 @@ func init() {
 			return nil, err
 		}
 		f := &file{ID: c.user.next("f"), Name: in.Title, MimeType: docType, Modified: c.s.now().UTC()}
-		c.user.files = append(c.user.files, f)
+		c.add(f)
 		return f.document().view(f, false), nil
 	})
 	handle("docs.documents.batchUpdate", func(c *call) (any, error) {

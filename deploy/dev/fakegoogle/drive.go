@@ -33,6 +33,7 @@ type file struct {
 	target             string // of a shortcut
 	drive              string // shared drive
 	owner              string // somebody else, who shares it with the person
+	app                string // client that made it; "" is none
 	permissions        []map[string]any
 	comments           []map[string]any
 }
@@ -155,12 +156,27 @@ func (f *file) term(term string) (bool, error) {
 
 func (c *call) file(id string) (*file, error) {
 	for _, f := range c.user.files {
-		if f.ID == id {
+		if f.ID == id && c.sees(f) {
 			return f, nil
 		}
 	}
 	return nil, notFound("File not found: " + id)
 }
+
+// add puts a file of the calling app into the person's Drive.
+func (c *call) add(f *file) {
+	f.app = c.token.client
+	c.user.files = append(c.user.files, f)
+}
+
+// sees reports whether a token opens a file: with drive.file alone only those that
+// its app made (Drive API, "Choose scopes"; the Docs, Sheets and Slides APIs alike).
+// Files that a person gave an app by the picker are not there.
+func (c *call) sees(f *file) bool {
+	return f.app == c.token.client || c.token.allows(slices.DeleteFunc(slices.Clone(c.method.Scopes), func(s string) bool { return s == fileScope }))
+}
+
+const fileScope = "https://www.googleapis.com/auth/drive.file"
 
 // incoming reads metadata and content of a create or update: JSON, or
 // multipart/related at /upload.
@@ -186,11 +202,50 @@ func (c *call) incoming() (meta map[string]any, content []byte, contentType stri
 	return meta, content, second.Header.Get("Content-Type"), err
 }
 
+// usable checks what would be a new file, under an id of generateIds or another.
+func (c *call) usable(meta map[string]any) (*file, error) {
+	f := &file{}
+	if id, ok := meta["id"].(string); ok {
+		if !slices.Contains(c.user.ids, id) {
+			return nil, badRequest("The provided file ID is not usable.")
+		}
+		if slices.ContainsFunc(c.user.files, func(f *file) bool { return f.ID == id }) {
+			return nil, &apiError{409, "ALREADY_EXISTS", "fileIdInUse", "A file already exists with the provided ID."}
+		}
+		f.ID = id
+	}
+	if parents, ok := meta["parents"].([]any); ok && len(parents) > 0 {
+		parent, err := c.file(fmt.Sprint(parents[0]))
+		if err != nil {
+			return nil, err
+		}
+		f.drive = parent.drive
+	}
+	return f, nil
+}
+
+func (c *call) create(meta map[string]any) (*file, error) {
+	f, err := c.usable(meta)
+	if err != nil {
+		return nil, err
+	}
+	if f.ID == "" {
+		f.ID = c.user.next("f")
+	}
+	c.add(f)
+	return f, nil
+}
+
 func (c *call) store(f *file) (any, error) {
 	meta, content, contentType, err := c.incoming()
 	if err != nil {
 		return nil, err
 	}
+	return c.apply(f, meta, content, contentType)
+}
+
+// apply changes a file; nil content leaves its own.
+func (c *call) apply(f *file, meta map[string]any, content []byte, contentType string) (any, error) {
 	if name, ok := meta["name"].(string); ok {
 		f.Name = name
 	}
@@ -243,7 +298,7 @@ func init() {
 		}
 		var found []*file
 		for _, f := range c.user.files {
-			if f.drive != "" && !everywhere || drive != "" && f.drive != drive {
+			if !c.sees(f) || f.drive != "" && !everywhere || drive != "" && f.drive != drive {
 				continue
 			}
 			ok, err := f.matches(c.query.Get("q"))
@@ -291,28 +346,17 @@ func init() {
 		return &rawBody{c.query.Get("mimeType"), []byte(f.text())}, nil
 	})
 	handle("drive.files.create", func(c *call) (any, error) {
-		f := &file{ID: c.user.next("f")}
+		if c.query.Get("uploadType") == "resumable" && strings.HasPrefix(c.r.URL.Path, "/upload/") {
+			return c.resumable()
+		}
 		meta, _, _, err := c.incoming()
 		if err != nil {
 			return nil, err
 		}
-		if id, ok := meta["id"].(string); ok {
-			if !slices.Contains(c.user.ids, id) {
-				return nil, badRequest("The provided file ID is not usable.")
-			}
-			if _, err := c.file(id); err == nil {
-				return nil, &apiError{409, "ALREADY_EXISTS", "fileIdInUse", "A file already exists with the provided ID."}
-			}
-			f.ID = id
+		f, err := c.create(meta)
+		if err != nil {
+			return nil, err
 		}
-		if parents, ok := meta["parents"].([]any); ok && len(parents) > 0 {
-			parent, err := c.file(fmt.Sprint(parents[0]))
-			if err != nil {
-				return nil, err
-			}
-			f.drive = parent.drive
-		}
-		c.user.files = append(c.user.files, f)
 		return c.store(f)
 	})
 	handle("drive.files.update", func(c *call) (any, error) {
@@ -340,7 +384,7 @@ func init() {
 			c.cells = slices.Clone(s.cells)
 			copied.book = append(copied.book, &c)
 		}
-		c.user.files = append(c.user.files, &copied)
+		c.add(&copied)
 		return c.store(&copied)
 	})
 	handle("drive.permissions.list", func(c *call) (any, error) {

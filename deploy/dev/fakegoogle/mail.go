@@ -167,3 +167,31 @@ func (c *call) fill(d *draft) (any, error) {
 	m.LabelIDs, d.message = []string{"DRAFT"}, m
 	return map[string]any{"id": d.ID, "message": map[string]any{"id": m.ID, "threadId": m.ThreadID, "labelIds": m.LabelIDs}}, nil
 }
+
+// NewAttachment is an attachment of a mail that somebody sends to a person.
+type NewAttachment struct {
+	Name, MimeType string
+	Content        []byte
+	Inline         bool // within the message, not apart from it, as Gmail does with small ones
+}
+
+// AddMail puts a mail into a person's inbox and returns its id. Its part "0" is the
+// text, its attachments are "1" and so on.
+func (s *Server) AddMail(email, subject string, attachments ...NewAttachment) string {
+	u := s.userByEmail(email)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m := newMessage(u.next("m"), "", "Partner <partner@partner.test>", u.Email, subject, s.now())
+	m.ThreadID, m.LabelIDs = m.ID, []string{"INBOX", "UNREAD"}
+	m.Payload = &part{MimeType: "multipart/mixed", Parts: []*part{{PartID: "0", MimeType: "text/plain", Body: &partBody{Size: 12, Data: base64.URLEncoding.EncodeToString([]byte("See attached"))}}}}
+	for i, a := range attachments {
+		body := &partBody{AttachmentID: u.next("att"), Size: len(a.Content), content: a.Content}
+		if a.Inline {
+			body = &partBody{Size: len(a.Content), Data: base64.URLEncoding.EncodeToString(a.Content)}
+		}
+		mediaType, _, _ := strings.Cut(a.MimeType, ";")
+		m.Payload.Parts = append(m.Payload.Parts, &part{PartID: strconv.Itoa(i + 1), MimeType: mediaType, Filename: a.Name, Headers: []header{{"Content-Type", a.MimeType}}, Body: body})
+	}
+	u.messages = append(u.messages, m)
+	return m.ID
+}

@@ -29,13 +29,17 @@ func match(r *http.Request) (*discovery.Method, map[string]string) {
 	if rest, ok := strings.CutPrefix(path, "upload/"); ok {
 		path, upload = rest, true
 	}
+	verb := r.Method
+	if upload && verb == http.MethodPut && r.URL.Query().Has("upload_id") { // a piece of a resumable upload
+		verb = http.MethodPost
+	}
 	segments := strings.Split(path, "/")
 	var best *discovery.Method
 	var bestParams map[string]string
 	bestLiterals := -1
 	for i := range methods {
 		m := &methods[i]
-		if m.Verb != r.Method || (upload && !m.Upload) {
+		if m.Verb != verb || (upload && !m.Upload) {
 			continue
 		}
 		if params, literals, ok := matchPath(strings.Split(m.Path, "/"), segments); ok && literals > bestLiterals {

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"latchkey/deploy/dev/fakegoogle/discovery"
 )
 
 // Client is an OAuth client registered at the stand-in.
@@ -50,6 +52,7 @@ type Server struct {
 	faults   []*Fault
 	counters map[string]int
 	hooks    map[string]*hook
+	sessions map[string]*session // resumable uploads, by upload_id
 }
 
 // hook runs once, after a number of requests of its name were answered.
@@ -95,7 +98,7 @@ func New(c Config) (*Server, error) {
 	s := &Server{
 		issuer: c.Issuer, lifetime: c.TokenLifetime, now: c.Now, key: key, mux: http.NewServeMux(),
 		clients: map[string]Client{}, users: map[string]*User{}, codes: map[string]*code{}, access: map[string]*accessToken{},
-		refresh: map[string]*refreshToken{}, grants: map[grantKey]*consented{}, counters: map[string]int{},
+		refresh: map[string]*refreshToken{}, grants: map[grantKey]*consented{}, counters: map[string]int{}, sessions: map[string]*session{},
 	}
 	if s.lifetime == 0 {
 		s.lifetime = time.Hour
@@ -168,12 +171,14 @@ func (s *Server) Count(name string) int {
 
 // call is one API call, authorised.
 type call struct {
-	s     *Server
-	user  *User
-	path  map[string]string
-	query url.Values
-	r     *http.Request
-	body  []byte
+	s      *Server
+	user   *User
+	token  *accessToken
+	method *discovery.Method
+	path   map[string]string
+	query  url.Values
+	r      *http.Request
+	body   []byte
 }
 
 // decode reads the JSON body.
@@ -228,13 +233,18 @@ func (s *Server) api(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.mu.Lock()
-	out, err := handle(&call{s: s, user: token.user, path: path, query: r.URL.Query(), r: r, body: body})
+	out, err := handle(&call{s: s, user: token.user, token: token, method: m, path: path, query: r.URL.Query(), r: r, body: body})
 	var encoded []byte
 	if err == nil {
 		if raw, isRaw := out.(*rawBody); isRaw {
 			s.mu.Unlock()
 			w.Header().Set("Content-Type", raw.mimeType)
 			_, _ = w.Write(raw.content)
+			return
+		}
+		if session, is := out.(*sessionAnswer); is {
+			s.mu.Unlock()
+			session.write(w, r)
 			return
 		}
 		encoded, err = encode(out, r.URL.Query().Get("fields"))

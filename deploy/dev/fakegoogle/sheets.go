@@ -345,7 +345,7 @@ func init() {
 			return nil, err
 		}
 		f := &file{ID: c.user.next("f"), Name: in.Properties.Title, MimeType: sheetType, Modified: c.s.now().UTC()}
-		c.user.files = append(c.user.files, f)
+		c.add(f)
 		return view(f), nil
 	})
 	read := func(c *call, f *file, a1 string) (map[string]any, error) {

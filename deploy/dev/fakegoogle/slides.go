@@ -128,7 +128,7 @@ func init() {
 		}
 		f := &file{ID: c.user.next("f"), Name: in.Title, MimeType: slideType, Modified: c.s.now().UTC()}
 		f.deck = &deck{revision: 1, slides: []*slide{{id: "p", boxes: []*box{{id: "i0", placeholder: "CENTERED_TITLE"}, {id: "i1", placeholder: "SUBTITLE"}}}}}
-		c.user.files = append(c.user.files, f)
+		c.add(f)
 		return f.deck.view(f), nil
 	})
 	handle("slides.presentations.batchUpdate", func(c *call) (any, error) {

@@ -12,6 +12,7 @@ import (
 	"latchkey/resourceserver/internal/gmail"
 	"latchkey/resourceserver/internal/googleapi"
 	"latchkey/resourceserver/internal/tool"
+	"latchkey/resourceserver/internal/upload"
 )
 
 type toolsCmd struct {
@@ -22,7 +23,7 @@ type toolsCmd struct {
 func (c *toolsCmd) Run(e *env) error {
 	// Descriptions only: nothing here is ever called.
 	api := &googleapi.API{}
-	tools, err := allTools(tool.Preset(c.Preset), api, credential.New(nil, nil), &gmail.Gmail{API: api, Links: &download.Links{}}, &drive.Drive{API: api, Links: &download.Links{}})
+	tools, err := allTools(tool.Preset(c.Preset), api, credential.New(nil, nil), &gmail.Gmail{API: api, Links: &download.Links{}}, &drive.Drive{API: api, Links: &download.Links{}, Uploads: &upload.Links{}})
 	if err != nil {
 		return err
 	}

@@ -30,6 +30,11 @@ const (
 	w    = `<w:document xmlns:w="w"><w:body><w:p><w:pPr><w:pStyle w:val="Heading1"/></w:pPr><w:r><w:t>Offer</w:t></w:r></w:p><w:p><w:r><w:t>%s</w:t></w:r></w:p></w:body></w:document>`
 )
 
+// offer is a PDF file of one page.
+const offer = "%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj 2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj " +
+	"3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 300 300]/Contents 4 0 R/Resources<</Font<</F 5 0 R>>>>>>endobj 4 0 obj<</Length 38>>stream\nBT /F 24 Tf 10 100 Td (An offer) Tj ET\nendstream endobj " +
+	"5 0 obj<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>endobj\ntrailer<</Root 1 0 R>>"
+
 // packed is an archive with one part.
 func packed(t *testing.T, name string, content []byte) []byte {
 	t.Helper()
@@ -66,10 +71,8 @@ func TestReadFile(t *testing.T) {
 		"named":        {fakegoogle.NewFile{Name: "a.txt", MimeType: "text/plain; charset=koi8-r", Content: []byte("\xf0\xd2\xc9\xd7\xc5\xd4")}, "Привет"},
 		"HTML":         {fakegoogle.NewFile{Name: "a.html", MimeType: "text/html", Content: []byte("<p>one</p><p style='display:none'>evil</p><p>two</p>")}, "one\n\ntwo"},
 		"Word":         {fakegoogle.NewFile{Name: "a.docx", MimeType: docx, Content: packed(t, "word/document.xml", fmt.Appendf(nil, w, "Good &amp; cheap"))}, "# Offer\nGood & cheap\n"},
-		"PDF": {fakegoogle.NewFile{Name: "a.pdf", MimeType: "application/pdf", Content: []byte("%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj 2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj " +
-			"3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 300 300]/Contents 4 0 R/Resources<</Font<</F 5 0 R>>>>>>endobj 4 0 obj<</Length 38>>stream\nBT /F 24 Tf 10 100 Td (An offer) Tj ET\nendstream endobj " +
-			"5 0 obj<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>endobj\ntrailer<</Root 1 0 R>>")}, "[page 1]\nAn offer\n"},
-		"slides": {fakegoogle.NewFile{Name: "deck", MimeType: "application/vnd.google-apps.presentation", Content: []byte("Title\fSecond\vsay hello")}, "[slide 1]\nTitle\n[slide 2]\nSecond\n[notes]\nsay hello\n"},
+		"PDF":          {fakegoogle.NewFile{Name: "a.pdf", MimeType: "application/pdf", Content: []byte(offer)}, "[page 1]\nAn offer\n"},
+		"slides":       {fakegoogle.NewFile{Name: "deck", MimeType: "application/vnd.google-apps.presentation", Content: []byte("Title\fSecond\vsay hello")}, "[slide 1]\nTitle\n[slide 2]\nSecond\n[notes]\nsay hello\n"},
 	} {
 		if raced && what == "PDF" { // compiling PDFium takes 20 s then; package pdf has its own test
 			continue
@@ -235,6 +238,68 @@ func TestFolderOfOthers(t *testing.T) {
 				t.Errorf("%s: %s: %d files in the folder", name, tool, n)
 			}
 		}
+	}
+}
+
+// TestOwnFilesOnly: with drive.file alone an app reaches the files that it made, by
+// whatever tool, and no others; what others made it is not even told of. In a folder
+// of the person's it puts a file only with access to all of Drive.
+func TestOwnFilesOnly(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	others := map[string]string{"document_id": r.file("Meeting notes"), "spreadsheet_id": r.file("Budget 2027")}
+	folder := r.file("Projects")
+	token := r.as.mint("drive.files")
+	create := func(args map[string]any) string {
+		t.Helper()
+		out := r.call(token, "drive_create_file", args)
+		id, _ := field(out.Data, "file", "file_id").(string)
+		if id == "" {
+			t.Fatalf("%v: %v", args, out.Data)
+		}
+		return id
+	}
+	mine := map[string]string{"document_id": create(map[string]any{"name": "my own", "text": "x"}), "spreadsheet_id": create(map[string]any{"name": "my sheet", "type": "spreadsheet"})}
+	for tool, args := range map[string]map[string]any{
+		"docs_get": {"document_id": ""}, "docs_edit": {"document_id": "", "text": "more"}, "sheets_read": {"spreadsheet_id": "", "ranges": []string{"A1:B2"}},
+	} {
+		for arg := range others {
+			if _, takes := args[arg]; !takes {
+				continue
+			}
+			args[arg] = mine[arg]
+			if out := r.call(token, tool, args); out.IsError {
+				t.Errorf("%s of its own: %v", tool, out.Data)
+			}
+			args[arg] = others[arg]
+			if out := r.call(token, tool, args); out.Data["code"] != "not_found" {
+				t.Errorf("%s of another's: %v", tool, out.Data)
+			}
+		}
+	}
+	for _, tool := range []string{"drive_create_file", "drive_upload_file"} {
+		args := map[string]any{"name": "in folder.txt", "folder_id": folder}
+		out := r.call(token, tool, args)
+		if next, _ := out.Data["next_action"].(string); out.Data["code"] != "not_found" || !strings.Contains(next, "drive.write") {
+			t.Errorf("%s into another's folder: %v", tool, out.Data)
+		}
+		if out := r.call(r.as.mint("drive.files drive.write"), tool, args); out.IsError {
+			t.Errorf("%s with all of Drive: %v", tool, out.Data)
+		}
+	}
+	own := create(map[string]any{"name": "my folder", "type": "folder"})
+	create(map[string]any{"name": "within.txt", "type": "text", "text": "x", "folder_id": own})
+	link, id := r.uploadLink(token, map[string]any{"name": "uploaded.txt", "folder_id": own})
+	if out := r.send(http.MethodPut, link, "", "x"); out.status != http.StatusCreated {
+		t.Errorf("upload: %d %s", out.status, out.body)
+	}
+	for _, asked := range r.as.requests() {
+		if signed(asked["subject_token"]).Scope == "drive.files" && asked["scope"] != "https://www.googleapis.com/auth/drive.file" {
+			t.Errorf("asked for %s", asked["scope"])
+		}
+	}
+	if got := r.ok("drive_get_file", map[string]any{"file_id": id}); got["folder_id"] != own {
+		t.Errorf("uploaded: %v", got)
 	}
 }
 

@@ -3,13 +3,14 @@ package app_test
 import (
 	"encoding/json"
 	"fmt"
-	"latchkey/resourceserver/internal/config"
 	"net/http"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"latchkey/resourceserver/internal/config"
 )
 
 const (

@@ -27,7 +27,7 @@ func (r *rig) samples() map[string]map[string]any {
 		"gmail_get_attachment": {"message_id": minutes, "attachment_id": "1"}, "gmail_list_labels": {},
 		"gmail_modify": {"message_ids": []string{minutes}, "actions": []string{"star"}}, "gmail_create_draft": {"to": []string{bob}, "text": "t", "reply_to_message_id": minutes},
 		"gmail_send": {"draft_id": r.draft(bob, "s", "t")}, "gmail_manage_draft": {"action": "list"}, "gmail_list_filters": {}, "gmail_get_vacation": {},
-		"drive_search": {}, "drive_get_file": {"file_id": plan}, "drive_read_file": {"file_id": plan}, "drive_create_file": {"name": "made", "type": "text", "text": "x"},
+		"drive_search": {}, "drive_get_file": {"file_id": plan}, "drive_read_file": {"file_id": plan}, "drive_create_file": {"name": "made", "type": "text", "text": "x"}, "drive_upload_file": {"name": "up.bin"},
 		"drive_update": {"file_id": plan, "description": "d"}, "drive_copy": {"file_id": plan}, "drive_share": {"file_id": plan, "with": []string{bob}, "role": "reader"},
 		"drive_shared_drives_list": {}, "drive_comments_list": {"file_id": plan}, "drive_comments_add": {"file_id": plan, "text": "c"},
 		"docs_get": {"document_id": notes}, "docs_edit": {"document_id": notes, "text": "# More"}, "sheets_read": {"spreadsheet_id": budget}, "sheets_info": {"spreadsheet_id": budget},

@@ -287,7 +287,7 @@ func (a *authority) exchange(w http.ResponseWriter, r *http.Request) {
 	}
 	if body == nil {
 		a.mu.Lock()
-		email := a.people[subject(form["subject_token"])]
+		email := a.people[signed(form["subject_token"]).Sub]
 		a.mu.Unlock()
 		if email == "" {
 			email = alice
@@ -299,14 +299,13 @@ func (a *authority) exchange(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(body)
 }
 
-// subject reads the sub of a token that this authority signed.
-func subject(token string) string {
-	var c struct{ Sub string }
+// signed reads a token that this authority signed.
+func signed(token string) (c struct{ Sub, Scope string }) {
 	if parts := strings.Split(token, "."); len(parts) == 3 {
 		b, _ := base64.RawURLEncoding.DecodeString(parts[1])
 		_ = json.Unmarshal(b, &c)
 	}
-	return c.Sub
+	return c
 }
 
 // googleToken is alice's token for everything.

@@ -11,6 +11,7 @@ import (
 	"latchkey/pkg/httpx"
 	"latchkey/pkg/oauth"
 	"latchkey/resourceserver/internal/download"
+	"latchkey/resourceserver/internal/upload"
 )
 
 // routes is the route table: exact paths and nothing else. It is a map and no
@@ -29,6 +30,9 @@ func (s *server) routes(log *slog.Logger) http.Handler {
 			return
 		case download.Path:
 			t.find(t.all, r.Host).guard.Host(s.downloads).ServeHTTP(w, r)
+			return
+		case upload.Path:
+			t.find(t.all, r.Host).guard.Host(s.uploads).ServeHTTP(w, r)
 			return
 		}
 		if m := t.find(t.at[r.URL.Path], r.Host); m != nil {

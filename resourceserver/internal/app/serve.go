@@ -35,9 +35,11 @@ import (
 	"latchkey/resourceserver/internal/revocation"
 	"latchkey/resourceserver/internal/seal"
 	"latchkey/resourceserver/internal/sheets"
+	"latchkey/resourceserver/internal/signedlink"
 	"latchkey/resourceserver/internal/slides"
 	"latchkey/resourceserver/internal/tasks"
 	"latchkey/resourceserver/internal/tool"
+	"latchkey/resourceserver/internal/upload"
 )
 
 const (
@@ -52,6 +54,7 @@ type server struct {
 	tools     []*tool.Tool
 	direct    *http.Client
 	downloads *download.Handler
+	uploads   *upload.Handler
 	keys      *accesstoken.RemoteKeys // of the issuer in the settings
 	revoked   *revocation.Follower
 	tenants   *resource.Follower
@@ -126,13 +129,17 @@ func build(c *config.Server, log *slog.Logger) (*server, error) {
 	credentials := credential.New(client, nil)
 	s.revoked = revocation.New(revocation.Config{Feed: client, Revoked: credentials.Drop, Log: log})
 	s.outcomes = outcome.New(client, log)
-	links, err := download.NewLinks(sealKeys, nil)
+	downloads, err := download.NewLinks(sealKeys, nil)
+	if err != nil {
+		return nil, err
+	}
+	uploads, err := upload.NewLinks(sealKeys, nil)
 	if err != nil {
 		return nil, err
 	}
 	api := &googleapi.API{Transport: googleapi.NewTransport(), Credentials: credentials, BaseURL: c.GoogleAPIURL}
-	mail := &gmail.Gmail{API: api, Links: links}
-	files := &drive.Drive{API: api, Links: links}
+	mail := &gmail.Gmail{API: api, Links: downloads}
+	files := &drive.Drive{API: api, Links: downloads, Uploads: uploads}
 	if s.tools, err = allTools(c.ToolPreset, api, credentials, mail, files); err != nil {
 		return nil, err
 	}
@@ -146,18 +153,21 @@ func build(c *config.Server, log *slog.Logger) (*server, error) {
 		return nil, err
 	}
 	s.table.Store(first)
-	s.downloads, err = s.download(links, map[string]download.Source{gmail.AttachmentTool: mail.Attachment, drive.FileTool: files.File})
+	if s.downloads, err = download.New(downloads, s.links(), map[string]download.Source{gmail.AttachmentTool: mail.Attachment, drive.FileTool: files.File}); err != nil {
+		return nil, err
+	}
+	s.uploads, err = upload.New(uploads, s.links(), map[string]upload.Source{drive.UploadTool: files.Receive})
 	return s, err
 }
 
-// download serves the links of tools. Which tools a resource has, and who may
-// use them, is the endpoint's business, as it is for a call.
-func (s *server) download(links *download.Links, sources map[string]download.Source) (*download.Handler, error) {
-	return download.New(&download.Handler{
-		Links: links, Limits: s.limits, Called: s.called,
+// links are the rules of what tools promised by a link. Which tools a resource
+// has, and who may use them, is the endpoint's business, as it is for a call.
+func (s *server) links() signedlink.Rules {
+	return signedlink.Rules{
+		Limits: s.limits, Called: s.called,
 		// A tenant's links work under its own host only: what a browser is given
 		// there is that tenant's (DESIGN §1.3).
-		Admit: func(ctx context.Context, host string, p download.Presented) (context.Context, *bearer.Refusal, bool) {
+		Admit: func(ctx context.Context, host string, p signedlink.Presented) (context.Context, *bearer.Refusal, bool) {
 			t := s.table.Load()
 			e, ok := t.of[p.Resource()]
 			if !ok || !t.answers(e, host) {
@@ -166,15 +176,13 @@ func (s *server) download(links *download.Links, sources map[string]download.Sou
 			admitted, refusal := p.Redeem(ctx, e.guard)
 			return admitted, refusal, true
 		},
-		Served: func(at, name string) (download.Served, bool) {
-			e, ok := s.table.Load().of[at]
-			if !ok {
-				return download.Served{}, false
+		Tool: func(at, name string) *tool.Tool {
+			if e, ok := s.table.Load().of[at]; ok {
+				return e.tools[name]
 			}
-			t, source := e.tools[name], sources[name]
-			return download.Served{Tool: t, Open: source}, t != nil && source != nil
+			return nil
 		},
-	})
+	}
 }
 
 // internalTLS is how this server shows itself at the internal listener, and whom

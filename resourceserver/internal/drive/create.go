@@ -54,11 +54,8 @@ func (d *Drive) create(ctx context.Context, in createInput) (tool.Output[fileOut
 		}
 		meta.Parents = []string{folder}
 	}
-	service, s, err := d.open(ctx, in.Account)
+	service, s, err := d.openFor(ctx, in.Account, folder)
 	if err != nil {
-		return out, err
-	}
-	if err := private(ctx, service, folder); err != nil {
 		return out, err
 	}
 	var f *drive.File
@@ -66,7 +63,7 @@ func (d *Drive) create(ctx context.Context, in createInput) (tool.Output[fileOut
 		f, err = service.Files.Create(meta).SupportsAllDrives(true).Fields(fields).Context(ctx).Do()
 		err = tool.Doubtful(googleapi.Error("creating file", err), "Google did not answer: the file may have been made.", "Look for it with drive_search before you try again.")
 	} else {
-		f, err = upload(ctx, service, meta, in.Text)
+		f, err = store(ctx, service, meta, in.Text)
 	}
 	if err != nil {
 		return out, err
@@ -90,17 +87,14 @@ func (d *Drive) create(ctx context.Context, in createInput) (tool.Output[fileOut
 	return result(s.Account, f, "Created"), nil
 }
 
-// upload makes a file with content, once, under an id from Google: a repetition
+// store makes a file with content, once, under an id from Google: a repetition
 // finds the id in use.
-func upload(ctx context.Context, service *drive.Service, meta *drive.File, text string) (*drive.File, error) {
-	ids, err := service.Files.GenerateIds().Count(1).Fields("ids").Context(ctx).Do()
+func store(ctx context.Context, service *drive.Service, meta *drive.File, text string) (*drive.File, error) {
+	id, err := reserve(ctx, service)
 	if err != nil {
-		return nil, googleapi.Error("reserving id", err)
+		return nil, err
 	}
-	if len(ids.Ids) != 1 {
-		return nil, errors.New("Drive gave no id")
-	}
-	meta.Id = ids.Ids[0]
+	meta.Id = id
 	f, err := service.Files.Create(meta).SupportsAllDrives(true).Media(strings.NewReader(text), apierror.ContentType(meta.MimeType+"; charset=utf-8")).Fields(fields).Context(googleapi.Idempotent(ctx)).Do()
 	var g *apierror.Error
 	if errors.As(err, &g) && g.Code == http.StatusConflict {

@@ -12,6 +12,7 @@ import (
 	"latchkey/resourceserver/internal/content"
 	"latchkey/resourceserver/internal/googleapi"
 	"latchkey/resourceserver/internal/tool"
+	"latchkey/resourceserver/internal/upload"
 )
 
 const (
@@ -32,16 +33,22 @@ type Links interface {
 	Make(ctx context.Context, account, file string) (link string, until time.Time, err error)
 }
 
-// Drive makes the tools and opens the files of their links. Both fields are
+// Uploads makes links by which a person sends a file; *upload.Links is one.
+type Uploads interface {
+	Make(ctx context.Context, account string, t upload.Target) (link string, until time.Time, err error)
+}
+
+// Drive makes the tools, and serves the files of their links. Every field is
 // required.
 type Drive struct {
-	API   *googleapi.API
-	Links Links
+	API     *googleapi.API
+	Links   Links
+	Uploads Uploads
 }
 
 // Tools returns the Drive tools.
 func (d *Drive) Tools() ([]*tool.Tool, error) {
-	if d.API == nil || d.Links == nil {
+	if d.API == nil || d.Links == nil || d.Uploads == nil {
 		return nil, errors.New("the Drive tools need Google's API and links")
 	}
 	read, files, write := oauth.NewScopes("drive.read"), oauth.NewScopes("drive.files"), oauth.NewScopes("drive.write")
@@ -64,8 +71,13 @@ func (d *Drive) Tools() ([]*tool.Tool, error) {
 	tool.Add(&s, tool.Description{
 		Name: "drive_create_file", Title: "Create a file",
 		Description: "Create a Google document from Markdown, a text file, an empty spreadsheet or a folder.",
-		Scopes:      files, Google: oauth.NewScopes(own), Hints: tool.Create,
+		Scopes:      files, Google: oauth.NewScopes(own), Also: oauth.NewScopes(writing), Hints: tool.Create,
 	}, d.create)
+	tool.Add(&s, tool.Description{
+		Name: UploadTool, Title: "Upload a file",
+		Description: "Make a short-lived link by which the person uploads a file of any kind, once, up to 100 MB.",
+		Scopes:      files, Google: oauth.NewScopes(own), Also: oauth.NewScopes(writing), Hints: tool.Create, Tier: tool.Extended,
+	}, d.uploadLink)
 	tool.Add(&s, tool.Description{
 		Name: "drive_update", Title: "Rename, move or trash a file",
 		Description: "Rename, describe, move, trash or restore a file. Nothing is deleted for good.",
@@ -105,11 +117,42 @@ func (d *Drive) open(ctx context.Context, account string) (*drive.Service, *goog
 	if err != nil {
 		return nil, nil, err
 	}
+	service, err := serviceOf(ctx, s)
+	return service, s, err
+}
+
+func serviceOf(ctx context.Context, s *googleapi.Session) (*drive.Service, error) {
 	service, err := drive.NewService(ctx, s.Options(servicePath)...)
 	if err != nil {
-		return nil, nil, fmt.Errorf("making Drive client: %w", err)
+		return nil, fmt.Errorf("making Drive client: %w", err)
 	}
-	return service, s, nil
+	return service, nil
+}
+
+// openFor returns the service that puts a new file into a folder. With drive.file
+// alone Google shows an app only the folders that it made itself, so the access to
+// all of Drive is used for another, where the app has it.
+func (d *Drive) openFor(ctx context.Context, account, folder string) (*drive.Service, *googleapi.Session, error) {
+	if folder == "" || folder == "root" {
+		return d.open(ctx, account)
+	}
+	s, err := d.API.OpenAlso(ctx, account, writing)
+	if err == nil && s == nil {
+		s, err = d.API.Open(ctx, account)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	service, err := serviceOf(ctx, s)
+	if err != nil {
+		return nil, nil, err
+	}
+	err = private(ctx, service, folder)
+	var e *tool.Error
+	if errors.As(err, &e) && e.Code == tool.CodeNotFound {
+		e.NextAction = "Check folder_id and the account. Without drive.write only folders that were made here can be used; leave folder_id out for My Drive."
+	}
+	return service, s, err
 }
 
 // fields of a file that a result has.

@@ -16,9 +16,8 @@ import (
 	"latchkey/resourceserver/internal/docs"
 	"latchkey/resourceserver/internal/download"
 	"latchkey/resourceserver/internal/fileid"
+	"latchkey/resourceserver/internal/filetext"
 	"latchkey/resourceserver/internal/googleapi"
-	"latchkey/resourceserver/internal/office"
-	"latchkey/resourceserver/internal/pdf"
 	"latchkey/resourceserver/internal/sheets"
 	"latchkey/resourceserver/internal/slides"
 	"latchkey/resourceserver/internal/tool"
@@ -29,12 +28,6 @@ const FileTool = "drive_read_file"
 
 const (
 	defaultChars = 20_000
-	// maxPlain is the most of a text file that is read, in bytes.
-	maxPlain = 4 << 20
-	// parallel bounds how many files are held and read at once in this process.
-	parallel = 4
-	// maxReading bounds the reading of one file of others' making.
-	maxReading = 15 * time.Second
 
 	docType      = "application/vnd.google-apps.document"
 	sheetType    = "application/vnd.google-apps.spreadsheet"
@@ -43,8 +36,6 @@ const (
 	shortcutType = "application/vnd.google-apps.shortcut"
 	ownTypes     = "application/vnd.google-apps."
 )
-
-var reading = make(chan struct{}, parallel)
 
 type getInput struct {
 	FileID  string `json:"file_id" jsonschema:"id or address" limit:"minlen=1,maxlen=500"`
@@ -220,79 +211,12 @@ func (d *Drive) text(ctx context.Context, s *googleapi.Session, f *drive.File) (
 		text, err = slides.Text(ctx, s, f.Id)
 		return text, "", err
 	}
-	mediaType, params, err := mime.ParseMediaType(f.MimeType)
-	if err != nil {
-		mediaType = f.MimeType
-	}
-	max := int64(maxPlain)
-	switch {
-	case strings.HasPrefix(mediaType, ownTypes):
+	if strings.HasPrefix(f.MimeType, ownTypes) {
 		return "", "Files of this type have no text here; the person can open it in Drive.", nil
-	case office.Reads(mediaType):
-		max = office.MaxFile
-	case mediaType == pdf.MediaType:
-		max = pdf.MaxFile
-	case !plain(mediaType):
-		return "", "Files of this type have no text here; the person can download it.", nil
 	}
-	if f.Size > max {
-		return "", fmt.Sprintf("The file is larger than the %d MB that are read here; the person can download it.", max>>20), nil
-	}
-	select { // each holds a file in memory
-	case reading <- struct{}{}:
-		defer func() { <-reading }()
-	case <-ctx.Done():
-		return "", "", ctx.Err()
-	}
-	b, charset, err := fetch(ctx, s, f.Id, max)
-	if err != nil {
-		return "", "", err
-	}
-	if mediaType == pdf.MediaType {
-		return pages(ctx, b)
-	}
-	if !office.Reads(mediaType) {
-		if params["charset"] != "" {
-			charset = params["charset"]
-		}
-		return decode(b, mediaType, charset), "", nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, maxReading)
-	defer cancel()
-	text, cut, err := office.Text(ctx, mediaType, b, office.Default)
-	switch {
-	case errors.Is(err, office.ErrTooLarge):
-		incomplete = "The file unpacks to more than what is read here; the person can download it."
-	case errors.Is(err, office.ErrUnreadable):
-		return "", "The file is damaged, encrypted or not what it says it is; the person can download it.", nil
-	case err != nil:
-		return "", "", err
-	case cut:
-		incomplete = "The file has more text than what is read here; the person can download it."
-	case strings.TrimSpace(text) == "":
-		incomplete = "There is no text in the file: perhaps it is made of pictures. The person can download it."
-	}
-	return text, incomplete, nil
-}
-
-// pages reads the text of a PDF file.
-func pages(ctx context.Context, b []byte) (text, incomplete string, err error) {
-	text, cut, err := pdf.Text(ctx, b, pdf.Default)
-	switch {
-	case errors.Is(err, pdf.ErrEncrypted):
-		return "", "The file opens with a password only; the person can download it.", nil
-	case errors.Is(err, pdf.ErrSlow):
-		return "", "The file takes too long to read; the person can download it.", nil
-	case errors.Is(err, pdf.ErrUnreadable):
-		return "", "The file is damaged or not the PDF that it says it is; the person can download it.", nil
-	case err != nil:
-		return "", "", err
-	case cut:
-		incomplete = "The file has more than what is read here, or a part of it cannot be read; the person can download it."
-	case strings.TrimSpace(text) == "":
-		incomplete = "There is no text in the file: perhaps it is made of pictures. The person can download it."
-	}
-	return text, incomplete, nil
+	return filetext.Text(ctx, filetext.File{Name: f.Name, Type: f.MimeType, Size: f.Size, Fetch: func(ctx context.Context, max int64) ([]byte, string, error) {
+		return fetch(ctx, s, f.Id, max)
+	}})
 }
 
 // fetch downloads a file that is not larger than max, whatever Drive said of it.
@@ -313,34 +237,6 @@ func fetch(ctx context.Context, s *googleapi.Session, id string, max int64) (b [
 		charset = params["charset"]
 	}
 	return b, charset, nil
-}
-
-// plain reports whether bytes of a type are text.
-func plain(mediaType string) bool {
-	switch mediaType {
-	case "application/json", "application/xml", "application/yaml", "application/x-yaml", "application/javascript", "application/sql", "application/toml", "application/x-sh":
-		return true
-	}
-	return strings.HasPrefix(mediaType, "text/") || strings.HasSuffix(mediaType, "+json") || strings.HasSuffix(mediaType, "+xml")
-}
-
-// decode reads bytes in the charset that they begin with (a byte order mark), that
-// they are said to have, or that they look like.
-func decode(b []byte, mediaType, charset string) string {
-	switch {
-	case len(b) >= 2 && b[0] == 0xff && b[1] == 0xfe:
-		charset = "utf-16le"
-	case len(b) >= 2 && b[0] == 0xfe && b[1] == 0xff:
-		charset = "utf-16be"
-	case charset == "":
-		charset = "windows-1252" // and as it is, if it is UTF-8
-	}
-	text := content.Decode(b, charset)
-	if mediaType == "text/html" {
-		text, _ = content.HTML(text)
-		return text
-	}
-	return content.Clean(strings.ReplaceAll(text, "\r\n", "\n"))
 }
 
 func (o readOutput) text() string {

@@ -17,6 +17,7 @@ import (
 
 	"latchkey/resourceserver/internal/content"
 	"latchkey/resourceserver/internal/download"
+	"latchkey/resourceserver/internal/filetext"
 	"latchkey/resourceserver/internal/googleapi"
 	"latchkey/resourceserver/internal/tool"
 )
@@ -24,11 +25,7 @@ import (
 // AttachmentTool is the tool whose download links Attachment serves.
 const AttachmentTool = "gmail_get_attachment"
 
-const (
-	// maxText is the most of an attachment that is read as text, in bytes.
-	maxText = 2 << 20
-	host    = "https://gmail.googleapis.com/"
-)
+const host = "https://gmail.googleapis.com/"
 
 type attachmentInput struct {
 	MessageID    string `json:"message_id" limit:"minlen=1,maxlen=100"`
@@ -47,6 +44,7 @@ type attachmentOutput struct {
 	Text          string            `json:"text,omitempty"`
 	Length        int               `json:"text_length,omitempty"` // characters of the whole text
 	Truncated     bool              `json:"truncated,omitempty"`
+	Incomplete    string            `json:"incomplete,omitempty"` // why the text is not all of the attachment
 	NextPageToken string            `json:"next_page_token,omitempty"`
 	DownloadURL   string            `json:"download_url"`
 	Expires       string            `json:"download_expires"` // RFC 3339 in UTC
@@ -70,24 +68,26 @@ func (g *Gmail) attachment(ctx context.Context, in attachmentInput) (tool.Output
 	if at.message != "" && at.message != in.AttachmentID {
 		return out, tool.Invalid("page_token does not belong to this attachment.")
 	}
-	users, account, err := g.open(ctx, in.Account)
+	users, session, err := g.session(ctx, in.Account)
 	if err != nil {
 		return out, err
 	}
+	account := session.Account
 	p, err := part(ctx, users, in.MessageID, in.AttachmentID)
 	if err != nil {
 		return out, err
 	}
 	v := attached(account, p)
-	if readable(p.MimeType) && p.Body.Size <= maxText {
-		text, err := attachedText(ctx, users, in.MessageID, p)
-		if err != nil {
-			return out, err
-		}
-		v.Text, v.Length, v.Truncated = content.Cut(text, at.offset, in.MaxChars)
-		if v.Truncated {
-			v.NextPageToken = in.AttachmentID + ":" + strconv.Itoa(at.offset+len([]rune(v.Text)))
-		}
+	text, incomplete, err := filetext.Text(ctx, filetext.File{Name: p.Filename, Type: typeOf(p), Size: p.Body.Size, Fetch: func(ctx context.Context, max int64) ([]byte, string, error) {
+		b, err := fetch(ctx, session, in.MessageID, p, max)
+		return b, "", err
+	}})
+	if err != nil {
+		return out, err
+	}
+	v.Incomplete = incomplete
+	if v.Text, v.Length, v.Truncated = content.Cut(text, at.offset, in.MaxChars); v.Truncated {
+		v.NextPageToken = in.AttachmentID + ":" + strconv.Itoa(at.offset+len([]rune(v.Text)))
 	}
 	link, until, err := g.Links.Make(ctx, account.Handle, in.MessageID+"/"+in.AttachmentID)
 	if err != nil {
@@ -105,13 +105,14 @@ func attached(account googleapi.Account, p *gmail.MessagePart) attachmentOutput 
 func (o attachmentOutput) text() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Attachment (%s, %d bytes) in %s; the person can download it until %s from %s\n", o.Type, o.Size, o.Account.Email, o.Expires, o.DownloadURL)
-	if o.Text == "" {
-		b.WriteString("It is not of a kind that can be read as text here.")
-		return b.String()
+	if o.Text != "" {
+		b.WriteString(content.Notice + "\n" + content.Fence(o.Text))
 	}
-	b.WriteString(content.Notice + "\n" + content.Fence(o.Text))
 	if o.Truncated {
 		fmt.Fprintf(&b, "\nThere is more: page_token %s", o.NextPageToken)
+	}
+	if o.Incomplete != "" {
+		b.WriteString("\n" + o.Incomplete)
 	}
 	return b.String()
 }
@@ -129,38 +130,43 @@ func part(ctx context.Context, users *gmail.UsersService, message, attachment st
 	return p, nil
 }
 
-// readable reports whether bytes of a type are text as they are.
-func readable(mediaType string) bool {
-	mediaType = strings.ToLower(mediaType)
-	switch mediaType {
-	case "application/json", "application/xml", "application/yaml", "application/ics":
-		return true
+// typeOf is an attachment's type with the charset of its header.
+func typeOf(p *gmail.MessagePart) string {
+	if _, params, err := mime.ParseMediaType(header(p, "Content-Type")); err == nil && params["charset"] != "" {
+		return mime.FormatMediaType(strings.ToLower(p.MimeType), map[string]string{"charset": params["charset"]})
 	}
-	return strings.HasPrefix(mediaType, "text/")
+	return p.MimeType
 }
 
-func attachedText(ctx context.Context, users *gmail.UsersService, message string, p *gmail.MessagePart) (string, error) {
-	body := p.Body
-	if body.AttachmentId != "" {
-		var err error
-		if body, err = users.Messages.Attachments.Get("me", message, body.AttachmentId).Fields("size,data").Context(ctx).Do(); err != nil {
-			return "", googleapi.Error("reading attachment", err)
+// fetch reads an attachment that is not larger than max, whatever its message says.
+func fetch(ctx context.Context, session *googleapi.Session, message string, p *gmail.MessagePart, max int64) ([]byte, error) {
+	var file io.Reader = base64.NewDecoder(base64.RawURLEncoding, strings.NewReader(strings.TrimRight(p.Body.Data, "=")))
+	if p.Body.AttachmentId != "" {
+		body, err := stream(ctx, session, message, p)
+		if err != nil {
+			return nil, err
 		}
+		defer func() { _ = body.Close() }()
+		file = body
 	}
-	b, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(body.Data, "="))
-	if err != nil || len(b) > maxText {
-		return "", &tool.Error{Code: tool.CodeTooLarge, Message: "The attachment cannot be read.", NextAction: "Give the person the download link."}
+	b, err := io.ReadAll(io.LimitReader(file, max+1))
+	var corrupt base64.CorruptInputError
+	switch {
+	case errors.As(err, &corrupt), errors.Is(err, errNoData), err == nil && int64(len(b)) > max:
+		return nil, &tool.Error{Code: tool.CodeTooLarge, Message: "The attachment cannot be read.", NextAction: "The person can open the message in Gmail."}
+	case err != nil:
+		return nil, googleapi.Error("reading attachment", err)
 	}
-	_, params, err := mime.ParseMediaType(header(p, "Content-Type"))
+	return b, nil
+}
+
+// stream reads an attachment that is kept apart from its message.
+func stream(ctx context.Context, session *googleapi.Session, message string, p *gmail.MessagePart) (io.ReadCloser, error) {
+	resp, err := session.Download(ctx, host, "gmail/v1/users/me/messages/"+url.PathEscape(message)+"/attachments/"+url.PathEscape(p.Body.AttachmentId)+"?fields=data")
 	if err != nil {
-		params = nil
+		return nil, err
 	}
-	text := content.Decode(b, params["charset"])
-	if strings.EqualFold(p.MimeType, "text/html") {
-		text, _ = content.HTML(text)
-		return text, nil
-	}
-	return content.Clean(strings.ReplaceAll(text, "\r\n", "\n")), nil
+	return &dataReader{Closer: resp.Body, raw: bufio.NewReaderSize(resp.Body, 64<<10)}, nil
 }
 
 // Attachment opens the attachment of a download link.
@@ -180,11 +186,11 @@ func (g *Gmail) Attachment(ctx context.Context, account, file string) (*download
 	if p.Body.AttachmentId == "" {
 		return nil, &tool.Error{Code: tool.CodeNotFound, Message: "This attachment has no content of its own."}
 	}
-	resp, err := session.Download(ctx, host, "gmail/v1/users/me/messages/"+url.PathEscape(message)+"/attachments/"+url.PathEscape(p.Body.AttachmentId)+"?fields=data")
+	body, err := stream(ctx, session, message, p)
 	if err != nil {
 		return nil, err
 	}
-	return &download.File{Name: content.Header(p.Filename, maxSubject), Body: &dataReader{Closer: resp.Body, raw: bufio.NewReaderSize(resp.Body, 64<<10)}}, nil
+	return &download.File{Name: content.Header(p.Filename, maxSubject), Body: body}, nil
 }
 
 // dataReader reads the one member data of a JSON object, base64url, without

@@ -67,7 +67,7 @@ func (g *Gmail) Tools() ([]*tool.Tool, error) {
 	}, g.message)
 	tool.Add(&s, tool.Description{
 		Name: AttachmentTool, Title: "Get an attachment",
-		Description: "Get an attachment: its text if it is text, and a download link that the person can open for some minutes.",
+		Description: "Get an attachment: text, PDF and Office as text, and a download link for the person, open for some minutes.",
 		Scopes:      mcpRead, Google: oauth.NewScopes(readonly), Hints: tool.Read,
 	}, g.attachment)
 	tool.Add(&s, tool.Description{

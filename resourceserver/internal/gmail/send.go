@@ -30,6 +30,9 @@ import (
 // in characters; the rest is announced.
 const maxShown = 4_000
 
+// maxDraftText is the most of a draft's text that is looked at, in bytes.
+const maxDraftText = 2 << 20
+
 type sendInput struct {
 	DraftID string `json:"draft_id" limit:"minlen=1,maxlen=100"`
 	Account string `json:"account,omitempty" jsonschema:"handle or alias of a linked account" limit:"maxlen=64"`
@@ -223,7 +226,7 @@ func draftText(h textproto.MIMEHeader, body io.Reader, depth int) (text string, 
 	case "base64":
 		body = base64.NewDecoder(base64.StdEncoding, body)
 	}
-	b, err := io.ReadAll(io.LimitReader(body, maxText))
+	b, err := io.ReadAll(io.LimitReader(body, maxDraftText))
 	if err != nil {
 		return "", true
 	}
