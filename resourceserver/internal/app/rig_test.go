@@ -46,7 +46,7 @@ const (
 // rig is a whole resource server over real HTTP, with a tiny authorization
 // server and the stand-in for Google.
 type rig struct {
-	t        *testing.T
+	t        testing.TB
 	as       *authority
 	google   *fakegoogle.Server
 	conns    *atomic.Int64 // TCP connections that Google saw
@@ -73,7 +73,7 @@ func (b *buffer) String() string {
 	return b.b.String()
 }
 
-func start(t *testing.T, change ...func(*config.Server)) *rig {
+func start(t testing.TB, change ...func(*config.Server)) *rig {
 	t.Helper()
 	r := &rig{t: t, conns: &atomic.Int64{}, log: &buffer{}}
 	const redirect = "http://127.0.0.1:1/cb"
@@ -156,7 +156,7 @@ func (r *rig) replica() *rig {
 // authority is the in-test authorization server: keys, and an exchange whose
 // answers a test can replace.
 type authority struct {
-	t      *testing.T
+	t      testing.TB
 	url    string
 	key    jose.JSONWebKey
 	aud    string
@@ -177,7 +177,7 @@ type authority struct {
 	keys     map[string]jose.JSONWebKey // of tenants, by id
 }
 
-func newKey(t *testing.T, kid string) jose.JSONWebKey {
+func newKey(t testing.TB, kid string) jose.JSONWebKey {
 	t.Helper()
 	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -186,7 +186,7 @@ func newKey(t *testing.T, kid string) jose.JSONWebKey {
 	return jose.JSONWebKey{Key: k, KeyID: kid, Algorithm: string(jose.ES256), Use: "sig"}
 }
 
-func newAuthority(t *testing.T, aud string, google oauth2.Config) *authority {
+func newAuthority(t testing.TB, aud string, google oauth2.Config) *authority {
 	a := &authority{t: t, key: newKey(t, "k1"), aud: aud, google: google, tokens: map[string]*oauth2.Token{}, people: map[string]string{}, outcomes: make(chan exchange.Outcome, 1000)}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /jwks", func(w http.ResponseWriter, _ *http.Request) {
@@ -438,7 +438,7 @@ func (r *rig) call(token, name string, args map[string]any) result {
 	return decode(r.t, out.body)
 }
 
-func decode(t *testing.T, body string) result {
+func decode(t testing.TB, body string) result {
 	t.Helper()
 	var m struct {
 		Result result

@@ -69,6 +69,7 @@ type Server struct {
 	policy    policy.Policy
 	called    func(ctx context.Context, tool, outcome string, took time.Duration)
 	limits    *ratelimit.Limits
+	listing   listing
 }
 
 // New assembles the server.
@@ -195,6 +196,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	if id := s.elicit.SessionID(ctx, body); id != "" && !sessions {
 		w.Header().Set(sessionHeader, id)
+	}
+	if f, ok := formOf(r, body); ok && !sessions {
+		s.listing.serve(w, r, f, s.handler)
+		return
 	}
 	s.handler.ServeHTTP(w, r)
 }
