@@ -41,7 +41,7 @@ type form struct {
 // formOf reads a request for the list. It reports false for every request that it
 // does not know for sure: the library answers it.
 func formOf(r *http.Request, body []byte) (form, bool) {
-	if len(body) > maxAsked {
+	if len(body) > maxAsked || !bytes.Contains(body, []byte(methodListTools)) { // most are calls of tools, and read no further
 		return form{}, false
 	}
 	members, ok := membersOf(body)
