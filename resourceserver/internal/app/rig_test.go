@@ -50,8 +50,9 @@ type rig struct {
 	as       *authority
 	google   *fakegoogle.Server
 	conns    *atomic.Int64 // TCP connections that Google saw
-	origin   string        // of the resource server
-	mcp      string        // resource identifier
+	quota    *quotaUsers
+	origin   string // of the resource server
+	mcp      string // resource identifier
 	log      *buffer
 	settings *config.Server
 }
@@ -75,7 +76,7 @@ func (b *buffer) String() string {
 
 func start(t testing.TB, change ...func(*config.Server)) *rig {
 	t.Helper()
-	r := &rig{t: t, conns: &atomic.Int64{}, log: &buffer{}}
+	r := &rig{t: t, conns: &atomic.Int64{}, quota: &quotaUsers{}, log: &buffer{}}
 	const redirect = "http://127.0.0.1:1/cb"
 	g := httptest.NewUnstartedServer(nil)
 	googleURL := "http://" + g.Listener.Addr().String()
@@ -84,7 +85,7 @@ func start(t testing.TB, change ...func(*config.Server)) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g.Config.Handler = r.google
+	g.Config.Handler = r.watched()
 	g.Config.ConnState = func(c net.Conn, s http.ConnState) {
 		if s == http.StateNew {
 			r.conns.Add(1)
