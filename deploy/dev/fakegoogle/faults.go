@@ -163,6 +163,13 @@ func (s *Server) ExpireAccessTokens() {
 	}
 }
 
+// SetTokenLifetime is how long access tokens given from now on live.
+func (s *Server) SetTokenLifetime(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lifetime = d
+}
+
 // Advance moves the stand-in's clock on.
 func (s *Server) Advance(d time.Duration) {
 	s.mu.Lock()

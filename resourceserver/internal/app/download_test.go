@@ -193,7 +193,7 @@ func TestDownloadOfToolNotOffered(t *testing.T) {
 }
 
 // eventually waits for another process's work.
-func eventually(t *testing.T, what string, done func() bool) {
+func eventually(t testing.TB, what string, done func() bool) {
 	t.Helper()
 	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if done() {

@@ -1,7 +1,9 @@
 package app
 
 import (
+	"context"
 	"log/slog"
+	"net/http"
 	"slices"
 
 	"latchkey/resourceserver/internal/config"
@@ -25,4 +27,20 @@ func Tools(c *config.Server) ([]*tool.Tool, error) {
 		return 1
 	})
 	return out, nil
+}
+
+// NewWith is New with tools of a test's own beside the real ones.
+func NewWith(ctx context.Context, c *config.Server, log *slog.Logger, more ...*tool.Tool) (http.Handler, error) {
+	s, err := build(c, log)
+	if err != nil {
+		return nil, err
+	}
+	s.tools = append(s.tools, more...)
+	first, err := s.tableOf(nil, newTable())
+	if err != nil {
+		return nil, err
+	}
+	s.table.Store(first)
+	go s.outcomes.Run(ctx)
+	return s.routes(log), nil
 }

@@ -46,12 +46,13 @@ const (
 // rig is a whole resource server over real HTTP, with a tiny authorization
 // server and the stand-in for Google.
 type rig struct {
-	t        *testing.T
+	t        testing.TB
 	as       *authority
 	google   *fakegoogle.Server
 	conns    *atomic.Int64 // TCP connections that Google saw
-	origin   string        // of the resource server
-	mcp      string        // resource identifier
+	quota    *quotaUsers
+	origin   string // of the resource server
+	mcp      string // resource identifier
 	log      *buffer
 	settings *config.Server
 }
@@ -73,9 +74,9 @@ func (b *buffer) String() string {
 	return b.b.String()
 }
 
-func start(t *testing.T, change ...func(*config.Server)) *rig {
+func start(t testing.TB, change ...func(*config.Server)) *rig {
 	t.Helper()
-	r := &rig{t: t, conns: &atomic.Int64{}, log: &buffer{}}
+	r := &rig{t: t, conns: &atomic.Int64{}, quota: &quotaUsers{}, log: &buffer{}}
 	const redirect = "http://127.0.0.1:1/cb"
 	g := httptest.NewUnstartedServer(nil)
 	googleURL := "http://" + g.Listener.Addr().String()
@@ -84,7 +85,7 @@ func start(t *testing.T, change ...func(*config.Server)) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g.Config.Handler = r.google
+	g.Config.Handler = r.watched()
 	g.Config.ConnState = func(c net.Conn, s http.ConnState) {
 		if s == http.StateNew {
 			r.conns.Add(1)
@@ -156,7 +157,7 @@ func (r *rig) replica() *rig {
 // authority is the in-test authorization server: keys, and an exchange whose
 // answers a test can replace.
 type authority struct {
-	t      *testing.T
+	t      testing.TB
 	url    string
 	key    jose.JSONWebKey
 	aud    string
@@ -177,7 +178,7 @@ type authority struct {
 	keys     map[string]jose.JSONWebKey // of tenants, by id
 }
 
-func newKey(t *testing.T, kid string) jose.JSONWebKey {
+func newKey(t testing.TB, kid string) jose.JSONWebKey {
 	t.Helper()
 	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -186,7 +187,7 @@ func newKey(t *testing.T, kid string) jose.JSONWebKey {
 	return jose.JSONWebKey{Key: k, KeyID: kid, Algorithm: string(jose.ES256), Use: "sig"}
 }
 
-func newAuthority(t *testing.T, aud string, google oauth2.Config) *authority {
+func newAuthority(t testing.TB, aud string, google oauth2.Config) *authority {
 	a := &authority{t: t, key: newKey(t, "k1"), aud: aud, google: google, tokens: map[string]*oauth2.Token{}, people: map[string]string{}, outcomes: make(chan exchange.Outcome, 1000)}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /jwks", func(w http.ResponseWriter, _ *http.Request) {
@@ -443,7 +444,7 @@ func (r *rig) callAt(mcp, token, name string, args map[string]any) result {
 	return decode(r.t, out.body)
 }
 
-func decode(t *testing.T, body string) result {
+func decode(t testing.TB, body string) result {
 	t.Helper()
 	var m struct {
 		Result result

@@ -137,7 +137,11 @@ func build(c *config.Server, log *slog.Logger) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	api := &googleapi.API{Transport: googleapi.NewTransport(), Credentials: credentials, BaseURL: c.GoogleAPIURL}
+	quotaUsers, err := seal.NewNames(sealKeys, "Google quota user")
+	if err != nil {
+		return nil, err
+	}
+	api := &googleapi.API{Transport: googleapi.NewOpener(googleapi.NewTransport()), Credentials: credentials, QuotaUsers: quotaUsers, BaseURL: c.GoogleAPIURL}
 	mail := &gmail.Gmail{API: api, Links: downloads}
 	files := &drive.Drive{API: api, Links: downloads, Uploads: uploads}
 	if s.tools, err = allTools(c.ToolPreset, api, credentials, mail, files); err != nil {

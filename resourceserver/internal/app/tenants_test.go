@@ -19,7 +19,7 @@ type served struct {
 	key jose.JSONWebKey
 }
 
-func newServed(t *testing.T, id, issuer, url string, change func(*exchange.Tenant)) served {
+func newServed(t testing.TB, id, issuer, url string, change func(*exchange.Tenant)) served {
 	t.Helper()
 	s := served{url: url, key: newKey(t, "k-"+id), Tenant: exchange.Tenant{
 		ID: id, Issuer: issuer, KeysPath: exchange.KeysPath + id, Status: exchange.TenantActive, Resources: []exchange.Resource{{URL: url}},

@@ -2,8 +2,6 @@ package googleapi
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
@@ -20,6 +18,7 @@ import (
 	"latchkey/resourceserver/internal/bearer"
 	"latchkey/resourceserver/internal/credential"
 	"latchkey/resourceserver/internal/elicit"
+	"latchkey/resourceserver/internal/seal"
 	"latchkey/resourceserver/internal/tool"
 )
 
@@ -48,6 +47,7 @@ func NewTransport() *http.Transport {
 type API struct {
 	Transport   http.RoundTripper // shared by every session
 	Credentials *credential.Credentials
+	QuotaUsers  *seal.Names // what Google is told about who calls
 	// BaseURL replaces every Google API host (a stand-in in development); "" is
 	// Google.
 	BaseURL string
@@ -120,7 +120,7 @@ func (a *API) open(ctx context.Context, need credential.Need) (*Session, error) 
 	if err != nil {
 		return nil, credential.ToolError(ctx, err)
 	}
-	auth := &authorizer{next: a.Transport, credentials: a.Credentials, need: need, current: first, quotaUser: quotaUser(need.Principal)}
+	auth := &authorizer{next: a.Transport, credentials: a.Credentials, need: need, current: first, quotaUser: a.quotaUser(need.Principal)}
 	client := func(max int64) *http.Client {
 		return &http.Client{Transport: &limiter{next: &retrier{next: auth}, max: max}, CheckRedirect: noRedirect}
 	}
@@ -180,13 +180,10 @@ func (s *Session) Options(path string) []option.ClientOption {
 // carry the credential to another host.
 func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
-// quotaUser attributes Google's per-user quota to the person, not to this
-// server's address, by a value that says nothing about who it is: ids are random
-// UUIDs, so the hash cannot be turned round.
-func quotaUser(p *bearer.Principal) string {
-	sum := sha256.Sum256([]byte("latchkey quota user\x00" + p.Tenant + "\x00" + p.Subject))
-	return hex.EncodeToString(sum[:16])
-}
+// quotaUser attributes Google's per-user quota to the person, not to this server
+// (googleapi standard parameter quotaUser: "any arbitrary string assigned to a
+// user", at most 40 characters).
+func (a *API) quotaUser(p *bearer.Principal) string { return a.QuotaUsers.Of(p.Tenant, p.Subject) }
 
 var errUnconfirmed = &tool.Error{Code: tool.CodeInternal, Message: "Something went wrong in the server: nothing was done.", Cause: errors.New("acting before the person confirmed")}
 

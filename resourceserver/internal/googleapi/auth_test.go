@@ -67,7 +67,7 @@ func TestRenewOnce(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		session := googleapi.Authorizer(g, credentials, need, first)
+		session := googleapi.Authorizer(g, credentials, need, first, "q")
 		send := func() {
 			resp, err := session.RoundTrip(request(t.Context(), t, http.MethodGet))
 			if err != nil || resp.StatusCode != c.want {
@@ -85,7 +85,7 @@ func TestRenewOnce(t *testing.T) {
 			t.Errorf("%s: %d forced refreshes", name, e.forced)
 		}
 		for _, r := range g.seen {
-			if r.Header.Get("Authorization") == "Bearer ours" || len(r.URL.Query().Get("quotaUser")) != 32 {
+			if r.Header.Get("Authorization") == "Bearer ours" || r.URL.Query().Get("quotaUser") != "q" {
 				t.Errorf("%s: our token or no quota user went to Google", name)
 			}
 		}
@@ -103,7 +103,7 @@ func TestUnconfirmed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	session := googleapi.Authorizer(g, credentials, need, first)
+	session := googleapi.Authorizer(g, credentials, need, first, "q")
 	for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
 		resp, err := session.RoundTrip(request(t.Context(), t, method)) // no call, so nobody was asked
 		if err == nil {

@@ -15,6 +15,6 @@ func Limiter(next http.RoundTripper, max int64) http.RoundTripper {
 }
 
 // Authorizer adds and renews the credential of a need.
-func Authorizer(next http.RoundTripper, c *credential.Credentials, need credential.Need, first *credential.Credential) http.RoundTripper {
-	return &authorizer{next: next, credentials: c, need: need, current: first, quotaUser: quotaUser(need.Principal)}
+func Authorizer(next http.RoundTripper, c *credential.Credentials, need credential.Need, first *credential.Credential, quotaUser string) http.RoundTripper {
+	return &authorizer{next: next, credentials: c, need: need, current: first, quotaUser: quotaUser}
 }

@@ -192,6 +192,16 @@ type limited struct {
 	left int64
 }
 
+// maxTail is what Close reads of a body, in bytes: the end of a chunked one.
+const maxTail = 512
+
+// Close reads the end of an answer whose reader stopped at the end of its JSON, as
+// the generated clients do: HTTP/1.1 would give up the connection otherwise.
+func (b *limited) Close() error {
+	_, _ = io.CopyN(io.Discard, b.ReadCloser, maxTail)
+	return b.ReadCloser.Close()
+}
+
 func (b *limited) Read(p []byte) (int, error) {
 	if b.left < 0 {
 		return 0, errTooLarge

@@ -71,6 +71,7 @@ type Server struct {
 	called    func(ctx context.Context, tool, outcome string, took time.Duration)
 	limits    *ratelimit.Limits
 	cancels   cancels
+	listing   listing
 }
 
 // New assembles the server.
@@ -205,6 +206,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	if id := s.elicit.SessionID(ctx, body); id != "" && !sessions {
 		w.Header().Set(sessionHeader, id)
+	}
+	if f, ok := formOf(r, body); ok && !sessions {
+		s.listing.serve(w, r, f, s.handler)
+		return
 	}
 	s.handler.ServeHTTP(w, r)
 }

@@ -55,6 +55,7 @@ func handler(_ context.Context, v in) (tool.Output[out], error) {
 // bench is a server with its guard, on a clock that a test can move.
 type bench struct {
 	t     *testing.T
+	s     *mcpserver.Server
 	h     http.Handler
 	sign  jose.Signer
 	clock time.Time
@@ -106,7 +107,7 @@ func newBench(t *testing.T, p policy.Policy, tools ...*tool.Tool) *bench {
 	if b.sign, err = jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: key}, (&jose.SignerOptions{}).WithType("at+jwt")); err != nil {
 		t.Fatal(err)
 	}
-	b.h = httpx.Observe(logger, g.MCP(s))
+	b.s, b.h = s, httpx.Observe(logger, g.MCP(s))
 	return b
 }
 

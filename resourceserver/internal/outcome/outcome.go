@@ -85,6 +85,7 @@ func (r *Reporter) Run(ctx context.Context) {
 	defer tick.Stop()
 	failing := false
 	for {
+		least := 1
 		select {
 		case <-ctx.Done():
 			return
@@ -93,8 +94,9 @@ func (r *Reporter) Run(ctx context.Context) {
 			if failing { // no faster than the clock while nobody takes them
 				continue
 			}
+			least = exchange.MaxOutcomes // the rest waits for the clock, or under load each report would hold a few
 		}
-		err := r.Flush(ctx)
+		err := r.send(ctx, least)
 		if err != nil && !failing && ctx.Err() == nil {
 			r.log.Warn("reporting tool outcomes: they wait", "error", err)
 		}
@@ -104,9 +106,12 @@ func (r *Reporter) Run(ctx context.Context) {
 
 // Flush sends what waits now. After an error the rest still waits; what was in
 // the failed report is sent again, so the trail may have it twice.
-func (r *Reporter) Flush(ctx context.Context) error {
+func (r *Reporter) Flush(ctx context.Context) error { return r.send(ctx, 1) }
+
+// send sends reports as long as so many outcomes wait.
+func (r *Reporter) send(ctx context.Context, least int) error {
 	for {
-		batch := r.take()
+		batch := r.take(least)
 		if len(batch) == 0 {
 			return nil
 		}
@@ -123,9 +128,13 @@ func (r *Reporter) Flush(ctx context.Context) error {
 	}
 }
 
-func (r *Reporter) take() []exchange.Outcome {
+// take returns nothing if less than least wait.
+func (r *Reporter) take(least int) []exchange.Outcome {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if len(r.waiting) < least {
+		return nil
+	}
 	if r.dropped > 0 {
 		r.log.Warn("tool outcomes were dropped: the authorization server took none for too long", "count", r.dropped)
 		r.dropped = 0

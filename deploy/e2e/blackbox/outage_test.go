@@ -1,0 +1,83 @@
+package blackbox_test
+
+import (
+	"encoding/json"
+	"errors"
+	"syscall"
+	"testing"
+	"time"
+
+	"latchkey/deploy/dev/smoke"
+)
+
+// TestOutageOfEverythingBehind: DESIGN §1.5: while the authorization server and its
+// database are gone, calls go on with the Google tokens at hand. Near the end of
+// these they fail with an error to try again by, and nobody is told to sign in.
+// When both are back, calls work, and nobody did anything.
+func TestOutageOfEverythingBehind(t *testing.T) {
+	t.Parallel()
+	const (
+		margin = 60 * time.Second // what the resource server leaves unused of a Google token's life
+		usable = 8 * time.Second
+	)
+	s := own(t, "RATE_LIMIT_SCALE=1000") // one person calls more than a person does
+	s.Google.SetTokenLifetime(margin + usable)
+	c := signedIn(t, s)
+	rs := s.RS.PID()
+	works(t, c) // now the resource server has a Google token
+	warm := time.Now()
+	signIns, refreshes := s.Google.Count("POST /o/oauth2/v2/consent"), s.Google.Count("POST /token")
+
+	s.AS.Kill()
+	must(t, s.EndDatabase(syscall.SIGKILL))
+	calls := 0
+	for ; time.Since(warm) < usable-3*time.Second; calls++ {
+		works(t, c)
+		time.Sleep(20 * time.Millisecond) // the pace of a person's client, not a wait for something
+	}
+	if calls < 10 {
+		t.Errorf("%d calls during the outage: it took too long to begin", calls)
+	}
+	// outcome is "" for a call that works, else the code of its error, which must
+	// be one to try again by.
+	outcome := func() string {
+		t.Helper()
+		result, err := c.CallTool(t.Context(), smoke.DefaultTool, nil)
+		if err == nil {
+			return ""
+		}
+		var refused *smoke.StatusError
+		var e struct {
+			Code      string
+			Retryable bool
+			Link      string
+		}
+		if errors.As(err, &refused) || result == nil || json.Unmarshal(result.Structured, &e) != nil {
+			t.Fatalf("no typed error: %v", err)
+		}
+		if e.Code != "temporarily_unavailable" || !e.Retryable || e.Link != "" {
+			t.Fatalf("not an error to try again by: %s", result.Structured)
+		}
+		return e.Code
+	}
+	eventually(t, "the token at hand is used up", func() bool { return outcome() != "" })
+	if took := time.Since(warm); took < usable-time.Second {
+		t.Errorf("calls ended %v after the token was given", took)
+	}
+	for range 5 {
+		if outcome() == "" {
+			t.Error("a call worked without a token")
+		}
+	}
+	if n := s.Google.Count("POST /token"); n != refreshes {
+		t.Errorf("%d requests for tokens during the outage", n-refreshes)
+	}
+
+	must(t, s.StartDatabase(t.Context()))
+	must(t, s.AS.Start())
+	eventually(t, "calls work again", func() bool { return outcome() == "" })
+	works(t, c)
+	if s.RS.PID() != rs || s.Google.Count("POST /o/oauth2/v2/consent") != signIns {
+		t.Error("the resource server was restarted, or somebody had to sign in")
+	}
+}
