@@ -59,7 +59,7 @@ func TestRoutesAreDescribed(t *testing.T) {
 		kinds = append(kinds, string(k))
 	}
 	listed := doc.Components.Schemas["Event"].Value.Properties["kind"].Value.Enum
-	asked := doc.Paths.Value(admin.Base + "/tenants/{tenant}/audit").Get.Parameters.GetByInAndName(openapi3.ParameterInQuery, "kind").Schema.Value.Enum
+	asked := doc.Paths.Value(admin.Base+"/tenants/{tenant}/audit").Get.Parameters.GetByInAndName(openapi3.ParameterInQuery, "kind").Schema.Value.Enum
 	if !slices.Equal(listed, kinds) || !slices.Equal(asked, kinds) {
 		t.Errorf("kinds of events: there are %v\ndescribed %v\nand as a parameter %v", kinds, listed, asked)
 	}
