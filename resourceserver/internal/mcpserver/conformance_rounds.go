@@ -50,7 +50,7 @@ func opened(sealed string) (s state, ok bool) {
 	return s, json.Unmarshal(b, &s) == nil
 }
 
-func form(message, field, kind string) mcp.InputRequest {
+func question(message, field, kind string) mcp.InputRequest {
 	return mcp.NewElicitationInputRequest(mcp.ElicitationParams{Message: message, RequestedSchema: map[string]any{
 		"type": "object", "properties": map[string]any{field: map[string]any{"type": kind}}, "required": []string{field},
 	}})
@@ -110,7 +110,7 @@ func roundFixtures(m *server.MCPServer) {
 		if name, ok := field(answers, "user_name", "name"); ok {
 			return says(text("Hello, %s!", name))
 		}
-		return asks(mcp.InputRequests{"user_name": form("What is your name?", "name", "string")}, "")
+		return asks(mcp.InputRequests{"user_name": question("What is your name?", "name", "string")}, "")
 	})
 	round("test_input_required_result_sampling", func(_ context.Context, answers mcp.InputResponses, _ string) (*mcp.CallToolResult, error) {
 		if answer, ok := sampled(answers, "sample_request"); ok {
@@ -124,7 +124,7 @@ func roundFixtures(m *server.MCPServer) {
 		}
 		return asks(mcp.InputRequests{"roots_request": mcp.NewRootsInputRequest()}, "")
 	})
-	confirm := mcp.InputRequests{"confirm": form("Please confirm", "ok", "boolean")}
+	confirm := mcp.InputRequests{"confirm": question("Please confirm", "ok", "boolean")}
 	round("test_input_required_result_request_state", func(_ context.Context, answers mcp.InputResponses, sealed string) (*mcp.CallToolResult, error) {
 		s, ok := opened(sealed)
 		if answer, given := field(answers, "confirm", "ok"); ok && s.Kind == "request-state" && given && answer == "true" {
@@ -152,19 +152,19 @@ func roundFixtures(m *server.MCPServer) {
 			return says(text("Name: %s; Greeting: %s; Roots: %d", name, greeting, n))
 		}
 		return asks(mcp.InputRequests{
-			"user_name": form("What is your name?", "name", "string"), "greeting": mcp.NewSamplingInputRequest(sampling("Generate a greeting", 50)),
+			"user_name": question("What is your name?", "name", "string"), "greeting": mcp.NewSamplingInputRequest(sampling("Generate a greeting", 50)),
 			"client_roots": mcp.NewRootsInputRequest(),
 		}, state{Kind: "multiple-inputs"}.sign())
 	})
 	round("test_input_required_result_multi_round", func(_ context.Context, answers mcp.InputResponses, sealed string) (*mcp.CallToolResult, error) {
 		s, ok := opened(sealed)
 		if name, given := field(answers, "step1", "name"); ok && s.Round == 1 && given {
-			return asks(mcp.InputRequests{"step2": form("Step 2: What is your favorite color?", "color", "string")}, state{Kind: "multi-round", Round: 2, Name: name}.sign())
+			return asks(mcp.InputRequests{"step2": question("Step 2: What is your favorite color?", "color", "string")}, state{Kind: "multi-round", Round: 2, Name: name}.sign())
 		}
 		if color, given := field(answers, "step2", "color"); ok && s.Round == 2 && given {
 			return says(text("Multi-round complete for %s who likes %s", s.Name, color))
 		}
-		return asks(mcp.InputRequests{"step1": form("Step 1: What is your name?", "name", "string")}, state{Kind: "multi-round", Round: 1}.sign())
+		return asks(mcp.InputRequests{"step1": question("Step 1: What is your name?", "name", "string")}, state{Kind: "multi-round", Round: 1}.sign())
 	})
 	round("test_input_required_result_capabilities", func(ctx context.Context, answers mcp.InputResponses, _ string) (*mcp.CallToolResult, error) {
 		if len(answers) > 0 {
@@ -172,7 +172,7 @@ func roundFixtures(m *server.MCPServer) {
 		}
 		can, requests := capabilities(ctx), mcp.InputRequests{}
 		if can.Elicitation != nil {
-			requests["elicit_input"] = form("Elicitation input", "value", "string")
+			requests["elicit_input"] = question("Elicitation input", "value", "string")
 		}
 		if can.Sampling != nil {
 			requests["sample_input"] = mcp.NewSamplingInputRequest(sampling("Sample request", 50))
@@ -194,7 +194,7 @@ func roundFixtures(m *server.MCPServer) {
 				return &mcp.GetPromptResult{Messages: []mcp.PromptMessage{mcp.NewPromptMessage(mcp.RoleUser, text("Prompt with context: %s", given))}}, nil
 			}
 			return &mcp.GetPromptResult{Result: mcp.Result{ResultType: mcp.ResultTypeInputRequired}, MultiRoundTripResult: mcp.MultiRoundTripResult{
-				InputRequests: mcp.InputRequests{"user_context": form("What context should the prompt use?", "context", "string")},
+				InputRequests: mcp.InputRequests{"user_context": question("What context should the prompt use?", "context", "string")},
 			}}, nil
 		})
 }
