@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"github.com/mark3labs/mcp-go/server"
 	"golang.org/x/oauth2"
 	"google.golang.org/api/drive/v3"
+	api "google.golang.org/api/googleapi"
 	"google.golang.org/api/option"
 
 	"latchkey/deploy/dev/fakegoogle"
@@ -182,7 +184,7 @@ func BenchmarkToolCall(b *testing.B) {
 // driveList is what drive_search asks of Google.
 func driveList(ctx context.Context, s *drive.Service) error {
 	page, err := s.Files.List().Q("trashed = false").PageSize(10).IncludeItemsFromAllDrives(true).SupportsAllDrives(true).
-		Fields("nextPageToken", "incompleteSearch", "files(id,name,mimeType,modifiedTime,webViewLink)").OrderBy("modifiedTime desc").Context(ctx).Do()
+		Fields("nextPageToken", "incompleteSearch", "files(id,name,mimeType,modifiedTime,webViewLink)").OrderBy("modifiedTime desc").Context(ctx).Do(api.QuotaUser(strings.Repeat("0", 32)))
 	if err == nil && len(page.Files) == 0 {
 		err = fmt.Errorf("no files")
 	}
@@ -235,3 +237,17 @@ func BenchmarkAddedLatency(b *testing.B) {
 
 // at is a percentile of sorted values.
 func at(sorted []float64, percent int) float64 { return sorted[(len(sorted)-1)*percent/100] }
+
+// BenchmarkToolsList: the list of all tools through the whole server, as mcp-go
+// makes it for each request and from memory. To the first only, each request is
+// new: its progress token differs.
+func BenchmarkToolsList(b *testing.B) {
+	r, url := benched(b)
+	token, p := r.as.mint(all), newPoster(b)
+	var unique atomic.Int64
+	compared(b, 200, "made", "kept",
+		func(int) error {
+			return p.post(b.Context(), url, token, fmt.Sprintf(`{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"_meta":{"progressToken":%d}}}`, unique.Add(1)), `"gmail_send"`)
+		},
+		func(int) error { return p.post(b.Context(), url, token, list, `"gmail_send"`) })
+}
