@@ -198,6 +198,7 @@ func TestAdmitsClient(t *testing.T) {
 			}
 		}
 	}
+	tn.Policy.Clients = tenant.ApprovedClient
 	asked := oauth.NewScopes("drive.read", "gmail.read", "gmail.send")
 	limited := func(name, id, want string) {
 		t.Helper()
