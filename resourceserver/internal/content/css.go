@@ -3,26 +3,37 @@ package content
 import (
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"golang.org/x/net/html"
 	"golang.org/x/net/html/atom"
 )
 
-// look is what is known of the colours that text stands in. Nil is unknown.
+// look is what is known of how text is shown. A colour that is nil is unknown.
 type look struct {
 	text, ground *colour
 	sheet        bool // the mail has style sheets, which are not read
+	tiny, veiled bool // by font-size and visibility, which an element inside may change back
 }
 
 type colour struct{ r, g, b, a int } // 0 to 255
 
-// page is how a mail begins: black on white.
-var page = look{text: &colour{0, 0, 0, 255}, ground: &colour{255, 255, 255, 255}}
+// page is how a mail begins: black on white, but for the text's colour where a
+// style sheet may say another one.
+func page(sheet bool) look {
+	l := look{ground: &colour{255, 255, 255, 255}, sheet: sheet}
+	if !sheet {
+		l.text = &colour{0, 0, 0, 255}
+	}
+	return l
+}
 
-// invisible reports whether text cannot be told from its background.
+// invisible reports whether text cannot be seen, or told from its background.
 func (l look) invisible() bool {
 	switch {
+	case l.tiny || l.veiled:
+		return true
 	case l.text == nil:
 		return false
 	case l.text.a <= 12: // of 255: one in twenty
@@ -30,7 +41,7 @@ func (l look) invisible() bool {
 	case l.ground == nil:
 		return false
 	}
-	near := func(a, b int) bool { return max(a-b, b-a) <= 10 }
+	near := func(a, b int) bool { return max(a-b, b-a) <= 16 }
 	return near(l.text.r, l.ground.r) && near(l.text.g, l.ground.g) && near(l.text.b, l.ground.b)
 }
 
@@ -55,6 +66,14 @@ func (l look) within(n *html.Node) look {
 	}
 	for _, a := range n.Attr {
 		switch a.Key {
+		case "href":
+			if n.DataAtom == atom.A { // the reader's program has a colour for links
+				l.text = nil
+			}
+		case "text":
+			if c, ok := parseColour(attrColour(a.Val)); ok && n.DataAtom == atom.Body {
+				l.text = &c
+			}
 		case "bgcolor":
 			ground(attrColour(a.Val))
 		case "background":
@@ -67,9 +86,16 @@ func (l look) within(n *html.Node) look {
 			}
 		}
 	}
+	var tiny, sized, veiled, shown bool
 	for property, value := range declarations(attr(n, "style")) {
 		switch property {
-		case "color":
+		case "font-size", "font":
+			hidden := conceals(property, value)
+			tiny, sized = tiny || hidden, sized || !hidden && absolute(property, value)
+		case "visibility":
+			hidden := conceals(property, value)
+			veiled, shown = veiled || hidden, shown || !hidden && value == "visible"
+		case "color", "-webkit-text-fill-color":
 			l.text = nil
 			if c, ok := parseColour(value); ok {
 				l.text = &c
@@ -82,13 +108,34 @@ func (l look) within(n *html.Node) look {
 			}
 		}
 	}
+	// A declaration that a later one undoes counts.
+	l.tiny, l.veiled = tiny || l.tiny && !sized, veiled || l.veiled && !shown
 	return l
+}
+
+// absolute reports whether a font size is none of the size around it.
+func absolute(property, value string) bool {
+	for f := range strings.FieldsSeq(value) {
+		size, _, _ := strings.Cut(f, "/")
+		switch n, unit := length(size); unit {
+		case "px", "pt", "rem", "cm", "mm", "in", "pc", "vw", "vh":
+			return n > 0
+		}
+		switch size {
+		case "xx-small", "x-small", "small", "medium", "large", "x-large", "xx-large", "initial":
+			return true
+		}
+		if property == "font-size" {
+			return false
+		}
+	}
+	return false
 }
 
 // attrColour is the colour of an old attribute, which needs no "#".
 func attrColour(s string) string {
 	s = strings.ToLower(strings.TrimSpace(s))
-	if _, err := strconv.ParseUint(s, 16, 32); err == nil && len(s) == 6 {
+	if _, err := strconv.ParseUint(s, 16, 32); err == nil && (len(s) == 6 || len(s) == 3) {
 		return "#" + s
 	}
 	return s
@@ -99,11 +146,13 @@ var named = map[string]colour{
 	"white": {255, 255, 255, 255}, "black": {0, 0, 0, 255}, "silver": {192, 192, 192, 255}, "gray": {128, 128, 128, 255}, "grey": {128, 128, 128, 255},
 	"red": {255, 0, 0, 255}, "maroon": {128, 0, 0, 255}, "yellow": {255, 255, 0, 255}, "olive": {128, 128, 0, 255}, "lime": {0, 255, 0, 255}, "green": {0, 128, 0, 255},
 	"aqua": {0, 255, 255, 255}, "teal": {0, 128, 128, 255}, "blue": {0, 0, 255, 255}, "navy": {0, 0, 128, 255}, "fuchsia": {255, 0, 255, 255}, "purple": {128, 0, 128, 255},
-	"snow": {255, 250, 250, 255}, "ivory": {255, 255, 240, 255}, "whitesmoke": {245, 245, 245, 255}, "ghostwhite": {248, 248, 255, 255}, "transparent": {},
+	"snow": {255, 250, 250, 255}, "ivory": {255, 255, 240, 255}, "whitesmoke": {245, 245, 245, 255}, "ghostwhite": {248, 248, 255, 255},
+	"floralwhite": {255, 250, 240, 255}, "mintcream": {245, 255, 250, 255}, "azure": {240, 255, 255, 255}, "aliceblue": {240, 248, 255, 255}, "seashell": {255, 245, 238, 255}, "honeydew": {240, 255, 240, 255},
+	"transparent": {},
 }
 
 // parseColour reads a colour in lower case: a name, #rgb to #rrggbbaa, rgb() and
-// rgba().
+// rgba(), and of hsl() white and black.
 func parseColour(s string) (colour, bool) {
 	if c, ok := named[s]; ok {
 		return c, true
@@ -124,11 +173,19 @@ func parseColour(s string) (colour, bool) {
 	}
 	name, rest, ok := strings.Cut(s, "(")
 	rest, end := strings.CutSuffix(rest, ")")
-	if !ok || !end || name != "rgb" && name != "rgba" {
+	parts := strings.FieldsFunc(rest, func(r rune) bool { return r == ',' || r == '/' || unicode.IsSpace(r) })
+	if !ok || !end || len(parts) != 3 && len(parts) != 4 {
 		return colour{}, false
 	}
-	parts := strings.FieldsFunc(rest, func(r rune) bool { return r == ',' || r == '/' || r == ' ' })
-	if len(parts) != 3 && len(parts) != 4 {
+	switch name {
+	case "rgb", "rgba":
+	case "hsl", "hsla":
+		if light, unit := length(parts[2]); len(parts) == 3 && unit == "%" && (light >= 97 || light <= 3) {
+			v := int(min(max(light, 0), 100)*2.55 + 0.5)
+			return colour{v, v, v, 255}, true
+		}
+		return colour{}, false
+	default:
 		return colour{}, false
 	}
 	values := [4]int{3: 255}
@@ -208,11 +265,19 @@ func unescaped(s string) string {
 	return b.String()
 }
 
-// hides reports whether a style takes its element out of sight. A declaration that a
-// later one undoes counts too.
-func hides(style string) bool {
+// hides reports whether a style takes its element out of sight, with all that is
+// inside; with inherited, also what an element inside could change back. A
+// declaration that a later one undoes counts too.
+func hides(style string, inherited bool) bool {
 	clipped, empty, moved, away := false, false, false, false
 	for property, value := range declarations(style) {
+		switch property {
+		case "font", "font-size", "visibility":
+			if inherited && conceals(property, value) {
+				return true
+			}
+			continue
+		}
 		if conceals(property, value) {
 			return true
 		}
@@ -247,12 +312,23 @@ func conceals(property, value string) bool {
 	case "font": // the size stands in it, before a family and perhaps with a line height
 		for f := range strings.FieldsSeq(value) {
 			size, _, _ := strings.Cut(f, "/")
-			if n, unit := length(size); (unit == "px" || unit == "pt") && n <= 1 {
-				return true
+			switch n, unit := length(size); unit {
+			case "px", "pt":
+				if n <= 1 {
+					return true
+				}
+			case "em", "rem":
+				if n <= 0.05 {
+					return true
+				}
 			}
 		}
 	case "opacity":
 		return unit == "%" && n <= 5 || unit == "number" && n <= 0.05
+	case "zoom":
+		return unit != "" && n <= 0.05
+	case "filter":
+		return strings.HasPrefix(value, "opacity(0)") || strings.HasPrefix(value, "opacity(0%)")
 	case "max-height", "max-width":
 		return unit != "" && n <= 0
 	case "text-indent", "margin-left", "margin-top":
@@ -262,6 +338,11 @@ func conceals(property, value string) bool {
 	case "clip-path":
 		return strings.HasPrefix(value, "inset(50%") || strings.HasPrefix(value, "inset(100%") || strings.HasPrefix(value, "circle(0")
 	case "transform":
+		if inside, ok := strings.CutPrefix(value, "translate"); ok {
+			inside = strings.TrimLeft(inside, "xy(")
+			moved, unit := length(inside[:strings.IndexFunc(inside+")", func(r rune) bool { return r == ')' || r == ',' })])
+			return unit == "px" && moved <= -500 || unit != "px" && unit != "" && moved <= -50 && unit != "%"
+		}
 		return strings.HasPrefix(value, "scale(0)") || strings.HasPrefix(value, "scale(0,")
 	}
 	return false
@@ -270,6 +351,9 @@ func conceals(property, value string) bool {
 // length reads a number and its unit, "number" if it has none; the unit is "" if it
 // is no number.
 func length(value string) (n float64, unit string) {
+	if inside, ok := strings.CutPrefix(value, "calc("); ok {
+		value = strings.TrimSpace(strings.TrimSuffix(inside, ")"))
+	}
 	number := strings.TrimRight(value, "abcdefghijklmnopqrstuvwxyz%")
 	n, err := strconv.ParseFloat(number, 64)
 	if err != nil {

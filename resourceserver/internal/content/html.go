@@ -25,9 +25,8 @@ func HTML(s string) (text string, hidden bool) {
 	if err != nil {
 		w.flat(s)
 	} else {
-		seen := page
-		seen.sheet = strings.Contains(strings.ToLower(s), "<style") || strings.Contains(strings.ToLower(s), "<link")
-		w.node(root, false, seen)
+		lower := strings.ToLower(s)
+		w.node(root, false, page(strings.Contains(lower, "<style") || strings.Contains(lower, "<link")))
 	}
 	return w.String(), w.hidden
 }
@@ -63,9 +62,9 @@ func (w *writer) flat(s string) {
 			case void(t.DataAtom), t.DataAtom == atom.Head: // text ends a head
 			case len(open) > 0:
 				open = append(open, t.Data)
-				telling = telling || concealed(t.Attr)
-			case unseen(t.DataAtom, t.Attr):
-				open, telling = []string{t.Data}, !raw(t.DataAtom) || concealed(t.Attr)
+				telling = telling || concealed(t.Attr, true)
+			case unread(t.DataAtom) || concealed(t.Attr, true):
+				open, telling = []string{t.Data}, !raw(t.DataAtom) || concealed(t.Attr, true)
 			}
 		case html.EndTagToken:
 			if n := len(open); n > 0 && open[n-1] == t.Data {
@@ -150,8 +149,8 @@ func (w *writer) node(n *html.Node, pre bool, seen look) {
 		}
 		return
 	case html.ElementNode:
-		if unseen(n.DataAtom, n.Attr) {
-			w.hidden = w.hidden || (concealed(n.Attr) && says(n))
+		if silent := unread(n.DataAtom); silent || concealed(n.Attr, false) {
+			w.hidden = w.hidden || (!silent || concealed(n.Attr, true)) && says(n)
 			return
 		}
 		seen = seen.within(n)
@@ -242,19 +241,20 @@ func (w *writer) link(n *html.Node, shown string) {
 	w.b.WriteString(" (" + strings.Join(strings.Fields(href), "") + ")")
 }
 
-// unseen reports whether a reader would not see the element.
-func unseen(name atom.Atom, attrs []html.Attribute) bool {
+// unread reports whether nobody reads what is in an element of that name.
+func unread(name atom.Atom) bool {
 	switch name {
 	case atom.Script, atom.Style, atom.Head, atom.Title, atom.Template, atom.Noscript, atom.Object, atom.Iframe, atom.Svg, atom.Select, atom.Textarea:
 		return true
 	}
-	return concealed(attrs)
+	return false
 }
 
-// concealed reports whether the element is hidden on purpose.
-func concealed(attrs []html.Attribute) bool {
+// concealed reports whether the element is hidden on purpose, with all that is
+// inside; inherited as for hides.
+func concealed(attrs []html.Attribute, inherited bool) bool {
 	for _, a := range attrs {
-		if a.Key == "hidden" || a.Key == "style" && hides(a.Val) {
+		if a.Key == "hidden" || a.Key == "style" && hides(a.Val, inherited) {
 			return true
 		}
 	}

@@ -28,7 +28,7 @@ type request struct {
 // find a request there: ServeHTTP gives each a session id of its own.
 type cancels struct {
 	mu      sync.Mutex
-	running map[request][]context.CancelFunc
+	running map[request]map[*context.CancelFunc]struct{} // a function cannot be compared, its place can
 }
 
 // message is what cancellation reads of a JSON-RPC message.
@@ -73,29 +73,19 @@ func (c *cancels) begin(ctx context.Context, body []byte) (_ context.Context, en
 func (c *cancels) note(r request, cancel context.CancelFunc) (end func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	// A function cannot be compared: each has a place, which end empties.
-	place := len(c.running[r])
-	c.running[r] = append(c.running[r], cancel)
+	if c.running[r] == nil {
+		c.running[r] = map[*context.CancelFunc]struct{}{}
+	}
+	c.running[r][&cancel] = struct{}{}
 	return func() {
 		cancel()
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		c.running[r][place] = nil
-		if alone, n := c.only(r); alone == nil && n == 0 {
+		delete(c.running[r], &cancel)
+		if len(c.running[r]) == 0 {
 			delete(c.running, r)
 		}
 	}
-}
-
-// only returns the one running request of a name, and how many there are. c.mu must
-// be held.
-func (c *cancels) only(r request) (one context.CancelFunc, n int) {
-	for _, cancel := range c.running[r] {
-		if cancel != nil {
-			one, n = cancel, n+1
-		}
-	}
-	return one, n
 }
 
 // cancel ends the request. Two windows of one app may count alike: which of two is
@@ -104,7 +94,10 @@ func (c *cancels) only(r request) (one context.CancelFunc, n int) {
 func (c *cancels) cancel(r request) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if one, n := c.only(r); n == 1 {
-		one()
+	if len(c.running[r]) != 1 {
+		return
+	}
+	for one := range c.running[r] {
+		(*one)()
 	}
 }

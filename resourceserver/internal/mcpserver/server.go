@@ -81,7 +81,7 @@ func New(c Config) (*Server, error) {
 	}
 	hooks := &server.Hooks{}
 	hooks.AddAfterCallTool(typed)
-	s := &Server{tools: map[string]*tool.Tool{}, prompts: map[string]Prompt{}, elicit: c.Elicit, policy: c.Policy, called: c.Called, limits: c.Limits, cancels: cancels{running: map[request][]context.CancelFunc{}}}
+	s := &Server{tools: map[string]*tool.Tool{}, prompts: map[string]Prompt{}, elicit: c.Elicit, policy: c.Policy, called: c.Called, limits: c.Limits, cancels: cancels{running: map[request]map[*context.CancelFunc]struct{}{}}}
 	m := server.NewMCPServer("latchkey", c.Version,
 		server.WithTitle("Latchkey: Google Workspace"), server.WithInstructions(instructions), server.WithToolCapabilities(false),
 		server.WithOutputSchemaValidation(), server.WithHooks(hooks),
