@@ -65,7 +65,7 @@ func (u Unbound) RotateRefresh(ctx context.Context, r grant.Rotation) (*grant.Gr
 
 // GrantState is DB.GrantState but for what it makes of the row.
 func (u Unbound) GrantState(ctx context.Context, t tenant.ID, id uuid.UUID) error {
-	return u.batch(ctx, stmt(grantState, t.UUID(), id), func(row pgx.Row) error { return row.Scan(nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil) })
+	return u.batch(ctx, stmt(grantState, t.UUID(), id), func(row pgx.Row) error { return row.Scan(nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil) })
 }
 
 func (u Unbound) batch(ctx context.Context, s statement, read func(pgx.Row) error) error {
