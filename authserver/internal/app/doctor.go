@@ -54,7 +54,7 @@ func (c *doctorCmd) Run(e *env) error {
 		p.close()
 	}
 	if c.JSON {
-		if err := indented(e.out, report.Steps); err != nil {
+		if err := printJSON(e.out, report.Steps); err != nil {
 			return err
 		}
 	} else if _, err := fmt.Fprint(e.out, report.Text()); err != nil {

@@ -128,7 +128,7 @@ func (c *subjectsEraseCmd) Run(e *env) error {
 		}
 		switch {
 		case c.JSON:
-			return indented(e.out, out)
+			return printJSON(e.out, out)
 		case done.Receipt == "":
 			_, err = fmt.Fprintf(e.out, "person %s is cut off and being erased; %d tokens are still to be withdrawn at Google. The servers go on, until %s at the latest. Then this command prints the receipt\n",
 				subject, done.Waiting, done.Since.Add(connection.RevocationGivesUp).UTC().Format(time.RFC3339))

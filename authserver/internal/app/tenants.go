@@ -1,7 +1,6 @@
 package app
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -65,7 +64,7 @@ func (c *ofTenancy) print(e *env, o *tenancy.Operator, records ...tenancy.Record
 		}
 	}
 	if c.JSON {
-		return indented(e.out, views)
+		return printJSON(e.out, views)
 	}
 	table := tabwriter.NewWriter(e.out, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(table, "TENANT\tSTATUS\tISSUER\tRESOURCES\tGOOGLE CLIENT\tNAME")
@@ -79,12 +78,6 @@ func (c *ofTenancy) print(e *env, o *tenancy.Operator, records ...tenancy.Record
 	return table.Flush()
 }
 
-func indented(w io.Writer, value any) error {
-	out := json.NewEncoder(w)
-	out.SetIndent("", "  ")
-	return out.Encode(value)
-}
-
 // show writes everything about one tenant.
 func (c *ofTenancy) show(e *env, o *tenancy.Operator, r *tenancy.Record) error {
 	v, err := o.View(*r)
@@ -92,7 +85,7 @@ func (c *ofTenancy) show(e *env, o *tenancy.Operator, r *tenancy.Record) error {
 		return err
 	}
 	if c.JSON {
-		return indented(e.out, v)
+		return printJSON(e.out, v)
 	}
 	table := tabwriter.NewWriter(e.out, 0, 0, 2, ' ', 0)
 	row := func(name, value string) {
@@ -363,7 +356,7 @@ func (c *tenantsEraseCmd) Run(e *env) error {
 			return err
 		}
 		if c.JSON {
-			return indented(e.out, gone)
+			return printJSON(e.out, gone)
 		}
 		for _, table := range slices.Sorted(maps.Keys(gone.Rows)) {
 			if gone.Rows[table] > 0 {
@@ -438,7 +431,7 @@ func (c *googleClientShowCmd) Run(e *env) error {
 			return err
 		}
 		if c.JSON {
-			return indented(e.out, v.Google)
+			return printJSON(e.out, v.Google)
 		}
 		_, err = fmt.Fprintf(e.out, "%s %s %s generation %d, redirect URI %s\n", v.Google.Of, v.Google.ClientID, v.Google.Publishing, v.Google.Generation, v.Google.CallbackURL)
 		return err
