@@ -18,20 +18,22 @@ func TestOutageOfEverythingBehind(t *testing.T) {
 	t.Parallel()
 	const (
 		margin = 60 * time.Second // what the resource server leaves unused of a Google token's life
-		usable = 8 * time.Second
+		usable = 20 * time.Second
 	)
 	s := own(t, "RATE_LIMIT_SCALE=1000") // one person calls more than a person does
 	s.Google.SetTokenLifetime(margin + usable)
+	// Signing in brings the Google token that the first call gets: however slow this
+	// machine is, that token is no older than begun.
+	begun := time.Now()
 	c := signedIn(t, s)
 	rs := s.RS.PID()
 	works(t, c) // now the resource server has a Google token
-	warm := time.Now()
 	signIns, refreshes := s.Google.Count("POST /o/oauth2/v2/consent"), s.Google.Count("POST /token")
 
 	s.AS.Kill()
 	must(t, s.EndDatabase(syscall.SIGKILL))
 	calls := 0
-	for ; time.Since(warm) < usable-3*time.Second; calls++ {
+	for ; time.Since(begun) < usable-3*time.Second; calls++ {
 		works(t, c)
 		time.Sleep(20 * time.Millisecond) // the pace of a person's client, not a wait for something
 	}
@@ -61,8 +63,8 @@ func TestOutageOfEverythingBehind(t *testing.T) {
 		return e.Code
 	}
 	eventually(t, "the token at hand is used up", func() bool { return outcome() != "" })
-	if took := time.Since(warm); took < usable-time.Second {
-		t.Errorf("calls ended %v after the token was given", took)
+	if took := time.Since(begun); took < usable-time.Second { // Google counts whole seconds
+		t.Errorf("calls ended %v after the sign-in began, the token was good for %v", took, usable)
 	}
 	for range 5 {
 		if outcome() == "" {
