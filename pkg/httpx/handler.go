@@ -29,6 +29,9 @@ type event struct {
 	err   error
 }
 
+// ownAttrs are the attributes that every line begins with.
+const ownAttrs = 5
+
 // RequestID returns the id of the request the context belongs to, "" outside
 // a request. It is safe to show: people quote it to find the log line.
 func RequestID(ctx context.Context) string {
@@ -64,7 +67,7 @@ func Failed(ctx context.Context, err error) {
 func Observe(log *slog.Logger, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
-		e := &event{id: rand.Text()[:16]}
+		e := &event{id: rand.Text()[:16], attrs: make([]slog.Attr, ownAttrs, ownAttrs+16)}
 		rec := &recorder{ResponseWriter: w}
 		rec.Header().Set("X-Request-Id", e.id)
 		r = r.WithContext(context.WithValue(r.Context(), eventKey{}, e))
@@ -82,10 +85,11 @@ func Observe(log *slog.Logger, next http.Handler) http.Handler {
 			if status == 0 {
 				status = http.StatusOK
 			}
-			attrs := append([]slog.Attr{
+			attrs := e.attrs
+			copy(attrs, []slog.Attr{
 				slog.String("request_id", e.id), slog.String("method", r.Method), slog.String("path", loggedPath(r.URL.Path)),
 				slog.Int("status", status), slog.Duration("took", time.Since(start)),
-			}, e.attrs...)
+			})
 			level := slog.LevelInfo
 			if e.err != nil {
 				attrs = append(attrs, slog.String("error", e.err.Error()))
@@ -110,6 +114,9 @@ func Observe(log *slog.Logger, next http.Handler) http.Handler {
 const maxSegment = 39
 
 func loggedPath(path string) string {
+	if len(path) <= maxSegment {
+		return path
+	}
 	parts := strings.Split(path, "/")
 	for i, p := range parts {
 		if len(p) > maxSegment {

@@ -126,7 +126,10 @@ func (g *Guard) MCP(next http.Handler) http.Handler {
 			g.refuse(w, refusal)
 			return
 		}
-		method, target := asked(body)
+		message, method, target := messageOf(body), "", ""
+		if message != nil {
+			method, target = message.Method, message.target(body)
+		}
 		httpx.Annotate(ctx, slog.String("mcp_method", known(method)))
 		tool, required, ok := g.required(method, target)
 		if tool != "" && g.reports.Tool != nil && g.reports.Tool(tool) {
@@ -143,7 +146,7 @@ func (g *Guard) MCP(next http.Handler) http.Handler {
 			g.refuse(w, refusal)
 			return
 		}
-		l := &late{ResponseWriter: w, guard: g}
+		l := &late{ResponseWriter: w, guard: g, body: body, message: message}
 		r = r.WithContext(context.WithValue(ctx, lateKey{}, l))
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		next.ServeHTTP(l, r)
@@ -155,7 +158,7 @@ func (g *Guard) MCP(next http.Handler) http.Handler {
 // (MCP authorization, "Token Requirements").
 func (g *Guard) authenticate(r *http.Request) (*Principal, *Refusal) {
 	// OAuth 2.1 §5.1: a token in a URL ends in logs and histories.
-	if r.URL.Query().Has("access_token") {
+	if r.URL.RawQuery != "" && r.URL.Query().Has("access_token") {
 		return nil, g.unauthorized(oauth.InvalidToken, "Send the access token in the Authorization header only.")
 	}
 	headers := r.Header.Values("Authorization")

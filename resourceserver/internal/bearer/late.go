@@ -11,7 +11,9 @@ import (
 // works as long as the response was not begun.
 type late struct {
 	http.ResponseWriter
-	guard *Guard
+	guard   *Guard
+	body    []byte
+	message *Message
 
 	mu      sync.Mutex
 	refusal *Refusal

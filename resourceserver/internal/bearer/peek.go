@@ -1,6 +1,9 @@
 package bearer
 
-import "encoding/json"
+import (
+	"context"
+	"encoding/json"
+)
 
 // The methods whose scopes the guard checks.
 const (
@@ -9,26 +12,14 @@ const (
 	MethodGetPrompt    = "prompts/get"
 )
 
-// call is what the guard reads of a JSON-RPC message. It is decoded as mcp-go
-// v1.2.1 decodes it (encoding/json; every "params" member replaces the one
-// before), so that duplicate and case-variant keys name the same tool here and
+// Message is what is read of a JSON-RPC message before mcp-go reads it. It is
+// decoded as mcp-go v1.2.1 decodes it (encoding/json; every member replaces the
+// one before), so that duplicate and case-variant keys name the same tool here and
 // there. The tool layer checks the scopes once more on what it really runs.
-type call struct {
-	Method string     `json:"method"`
-	Params callParams `json:"params"`
-}
-
-type callParams struct{ Name string }
-
-func (p *callParams) UnmarshalJSON(b []byte) error {
-	var raw struct {
-		Name string `json:"name"`
-	}
-	if err := json.Unmarshal(b, &raw); err != nil {
-		return err
-	}
-	p.Name = raw.Name
-	return nil
+type Message struct {
+	ID     json.RawMessage `json:"id"` // as it was sent, so that 1 is not "1"; nil if there is none
+	Method string          `json:"method"`
+	Params json.RawMessage `json:"params"`
 }
 
 // others is the same for messages whose params the library decodes the plain way:
@@ -40,26 +31,55 @@ type others struct {
 	} `json:"params"`
 }
 
-// asked returns what a message asks for, as far as scopes decide on it: the name
-// of a tool or prompt, the address of a resource. A message that cannot be decoded
-// asks for nothing: mcp-go refuses it.
-func asked(body []byte) (method, target string) {
-	var c call
-	if json.Unmarshal(body, &c) != nil {
-		return "", ""
+// messageOf reads a body. What cannot be decoded is no message, and mcp-go refuses
+// it.
+func messageOf(body []byte) *Message {
+	m := &Message{}
+	if json.Unmarshal(body, m) != nil {
+		return nil
 	}
-	switch c.Method {
+	return m
+}
+
+// target returns what a message asks for, as far as scopes decide on it: the name
+// of a tool or prompt, the address of a resource. A message that cannot be decoded
+// asks for nothing.
+func (m *Message) target(body []byte) string {
+	switch m.Method {
 	case MethodCallTool:
-		return c.Method, c.Params.Name
+		var p struct {
+			Name string `json:"name"`
+		}
+		if json.Unmarshal(m.Params, &p) == nil {
+			return p.Name
+		}
 	case MethodReadResource, MethodGetPrompt:
 		var o others
-		if json.Unmarshal(body, &o) != nil {
-			return "", ""
+		switch {
+		case json.Unmarshal(body, &o) != nil:
+		case m.Method == MethodReadResource:
+			return o.Params.URI
+		default:
+			return o.Params.Name
 		}
-		if c.Method == MethodReadResource {
-			return c.Method, o.Params.URI
-		}
-		return c.Method, o.Params.Name
 	}
-	return c.Method, ""
+	return ""
+}
+
+// MessageOf returns the message of a request that the guard let pass, nil if its
+// body is none.
+func MessageOf(ctx context.Context) *Message {
+	if l, ok := ctx.Value(lateKey{}).(*late); ok {
+		return l.message
+	}
+	return nil
+}
+
+// BodyOf returns the body of a request that the guard let pass, so that it is not
+// read twice; nil without a guard. It must not be changed.
+func BodyOf(ctx context.Context) []byte {
+	if l, ok := ctx.Value(lateKey{}).(*late); ok {
+		return l.body
+	}
+	return nil
 }

@@ -31,15 +31,8 @@ type cancels struct {
 	running map[request]map[*context.CancelFunc]struct{} // a function cannot be compared, its place can
 }
 
-// message is what cancellation reads of a JSON-RPC message.
-type message struct {
-	ID     json.RawMessage `json:"id"`
-	Method string          `json:"method"`
-	Params json.RawMessage `json:"params"`
-}
-
 // target is the id that a notification cancels, nil if there is none.
-func (m message) target() json.RawMessage {
+func target(m *bearer.Message) json.RawMessage {
 	var p struct {
 		RequestID json.RawMessage `json:"requestId"`
 	}
@@ -49,24 +42,23 @@ func (m message) target() json.RawMessage {
 	return p.RequestID
 }
 
-// begin cancels what a notification names, or notes a request until end is called.
-func (c *cancels) begin(ctx context.Context, body []byte) (_ context.Context, end func()) {
-	var m message
-	p := bearer.From(ctx)
-	if p == nil || json.Unmarshal(body, &m) != nil { // mcp-go refuses what is no message
-		return ctx, func() {}
+// begin cancels what a notification names, or notes that cancel ends the request
+// of ctx until end is called.
+func (c *cancels) begin(ctx context.Context, cancel context.CancelFunc) (end func()) {
+	m, p := bearer.MessageOf(ctx), bearer.From(ctx)
+	if p == nil || m == nil { // mcp-go refuses what is no message
+		return func() {}
 	}
 	who := caller{p.Tenant, p.Subject, p.ClientID, p.Grant}
-	if id := m.target(); id != nil {
+	if id := target(m); id != nil {
 		c.cancel(request{who, string(id)})
-		return ctx, func() {}
+		return func() {}
 	}
 	// MCP 2025-11-25, cancellation: initialize MUST NOT be cancelled.
 	if len(m.ID) == 0 || bytes.Equal(m.ID, []byte("null")) || m.Method == "initialize" {
-		return ctx, func() {}
+		return func() {}
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	return ctx, c.note(request{who, string(m.ID)}, cancel)
+	return c.note(request{who, string(m.ID)}, cancel)
 }
 
 // note remembers a request until end.

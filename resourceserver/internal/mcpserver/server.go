@@ -1,13 +1,11 @@
 package mcpserver
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -79,12 +77,9 @@ func New(c Config) (*Server, error) {
 	if len(c.Tools) == 0 || c.Log == nil || c.Elicit == nil || c.Limits == nil {
 		return nil, errors.New("MCP server needs tools, a log, elicitation and limits")
 	}
-	hooks := &server.Hooks{}
-	hooks.AddAfterCallTool(typed)
 	s := &Server{tools: map[string]*tool.Tool{}, prompts: map[string]Prompt{}, elicit: c.Elicit, policy: c.Policy, called: c.Called, limits: c.Limits, cancels: cancels{running: map[request]map[*context.CancelFunc]struct{}{}}}
 	m := server.NewMCPServer("latchkey", c.Version,
 		server.WithTitle("Latchkey: Google Workspace"), server.WithInstructions(instructions), server.WithToolCapabilities(false),
-		server.WithOutputSchemaValidation(), server.WithHooks(hooks),
 		server.WithResourceCapabilities(false, false), server.WithPromptCapabilities(false), server.WithCompletions(),
 		server.WithPromptCompletionProvider(completer{s}), server.WithResourceCompletionProvider(completer{s}),
 		// private: what a list holds may come to depend on the person.
@@ -184,26 +179,18 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if id := r.Header.Get(sessionHeader); id != "" {
 		ctx = context.WithValue(ctx, olderKey{}, s.elicit.Older(ctx, id))
 	}
+	// In 2026-07-28 only going away cancels (Streamable HTTP, "Cancellation").
+	if r.Header.Get(server.HeaderKeyProtocolVersion) != mcp.ProtocolVersion20260728 {
+		defer s.cancels.begin(ctx, cancel)()
+	}
 	r = r.WithContext(ctx)
 	if !sessions {
-		// See cancels: mcp-go keeps what runs by session, and nobody may guess one.
+		// See cancels: mcp-go keeps what runs by session, and no two requests may have one.
 		r.Header.Set(sessionHeader, rand.Text())
 		r.Header.Del("Last-Event-ID")
 	}
 	w.Header().Set("Cache-Control", "no-store")
-	body, err := io.ReadAll(r.Body) // bounded and read by the guard
-	if err != nil {
-		http.Error(w, "the body could not be read", http.StatusBadRequest)
-		return
-	}
-	// In 2026-07-28 only going away cancels (Streamable HTTP, "Cancellation").
-	if r.Header.Get(server.HeaderKeyProtocolVersion) != mcp.ProtocolVersion20260728 {
-		var end func()
-		ctx, end = s.cancels.begin(ctx, body)
-		defer end()
-		r = r.WithContext(ctx)
-	}
-	r.Body = io.NopCloser(bytes.NewReader(body))
+	body := bearer.BodyOf(ctx)
 	if id := s.elicit.SessionID(ctx, body); id != "" && !sessions {
 		w.Header().Set(sessionHeader, id)
 	}
@@ -212,17 +199,4 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.handler.ServeHTTP(w, r)
-}
-
-// typed gives the library's own error results, which are text only, the typed
-// form of every other tool error. They say that a result of ours does not fit its
-// schema: our own mistake, in words that may quote content.
-func typed(ctx context.Context, _ any, r *mcp.CallToolRequest, result any) {
-	out, ok := result.(*mcp.CallToolResult)
-	if !ok || !out.IsError || out.StructuredContent != nil {
-		return
-	}
-	e := &tool.Error{Code: tool.CodeInternal, Message: "Something went wrong in the server (request " + httpx.RequestID(ctx) + ")."}
-	httpx.Annotate(ctx, slog.String("tool", r.Params.Name), slog.String("outcome", string(e.Code)))
-	*out = *tool.ErrorResult(e)
 }

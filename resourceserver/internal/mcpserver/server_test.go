@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"log/slog"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -36,7 +37,9 @@ type in struct {
 }
 
 type out struct {
-	N int `json:"n" limit:"max=5"`
+	N    int      `json:"n"`
+	List []string `json:"list"`
+	X    float64  `json:"x,omitzero"`
 }
 
 // handler answers as its argument says.
@@ -46,8 +49,8 @@ func handler(_ context.Context, v in) (tool.Output[out], error) {
 		panic("canary 4711")
 	case "error":
 		return tool.Output[out]{}, context.DeadlineExceeded
-	case "bad result":
-		return tool.Output[out]{Value: out{N: 4711}}, nil
+	case "no JSON":
+		return tool.Output[out]{Value: out{N: 4711, X: math.NaN()}}, nil
 	}
 	return tool.Output[out]{Value: out{N: 1}, Text: "one"}, nil
 }
@@ -161,7 +164,7 @@ func TestOutcomes(t *testing.T) {
 	}
 	b := newBench(t, policy.Policy{}, made)
 	for what, want := range map[string]string{
-		"panic": `"code":"internal"`, "error": `"code":"timeout"`, "bad result": `"code":"internal"`, "fine": `"structuredContent":{"n":1}`,
+		"panic": `"code":"internal"`, "error": `"code":"timeout"`, "no JSON": `"code":"internal"`, "nothing in a list": `"structuredContent":{"n":1,"list":[]}`,
 	} {
 		w := b.post(b.token("s", "g"), `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"test_tool","arguments":{"what":"`+what+`"}}}`)
 		body := w.Body.String()

@@ -79,9 +79,13 @@ func Digest(ctx context.Context) (string, bool) {
 // result without error.
 func (t *Tool) Call(ctx context.Context, arguments json.RawMessage) (*mcp.CallToolResult, *Error) {
 	value, text, err := t.safely(ctx, arguments)
+	var encoded json.RawMessage // here, because the library would send nothing at all where this fails
+	if err == nil {
+		encoded, err = json.Marshal(value)
+	}
 	if err == nil {
 		annotate(ctx, t.Name, "ok")
-		out := &mcp.CallToolResult{Content: []mcp.Content{mcp.NewTextContent(text)}, StructuredContent: value}
+		out := &mcp.CallToolResult{Content: []mcp.Content{mcp.NewTextContent(text)}, StructuredContent: encoded}
 		if l, ok := value.(interface {
 			Link() (uri, name, mediaType string)
 		}); ok {

@@ -79,3 +79,43 @@ func apply(s *jsonschema.Schema, limit string) error {
 	}
 	return nil
 }
+
+// lists are the members of a result that are lists and always there.
+type lists [][]int
+
+// listsOf checks that every value of a result's type fits the schema made of it,
+// so that no result has to be checked when it is sent: a member that is always
+// there must not be one that Go writes as null, but for a list, which fill makes
+// empty. Tags narrow arguments, not results.
+func listsOf(t reflect.Type) (lists, error) {
+	var out lists
+	for _, f := range reflect.VisibleFields(t) {
+		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if name == "-" || !f.IsExported() || f.Anonymous {
+			continue
+		}
+		if f.Tag.Get("limit") != "" || f.Tag.Get("enum") != "" {
+			return nil, fmt.Errorf("%s has a limit or a choice, which only arguments have", f.Name)
+		}
+		switch f.Type.Kind() {
+		case reflect.Slice:
+			if !strings.Contains(options, "omit") {
+				out = append(out, f.Index)
+			}
+		case reflect.Map, reflect.Pointer, reflect.Interface:
+			if !strings.Contains(options, "omit") {
+				return nil, fmt.Errorf("%s could be null", f.Name)
+			}
+		}
+	}
+	return out, nil
+}
+
+// fill makes the lists of a result that are nil empty.
+func (l lists) fill(result reflect.Value) {
+	for _, index := range l {
+		if f, err := result.FieldByIndexErr(index); err == nil && f.IsNil() {
+			f.Set(reflect.MakeSlice(f.Type(), 0, 0))
+		}
+	}
+}

@@ -1,11 +1,11 @@
 package tool
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 
 	"github.com/google/jsonschema-go/jsonschema"
 
@@ -133,6 +133,10 @@ func New[In, Out any](d Description, handler func(ctx context.Context, in In) (O
 	if err != nil {
 		return nil, fmt.Errorf("tool %s: output schema: %w", d.Name, err)
 	}
+	lists, err := listsOf(reflect.TypeFor[Out]())
+	if err != nil {
+		return nil, fmt.Errorf("tool %s: result: %w", d.Name, err)
+	}
 	if err := compact(output); err != nil {
 		return nil, fmt.Errorf("tool %s: output schema: %w", d.Name, err)
 	}
@@ -149,9 +153,7 @@ func New[In, Out any](d Description, handler func(ctx context.Context, in In) (O
 			return nil, "", err
 		}
 		if len(arguments) > 0 {
-			d := json.NewDecoder(bytes.NewReader(arguments))
-			d.DisallowUnknownFields()
-			if err := d.Decode(&in); err != nil {
+			if err := json.Unmarshal(arguments, &in); err != nil { // the schema has refused unknown members
 				return nil, "", Invalid("The arguments do not fit the tool's input schema.")
 			}
 		}
@@ -162,6 +164,7 @@ func New[In, Out any](d Description, handler func(ctx context.Context, in In) (O
 		if err != nil {
 			return nil, "", err
 		}
+		lists.fill(reflect.ValueOf(&out.Value).Elem())
 		return out.Value, out.Text, nil
 	}
 	return t, nil

@@ -20,6 +20,11 @@ type out struct {
 	List []string `json:"list"`
 }
 
+type nullable struct {
+	List  []string       `json:"list"`
+	Other map[string]int `json:"other"`
+}
+
 type clash struct {
 	Code string `json:"code"`
 }
@@ -51,6 +56,12 @@ func TestNew(t *testing.T) {
 	}
 	if _, err := tool.New(description(nil), func(context.Context, in) (tool.Output[clash], error) { return tool.Output[clash]{}, nil }); err == nil {
 		t.Error("a result that looks like an error: accepted")
+	}
+	if _, err := tool.New(description(nil), func(context.Context, in) (tool.Output[nullable], error) { return tool.Output[nullable]{}, nil }); err == nil {
+		t.Error("a member that is always there and may be null: accepted")
+	}
+	if _, err := tool.New(description(nil), func(context.Context, in) (tool.Output[in], error) { return tool.Output[in]{}, nil }); err == nil {
+		t.Error("a result with limits, which nothing checks: accepted")
 	}
 	made, err := tool.New(description(nil), run)
 	if err != nil {
