@@ -148,6 +148,22 @@ func TestResourceFailures(t *testing.T) {
 	if text := fmt.Sprint(failure["message"]); !strings.Contains(text, "no such item") {
 		t.Errorf("%v", failure)
 	}
+	// MCP 2026-07-28, server/resources, "Error Handling": what is not there has its
+	// code and its address, whether no resource is of that form or Google has no such
+	// thing; what is of another form in a way that only "params" can be has none.
+	for name, uri := range map[string]any{"no such thing": "gmail://thread/nope", "no such form": "gmail://thread", "another scheme": "file:///etc/passwd", "no address": 1} {
+		_, older, a := r.rpc(r.mcp, r.as.mint(all), "resources/read", map[string]any{"uri": uri})
+		_, newer, b := r.rpcModern(r.as.mint(all), "resources/read", fmt.Sprint(uri), map[string]any{"uri": uri})
+		if uri == 1 {
+			if older == nil || newer == nil || older["data"] != nil || newer["data"] != nil {
+				t.Errorf("%s: %s %s", name, a.body, b.body)
+			}
+			continue
+		}
+		if older["code"] != -32002.0 || field(older, "data", "uri") != uri || a.status != http.StatusOK || newer["code"] != -32602.0 || field(newer, "data", "uri") != uri || b.status != http.StatusBadRequest {
+			t.Errorf("%s: %d %s, %d %s", name, a.status, a.body, b.status, b.body)
+		}
+	}
 	r.google.Inject(fakegoogle.Fault{Prefix: "/gmail/", Status: 403, Code: "domainPolicy"})
 	_, failure, _ = r.rpc(r.mcp, r.as.mint(all), "resources/read", uri)
 	r.google.Clear()

@@ -128,7 +128,7 @@ func (g *Guard) MCP(next http.Handler) http.Handler {
 		}
 		message, method, target := messageOf(body), "", ""
 		if message != nil {
-			method, target = message.Method, message.target(body)
+			method, target = message.Method, message.Target
 		}
 		httpx.Annotate(ctx, slog.String("mcp_method", known(method)))
 		tool, required, ok := g.required(method, target)

@@ -20,6 +20,7 @@ type Message struct {
 	ID     json.RawMessage `json:"id"` // as it was sent, so that 1 is not "1"; nil if there is none
 	Method string          `json:"method"`
 	Params json.RawMessage `json:"params"`
+	Target string          `json:"-"` // what it asks for: the name of a tool or prompt, the address of a resource
 }
 
 // others is the same for messages whose params the library decodes the plain way:
@@ -32,38 +33,31 @@ type others struct {
 }
 
 // messageOf reads a body. What cannot be decoded is no message, and mcp-go refuses
-// it.
+// it; one whose params cannot be decoded asks for nothing.
 func messageOf(body []byte) *Message {
 	m := &Message{}
 	if json.Unmarshal(body, m) != nil {
 		return nil
 	}
-	return m
-}
-
-// target returns what a message asks for, as far as scopes decide on it: the name
-// of a tool or prompt, the address of a resource. A message that cannot be decoded
-// asks for nothing.
-func (m *Message) target(body []byte) string {
 	switch m.Method {
 	case MethodCallTool:
 		var p struct {
 			Name string `json:"name"`
 		}
 		if json.Unmarshal(m.Params, &p) == nil {
-			return p.Name
+			m.Target = p.Name
 		}
 	case MethodReadResource, MethodGetPrompt:
 		var o others
 		switch {
 		case json.Unmarshal(body, &o) != nil:
 		case m.Method == MethodReadResource:
-			return o.Params.URI
+			m.Target = o.Params.URI
 		default:
-			return o.Params.Name
+			m.Target = o.Params.Name
 		}
 	}
-	return ""
+	return m
 }
 
 // MessageOf returns the message of a request that the guard let pass, nil if its

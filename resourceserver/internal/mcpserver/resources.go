@@ -95,9 +95,9 @@ func (s *Server) addResources(m *server.MCPServer, all []Resource) error {
 	return nil
 }
 
-// read runs the tool behind an address. Every failure is the library's internal
-// error (-32603), which is the only one it lets a template's handler choose beside
-// -32042; the sentence says what is the matter.
+// read runs the tool behind an address. A failure is the library's internal error
+// (-32603), which is the only one it lets a template's handler choose beside -32042;
+// the sentence says what is the matter. What is not there: see reading.
 func (s *Server) read(ctx context.Context, uri string) ([]mcp.ResourceContents, error) {
 	r, vars, ok := s.resource(uri)
 	if !ok {
@@ -114,6 +114,9 @@ func (s *Server) read(ctx context.Context, uri string) ([]mcp.ResourceContents, 
 		var page mcp.URLElicitationRequiredError
 		if errors.As(elicit.Interaction(ctx, failure), &page) {
 			return nil, page
+		}
+		if failure.Code == tool.CodeNotFound {
+			gone(ctx)
 		}
 		return nil, sentence(failure)
 	}

@@ -180,7 +180,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		ctx = context.WithValue(ctx, olderKey{}, s.elicit.Older(ctx, id))
 	}
 	// In 2026-07-28 only going away cancels (Streamable HTTP, "Cancellation").
-	if r.Header.Get(server.HeaderKeyProtocolVersion) != mcp.ProtocolVersion20260728 {
+	if !modern(r) {
 		defer s.cancels.begin(ctx, cancel)()
 	}
 	r = r.WithContext(ctx)
@@ -196,6 +196,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if f, ok := formOf(r, body); ok && !sessions {
 		s.listing.serve(w, r, f, s.handler)
+		return
+	}
+	if m := bearer.MessageOf(ctx); m != nil && m.Method == bearer.MethodReadResource {
+		s.serveRead(w, r)
 		return
 	}
 	s.handler.ServeHTTP(w, r)
