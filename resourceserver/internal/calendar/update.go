@@ -120,7 +120,7 @@ func (c *product) update(ctx context.Context, in updateInput) (tool.Output[event
 func (in updateInput) guests() (add, remove []string, err error) {
 	for _, s := range in.Attendees {
 		s, off := strings.CutPrefix(strings.TrimSpace(s), "-")
-		a, err := address(s)
+		a, err := content.Address("attendees", s)
 		if err != nil {
 			return nil, nil, err
 		}
