@@ -20,6 +20,7 @@ func (r *rig) samples() map[string]map[string]any {
 	// Nobody else comes to the one, and bob invites to the other.
 	alone, guests := r.event("Dentist"), r.event("Lunch with Alice")
 	deck := r.google.AddFile(alice, fakegoogle.NewFile{Name: "deck", MimeType: presentationType, Content: []byte("Welcome\fPlan")})
+	dana := r.contact("dana")
 	notes, budget, plan := r.file("Meeting notes"), r.file("Budget 2027"), r.file("plan.txt")
 	return map[string]map[string]any{
 		"account_status": {}, "calendar_list_events": {}, "gmail_search_threads": {"page_size": 3},
@@ -36,7 +37,8 @@ func (r *rig) samples() map[string]map[string]any {
 		"gmail_create_filter": {"from": "x@y.test", "label": "projects"}, "gmail_delete_filter": {"filter_id": "f"}, "gmail_set_vacation": {"enabled": false},
 		"calendar_list_calendars": {}, "calendar_get_event": {"event_id": alone}, "calendar_create_event": {"title": "t", "start": "2027-01-31"},
 		"calendar_update_event": {"event_id": alone, "title": "Dentist"}, "calendar_freebusy": {}, "calendar_respond": {"event_id": guests, "response": "declined"},
-		"calendar_delete_event": {"event_id": alone}, "contacts_search": {"query": "d"}, "meet_list_conferences": {}, "meet_get_transcript": {"conference_id": "conf1"},
+		"calendar_delete_event": {"event_id": alone}, "contacts_search": {"query": "d"},
+		"contacts_create": {"given_name": "Erik"}, "contacts_update": {"resource_name": dana["resource_name"], "etag": dana["etag"], "given_name": "Dana"}, "meet_list_conferences": {}, "meet_get_transcript": {"conference_id": "conf1"},
 		"chat_search": {"query": "build"}, "chat_list_messages": {"space_id": "spaces/TEAM"}, "chat_send": {"space_id": "TEAM", "text": "t"},
 		"slides_get": {"presentation_id": deck}, "slides_create": {"title": "t", "text": "# One\n- a"}, "slides_update": {"presentation_id": deck, "text": "# Two"},
 		"slides_thumbnail": {"presentation_id": deck, "slide_id": "p0"}, "slides_set_notes": {"presentation_id": deck, "slide_id": "p0", "text": "n"},

@@ -7,44 +7,14 @@ import (
 
 	"google.golang.org/api/people/v1"
 
-	"latchkey/pkg/oauth"
 	"latchkey/resourceserver/internal/content"
 	"latchkey/resourceserver/internal/googleapi"
 	"latchkey/resourceserver/internal/tool"
 )
 
-const (
-	google    = "https://www.googleapis.com/auth/"
-	readonly  = google + "contacts.readonly"
-	others    = google + "contacts.other.readonly"
-	directory = google + "directory.readonly"
-
-	// defaultSize and the limit of page_size: Google gives no more matches, and no
-	// further pages of contacts.
-	defaultSize = 10
-	maxText     = 200
-	maxValues   = 10 // addresses or numbers of one person
-)
-
-const (
-	readMask   = "names,emailAddresses,phoneNumbers,organizations"
-	otherMask  = "names,emailAddresses,phoneNumbers"
-	personMask = "resourceName,names(displayName),emailAddresses(value),phoneNumbers(value),organizations(name,title)"
-)
-
-// Tools returns the contacts tools.
-func Tools(api *googleapi.API) ([]*tool.Tool, error) {
-	p := &product{api}
-	var s tool.Set
-	tool.Add(&s, tool.Description{
-		Name: "contacts_search", Title: "Find people",
-		Description: "Find people's addresses and numbers by the start of a name, address or number.",
-		Scopes:      oauth.NewScopes("contacts.read"), Google: oauth.NewScopes(readonly), Also: oauth.NewScopes(others, directory), Hints: tool.Read,
-	}, p.search)
-	return s.Tools()
-}
-
-type product struct{ api *googleapi.API }
+// defaultSize and the limit of page_size: Google gives no more matches, and no
+// further pages of contacts.
+const defaultSize = 10
 
 type searchInput struct {
 	Query    string `json:"query" limit:"minlen=1,maxlen=200"`
@@ -57,15 +27,6 @@ type searchOutput struct {
 	Notice  string            `json:"notice"`
 	People  []person          `json:"people"`
 	Sources []string          `json:"sources"` // where was looked: contacts, other_contacts, directory
-}
-
-type person struct {
-	Name         string   `json:"name"`
-	Emails       []string `json:"emails,omitempty"`
-	Phones       []string `json:"phones,omitempty"`
-	Organization string   `json:"organization,omitempty"`
-	Source       string   `json:"source"`
-	ID           string   `json:"resource_name"`
 }
 
 func (p *product) search(ctx context.Context, in searchInput) (tool.Output[searchOutput], error) {
@@ -110,14 +71,6 @@ func closed(err error) bool {
 	return ok && (e.Code == tool.CodePermissionDenied || e.Code == tool.CodeMissingScopes)
 }
 
-func service(ctx context.Context, s *googleapi.Session) (*people.Service, error) {
-	service, err := people.NewService(ctx, s.Options("")...)
-	if err != nil {
-		return nil, fmt.Errorf("making People client: %w", err)
-	}
-	return service, nil
-}
-
 // contacts searches the person's own. The first request, without a query, makes
 // Google read them: without it, it searches what it happens to have (People API,
 // "Search the user's contacts").
@@ -127,7 +80,7 @@ func (v *searchOutput) contacts(ctx context.Context, s *googleapi.Session, in se
 		return err
 	}
 	call := func(query string, size int) (*people.SearchResponse, error) {
-		return api.People.SearchContacts().Query(query).ReadMask(readMask).PageSize(int64(size)).Fields("results(person(" + personMask + "))").Context(ctx).Do()
+		return api.People.SearchContacts().Query(query).ReadMask(contactMask).PageSize(int64(size)).Fields("results(person(" + contactFields + "))").Context(ctx).Do()
 	}
 	return v.warm("contacts", in, call)
 }
@@ -139,7 +92,7 @@ func (v *searchOutput) others(ctx context.Context, s *googleapi.Session, in sear
 		return err
 	}
 	call := func(query string, size int) (*people.SearchResponse, error) {
-		return api.OtherContacts.Search().Query(query).ReadMask(otherMask).PageSize(int64(size)).Fields("results(person(" + personMask + "))").Context(ctx).Do()
+		return api.OtherContacts.Search().Query(query).ReadMask(otherMask).PageSize(int64(size)).Fields("results(person(" + personFields + "))").Context(ctx).Do()
 	}
 	return v.warm("other_contacts", in, call)
 }
@@ -165,10 +118,10 @@ func (v *searchOutput) directory(ctx context.Context, s *googleapi.Session, in s
 	if err != nil {
 		return err
 	}
-	found, err := api.People.SearchDirectoryPeople().Query(in.Query).ReadMask(readMask).PageSize(int64(in.PageSize)).
-		Sources("DIRECTORY_SOURCE_TYPE_DOMAIN_PROFILE", "DIRECTORY_SOURCE_TYPE_DOMAIN_CONTACT").Fields("people(" + personMask + ")").Context(ctx).Do()
+	found, err := api.People.SearchDirectoryPeople().Query(in.Query).ReadMask(directoryMask).PageSize(int64(in.PageSize)).
+		Sources(directorySources...).Fields("people(" + personFields + ")").Context(ctx).Do()
 	if err != nil {
-		return googleapi.Error("searching directory", err)
+		return directoryError(err)
 	}
 	v.Sources = append(v.Sources, "directory")
 	for _, p := range found.People {
@@ -182,19 +135,7 @@ func (v *searchOutput) add(source string, p *people.Person) {
 	if p == nil {
 		return
 	}
-	out := person{Source: source, ID: p.ResourceName}
-	if len(p.Names) > 0 {
-		out.Name = content.Line(p.Names[0].DisplayName, maxText)
-	}
-	for _, e := range p.EmailAddresses[:min(len(p.EmailAddresses), maxValues)] {
-		out.Emails = append(out.Emails, content.Line(e.Value, maxText))
-	}
-	for _, n := range p.PhoneNumbers[:min(len(p.PhoneNumbers), maxValues)] {
-		out.Phones = append(out.Phones, content.Line(n.Value, maxText))
-	}
-	if len(p.Organizations) > 0 {
-		out.Organization = content.Line(strings.TrimSpace(p.Organizations[0].Title+" "+p.Organizations[0].Name), maxText)
-	}
+	out := describe(p, source)
 	for _, other := range v.People {
 		if len(out.Emails) > 0 && len(other.Emails) > 0 && strings.EqualFold(out.Emails[0], other.Emails[0]) {
 			return
@@ -206,7 +147,7 @@ func (v *searchOutput) add(source string, p *people.Person) {
 func (v searchOutput) text() string {
 	var list strings.Builder
 	for _, p := range v.People {
-		fmt.Fprintf(&list, "- %s | %s | %s | %s (%s)\n", p.Name, strings.Join(p.Emails, ", "), strings.Join(p.Phones, ", "), p.Organization, p.Source)
+		p.write(&list)
 	}
-	return content.List(fmt.Sprintf("%d people in %s of %s", len(v.People), strings.Join(v.Sources, ", "), v.Account.Email), list.String(), "")
+	return content.List(fmt.Sprintf("%s in %s of %s", content.Count(len(v.People), "person", "people"), strings.Join(v.Sources, ", "), v.Account.Email), list.String(), "")
 }
