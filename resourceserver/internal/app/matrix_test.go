@@ -38,7 +38,8 @@ func (r *rig) samples() map[string]map[string]any {
 		"calendar_list_calendars": {}, "calendar_get_event": {"event_id": alone}, "calendar_create_event": {"title": "t", "start": "2027-01-31"},
 		"calendar_update_event": {"event_id": alone, "title": "Dentist"}, "calendar_freebusy": {}, "calendar_respond": {"event_id": guests, "response": "declined"},
 		"calendar_delete_event": {"event_id": alone}, "contacts_search": {"query": "d"},
-		"contacts_create": {"given_name": "Erik"}, "contacts_update": {"resource_name": dana["resource_name"], "etag": dana["etag"], "given_name": "Dana"}, "meet_list_conferences": {}, "meet_get_transcript": {"conference_id": "conf1"},
+		"contacts_create": {"given_name": "Erik"}, "contacts_update": {"resource_name": dana["resource_name"], "etag": dana["etag"], "given_name": "Dana"}, "directory_search": {"query": "example"},
+		"meet_list_conferences": {}, "meet_get_transcript": {"conference_id": "conf1"},
 		"chat_search": {"query": "build"}, "chat_list_messages": {"space_id": "spaces/TEAM"}, "chat_send": {"space_id": "TEAM", "text": "t"},
 		"slides_get": {"presentation_id": deck}, "slides_create": {"title": "t", "text": "# One\n- a"}, "slides_update": {"presentation_id": deck, "text": "# Two"},
 		"slides_thumbnail": {"presentation_id": deck, "slide_id": "p0"}, "slides_set_notes": {"presentation_id": deck, "slide_id": "p0", "text": "n"},
@@ -258,6 +259,7 @@ func TestCursorWalk(t *testing.T) {
 		"calendar_list_calendars": {map[string]any{"page_size": 1}, "calendars", "calendar_id", 2},
 		"tasks_list":              {map[string]any{"page_size": 1, "completed": true}, "tasks", "task_id", 3},
 		"meet_list_conferences":   {map[string]any{"page_size": 1}, "conferences", "conference_id", 2},
+		"directory_search":        {map[string]any{"page_size": 1, "query": "ex"}, "people", "resource_name", 3},
 		"drive_comments_list":     {map[string]any{"page_size": 1, "file_id": commented}, "comments", "comment_id", 3},
 	} {
 		seen := map[any]bool{}

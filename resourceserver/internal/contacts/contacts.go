@@ -29,7 +29,7 @@ const (
 // the fields what of them comes.
 const (
 	contactMask   = "names,emailAddresses,phoneNumbers,organizations,biographies"
-	directoryMask = "names,emailAddresses,phoneNumbers,organizations"
+	directoryMask = "names,emailAddresses,phoneNumbers,organizations,metadata"
 	otherMask     = "names,emailAddresses,phoneNumbers"
 
 	personFields  = "resourceName,names(displayName),emailAddresses(value),phoneNumbers(value),organizations(name,title,department,metadata/primary)"
@@ -41,6 +41,7 @@ const (
 	fromContacts  = "contacts"
 	fromOthers    = "other_contacts"
 	fromDirectory = "directory"
+	fromShared    = "shared_contact"
 )
 
 // Tools returns the tools about people.
@@ -63,6 +64,11 @@ func Tools(api *googleapi.API) ([]*tool.Tool, error) {
 		Description: "Change what is given of a contact; the rest stays, and an empty text clears. Contacts are deleted in Google Contacts.",
 		Scopes:      write, Google: oauth.NewScopes(readwrite), Hints: tool.Change, Tier: tool.Complete,
 	}, p.update)
+	tool.Add(&s, tool.Description{
+		Name: "directory_search", Title: "Search the directory",
+		Description: "Find people of the organization, and the contacts that it shares, with address, number, title and department.",
+		Scopes:      oauth.NewScopes("directory.read"), Google: oauth.NewScopes(directory), Hints: tool.Read, Tier: tool.Complete,
+	}, p.searchDirectory)
 	return s.Tools()
 }
 

@@ -16,6 +16,8 @@ import (
 // further pages of contacts.
 const defaultSize = 10
 
+var errNoQuery = tool.Invalid("query needs a name, an address or a number.")
+
 type searchInput struct {
 	Query    string `json:"query" limit:"minlen=1,maxlen=200"`
 	PageSize int    `json:"page_size,omitempty" jsonschema:"default 10" limit:"min=1,max=30"`
@@ -32,7 +34,7 @@ type searchOutput struct {
 func (p *product) search(ctx context.Context, in searchInput) (tool.Output[searchOutput], error) {
 	var out tool.Output[searchOutput]
 	if strings.TrimSpace(in.Query) == "" {
-		return out, tool.Invalid("query needs a name, an address or a number.")
+		return out, errNoQuery
 	}
 	if in.PageSize == 0 {
 		in.PageSize = defaultSize
@@ -82,7 +84,7 @@ func (v *searchOutput) contacts(ctx context.Context, s *googleapi.Session, in se
 	call := func(query string, size int) (*people.SearchResponse, error) {
 		return api.People.SearchContacts().Query(query).ReadMask(contactMask).PageSize(int64(size)).Fields("results(person(" + contactFields + "))").Context(ctx).Do()
 	}
-	return v.warm("contacts", in, call)
+	return v.warm(fromContacts, in, call)
 }
 
 // others searches those whom the person wrote to and did not keep.
@@ -94,7 +96,7 @@ func (v *searchOutput) others(ctx context.Context, s *googleapi.Session, in sear
 	call := func(query string, size int) (*people.SearchResponse, error) {
 		return api.OtherContacts.Search().Query(query).ReadMask(otherMask).PageSize(int64(size)).Fields("results(person(" + personFields + "))").Context(ctx).Do()
 	}
-	return v.warm("other_contacts", in, call)
+	return v.warm(fromOthers, in, call)
 }
 
 // warm searches after the request that Google wants before.
@@ -118,14 +120,13 @@ func (v *searchOutput) directory(ctx context.Context, s *googleapi.Session, in s
 	if err != nil {
 		return err
 	}
-	found, err := api.People.SearchDirectoryPeople().Query(in.Query).ReadMask(directoryMask).PageSize(int64(in.PageSize)).
-		Sources(directorySources...).Fields("people(" + personFields + ")").Context(ctx).Do()
+	found, err := directoryCall(api.People, in.Query, in.PageSize).Context(ctx).Do()
 	if err != nil {
 		return directoryError(err)
 	}
-	v.Sources = append(v.Sources, "directory")
+	v.Sources = append(v.Sources, fromDirectory)
 	for _, p := range found.People {
-		v.add("directory", p)
+		v.add(fromDirectory, p)
 	}
 	return nil
 }
