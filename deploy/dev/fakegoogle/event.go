@@ -23,6 +23,8 @@ type event struct {
 	series                             string // event id of the series of an instance
 	meet                               string
 	version                            int
+	kind                               string            // focusTime or outOfOffice; "" is any other
+	does                               *statusProperties // of such a kind
 }
 
 type guest struct {
@@ -93,6 +95,7 @@ func (e *event) view(u *User, in *time.Location, most int) map[string]any {
 	if e.rule != "" {
 		out["recurrence"] = []any{e.rule}
 	}
+	e.showStatus(out)
 	var guests []any
 	for _, g := range e.guests {
 		v := map[string]any{"email": g.Email, "responseStatus": g.ResponseStatus}
@@ -168,6 +171,9 @@ type eventBody struct {
 	Attendees                      []*guest
 	AttendeesOmitted               bool
 	Recurrence                     []string
+	EventType, Transparency        string
+	FocusTimeProperties            *statusProperties
+	OutOfOfficeProperties          *statusProperties
 	ConferenceData                 *struct {
 		CreateRequest *struct {
 			RequestID             string `json:"requestId"`
