@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -234,6 +235,9 @@ func TestHugeInput(t *testing.T) {
 	}
 }
 
+// ofOne is a count of one with the noun of many, at the head of a result's text.
+var ofOne = regexp.MustCompile(`^(0 [a-z ]+, )?1 ([a-z]+ )?([a-z]+s|people)\b`)
+
 // TestCursorWalk: every list to its end, each entry once.
 func TestCursorWalk(t *testing.T) {
 	t.Parallel()
@@ -269,7 +273,14 @@ func TestCursorWalk(t *testing.T) {
 			args[k] = v
 		}
 		for pages := 0; ; pages++ {
-			out := r.ok(name, args)
+			res := r.call(r.as.mint(full), name, args)
+			if res.IsError {
+				t.Fatalf("%s: %v", name, res.Data)
+			}
+			if many := ofOne.FindString(res.Content[0].Text); many != "" {
+				t.Errorf("%s says %q", name, many)
+			}
+			out := res.Data
 			for _, e := range out[c.list].([]any) {
 				if id := field(e, c.id); seen[id] {
 					t.Errorf("%s: %v twice", name, id)

@@ -34,11 +34,11 @@ func List(what, entries, nextPageToken string) string {
 }
 
 // Count says how many there are: 1 thread, 2 threads.
-func Count(n int, one, many string) string {
+func Count[N int | int64](n N, one, many string) string {
 	if n == 1 {
 		return "1 " + one
 	}
-	return strconv.Itoa(n) + " " + many
+	return strconv.FormatInt(int64(n), 10) + " " + many
 }
 
 // Mark sets text off within a question to the person: every line of it begins
