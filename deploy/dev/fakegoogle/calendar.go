@@ -184,10 +184,10 @@ func init() {
 				return nil, &apiError{409, "ALREADY_EXISTS", "duplicate", "The requested identifier already exists."}
 			}
 		}
-		if err := c.writeEvent(e, in); err != nil {
+		if err := c.asStatus(e, in); err != nil {
 			return nil, err
 		}
-		if err := c.writeStatus(e, in); err != nil {
+		if err := c.writeEvent(e, in); err != nil {
 			return nil, err
 		}
 		c.user.events = append(c.user.events, e)

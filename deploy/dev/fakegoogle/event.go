@@ -184,12 +184,12 @@ type eventBody struct {
 
 // writeEvent changes an event as a request says, for its organizer.
 func (c *call) writeEvent(e *event, in *eventBody) error {
-	for from, to := range map[**string]*string{&in.Summary: &e.Summary, &in.Description: &e.Description, &in.Location: &e.Location} {
+	changed := *e
+	for from, to := range map[**string]*string{&in.Summary: &changed.Summary, &in.Description: &changed.Description, &in.Location: &changed.Location} {
 		if *from != nil {
 			*to = **from
 		}
 	}
-	changed := *e
 	var err error
 	if in.Start != nil {
 		if changed.start, changed.allDay, changed.zone, err = e.merged(e.start, in.Start); err != nil {
@@ -232,6 +232,9 @@ func (c *call) writeEvent(e *event, in *eventBody) error {
 			return badRequest("Invalid conference type value.")
 		}
 		changed.meet = "https://meet.google.com/abc-defg-hij"
+	}
+	if err := changed.fits(); err != nil {
+		return err
 	}
 	changed.version++
 	*e = changed

@@ -14,15 +14,10 @@ const (
 	declineNew = "declineOnlyNewConflictingInvitations"
 )
 
-// writeStatus makes a new event a focus time or an out of office, if it is as
-// Google takes them: with times, opaque, in the primary calendar, without guests,
-// and an out of office without a description (Calendar API, "Manage focus time,
-// out of office, and working location events").
-func (c *call) writeStatus(e *event, in *eventBody) error {
-	malformed := func(message string) error {
-		reason := map[string]string{"focusTime": "malformedFocusTimeEvent", "outOfOffice": "malformedOutOfOfficeEvent"}[in.EventType]
-		return &apiError{400, "INVALID_ARGUMENT", reason, message}
-	}
+// asStatus makes a new event a focus time or an out of office, if the request says
+// so as Google takes it: opaque, in the primary calendar, with fitting properties
+// (Calendar API, "Manage focus time, out of office, and working location events").
+func (c *call) asStatus(e *event, in *eventBody) error {
 	switch in.EventType {
 	case "", "default":
 		return nil
@@ -34,20 +29,32 @@ func (c *call) writeStatus(e *event, in *eventBody) error {
 		return badRequest("Invalid event type.")
 	}
 	e.kind = in.EventType
-	p := e.does
-	switch {
+	switch p := e.does; {
 	case p == nil || p.ChatStatus != "" && e.kind != "focusTime":
-		return malformed("The properties do not fit the type of the event.")
+		return e.malformed("The properties do not fit the type of the event.")
 	case !slices.Contains([]string{"", "declineNone", declineAll, declineNew}, p.AutoDeclineMode) || !slices.Contains([]string{"", "available", "doNotDisturb"}, p.ChatStatus):
-		return malformed("Invalid property.")
-	case e.allDay:
-		return malformed("A status event must have a start and an end time.")
+		return e.malformed("Invalid property.")
 	case in.Transparency != "opaque":
-		return malformed("A status event must be opaque.")
+		return e.malformed("A status event must be opaque.")
 	case e.calendar != "" || c.user != c.token.user:
-		return malformed("A status event can only be in the primary calendar.")
+		return e.malformed("A status event can only be in the primary calendar.")
+	}
+	return nil
+}
+
+func (e *event) malformed(message string) error {
+	return &apiError{400, "INVALID_ARGUMENT", map[string]string{"focusTime": "malformedFocusTimeEvent", "outOfOffice": "malformedOutOfOfficeEvent"}[e.kind], message}
+}
+
+// fits: a status event has times and no guests, and an out of office no description.
+func (e *event) fits() error {
+	switch {
+	case e.kind == "":
+		return nil
+	case e.allDay:
+		return e.malformed("A status event must have a start and an end time.")
 	case len(e.guests) > 0 || e.meet != "" || e.kind == "outOfOffice" && e.Description != "":
-		return malformed("A status event cannot have this.")
+		return e.malformed("A status event cannot have this.")
 	}
 	return nil
 }

@@ -173,6 +173,10 @@ func TestDecliningIsMovedWithAWord(t *testing.T) {
 	if _, q := r.modern(r.as.mint(full), "calendar_update_event", map[string]any{"event_id": field(later.Data, "event", "event_id"), "start": "2027-04-02T09:00"}, "", ""); q == nil || !strings.Contains(q.message, "invitations for that time that come from now on") {
 		t.Errorf("what comes later: %+v", q)
 	}
+	// What Google does not take of such an event, it says.
+	if out := r.call(r.as.mint(full), "calendar_update_event", map[string]any{"event_id": move["event_id"], "description": "x"}); out.Data["code"] != "invalid_argument" {
+		t.Errorf("described: %v", out.Data)
+	}
 	// Where nothing is declined, and where the time stays, there is nothing to ask.
 	for name, args := range map[string]map[string]any{
 		"renamed": {"event_id": move["event_id"], "title": "Holiday"}, "nothing is declined": {"event_id": field(quiet, "event", "event_id"), "start": "2027-03-02T09:00"},
