@@ -122,6 +122,11 @@ func TestDecliningIsConfirmed(t *testing.T) {
 	if got := r.answerTo(invite("New", "2027-02-01T11:00[Europe/Berlin]")); !strings.HasPrefix(got, alice+" declined") {
 		t.Errorf("a new one: %s", got)
 	}
+	// What is declined already is not declined again, and nobody gets mail of it.
+	_, q := r.modern(r.as.mint(full), "calendar_set_focus_time", map[string]any{"start": "2027-02-01", "auto_decline": "all"}, "", "")
+	if q == nil || !strings.Contains(q.message, "Now there: 0 meetings") || strings.Contains(q.message, "Google sends mail") {
+		t.Errorf("declined already: %+v", q)
+	}
 	if got := r.answerTo(outside); !strings.HasPrefix(got, alice+" needsAction") {
 		t.Errorf("another time: %s", got)
 	}
