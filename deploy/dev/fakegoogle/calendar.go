@@ -141,6 +141,9 @@ func init() {
 			return nil, err
 		}
 		found = slices.DeleteFunc(found, func(e *event) bool {
+			if types := c.query["eventTypes"]; len(types) > 0 && !slices.Contains(types, e.eventType()) {
+				return true
+			}
 			return !strings.Contains(lower(e.Summary, e.Description, e.Location), lower(c.query.Get("q")))
 		})
 		if c.query.Get("orderBy") == "startTime" {
@@ -181,11 +184,15 @@ func init() {
 				return nil, &apiError{409, "ALREADY_EXISTS", "duplicate", "The requested identifier already exists."}
 			}
 		}
+		if err := c.asStatus(e, in); err != nil {
+			return nil, err
+		}
 		if err := c.writeEvent(e, in); err != nil {
 			return nil, err
 		}
 		c.user.events = append(c.user.events, e)
 		c.tell(e, nil)
+		c.autoDecline(e)
 		return e.view(c.user, zone, 1<<20), nil
 	})
 	handle("calendar.events.patch", func(c *call) (any, error) {
@@ -211,6 +218,9 @@ func init() {
 		}
 		c.keep(e)
 		c.tell(e, before)
+		if in.Start != nil || in.End != nil {
+			c.autoDecline(e)
+		}
 		return e.view(c.user, zone, 1<<20), nil
 	})
 	handle("calendar.events.delete", func(c *call) (any, error) {

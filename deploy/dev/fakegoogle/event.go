@@ -23,6 +23,8 @@ type event struct {
 	series                             string // event id of the series of an instance
 	meet                               string
 	version                            int
+	kind                               string            // focusTime or outOfOffice; "" is any other
+	does                               *statusProperties // of such a kind
 }
 
 type guest struct {
@@ -93,6 +95,7 @@ func (e *event) view(u *User, in *time.Location, most int) map[string]any {
 	if e.rule != "" {
 		out["recurrence"] = []any{e.rule}
 	}
+	e.showStatus(out)
 	var guests []any
 	for _, g := range e.guests {
 		v := map[string]any{"email": g.Email, "responseStatus": g.ResponseStatus}
@@ -168,6 +171,9 @@ type eventBody struct {
 	Attendees                      []*guest
 	AttendeesOmitted               bool
 	Recurrence                     []string
+	EventType, Transparency        string
+	FocusTimeProperties            *statusProperties
+	OutOfOfficeProperties          *statusProperties
 	ConferenceData                 *struct {
 		CreateRequest *struct {
 			RequestID             string `json:"requestId"`
@@ -178,12 +184,12 @@ type eventBody struct {
 
 // writeEvent changes an event as a request says, for its organizer.
 func (c *call) writeEvent(e *event, in *eventBody) error {
-	for from, to := range map[**string]*string{&in.Summary: &e.Summary, &in.Description: &e.Description, &in.Location: &e.Location} {
+	changed := *e
+	for from, to := range map[**string]*string{&in.Summary: &changed.Summary, &in.Description: &changed.Description, &in.Location: &changed.Location} {
 		if *from != nil {
 			*to = **from
 		}
 	}
-	changed := *e
 	var err error
 	if in.Start != nil {
 		if changed.start, changed.allDay, changed.zone, err = e.merged(e.start, in.Start); err != nil {
@@ -226,6 +232,9 @@ func (c *call) writeEvent(e *event, in *eventBody) error {
 			return badRequest("Invalid conference type value.")
 		}
 		changed.meet = "https://meet.google.com/abc-defg-hij"
+	}
+	if err := changed.fits(); err != nil {
+		return err
 	}
 	changed.version++
 	*e = changed

@@ -19,8 +19,10 @@ type User struct {
 	events   []*event
 	writers  []string // who may write into the primary calendar too
 	contacts []*contact
-	others   []*contact      // whom the user wrote to
-	warmed   map[string]bool // searches of people that were prepared
+	others   []*contact        // whom the user wrote to
+	warmed   map[string]bool   // searches of people that were prepared
+	pages    map[string]string // of searches in the directory: the search of a page token
+	profile  *contact
 	meetings []*meeting
 	forms    []*form
 	lists    []*taskList
@@ -58,9 +60,15 @@ func seed(now time.Time, more int) []*User {
 		u.seedFiles(now)
 		u.seedEvents(now, other)
 		u.contacts = []*contact{
-			{resource: "people/c1", name: other.Name, email: other.Email}, {resource: "people/c2", name: "Dana Diaz", email: "dana@partner.test", phone: "+49 30 123456", organization: "Partner Ltd"},
+			newContact("CONTACT", "people/c1", other.Name, other.Email),
+			newContact("CONTACT", "people/c2", "Dana Diaz", "dana@partner.test").with("+49 30 123456", map[string]any{"name": "Partner Ltd"}),
 		}
-		u.others = []*contact{{resource: "otherContacts/o1", name: "Danilo Drake", email: "danilo@elsewhere.test"}}
+		u.others = []*contact{newContact("OTHER_CONTACT", "otherContacts/o1", "Danilo Drake", "danilo@elsewhere.test")}
+		u.pages = map[string]string{}
+		u.profile = newContact("DOMAIN_PROFILE", "people/"+u.Sub, u.Name, u.Email)
+		if u.HostedDomain != "" {
+			u.profile.with("+49 30 100"+u.Sub[len(u.Sub)-2:], map[string]any{"name": "Example Works", "title": "Engineer", "department": "Tools"})
+		}
 		u.seedMeetings(now, other)
 		u.seedForms(now)
 		u.lists = []*taskList{

@@ -68,7 +68,7 @@ func TestProductResources(t *testing.T) {
 		c["aud"] = resource
 		return r.as.sign(c, r.as.key, "at+jwt")
 	}
-	with := map[string][]string{"calendar": {"contacts", "meet", "tasks"}, "drive": {"docs", "forms", "sheets", "slides"}} // what else a resource has
+	with := map[string][]string{"calendar": {"contacts", "directory", "meet", "tasks"}, "drive": {"docs", "forms", "sheets", "slides"}} // what else a resource has
 	for path, service := range map[string]string{"/gmail": "gmail", "/drive": "drive", "/calendar": "calendar"} {
 		resource := r.mcp + path
 		out := r.send(http.MethodGet, r.origin+"/.well-known/oauth-protected-resource/mcp"+path, "", "")

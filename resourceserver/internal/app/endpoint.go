@@ -31,7 +31,7 @@ type product struct {
 var products = map[string]product{
 	exchange.Gmail:    {"Latchkey: Gmail", []string{"gmail"}},
 	exchange.Drive:    {"Latchkey: Drive", []string{"drive", "docs", "sheets", "slides", "forms"}},
-	exchange.Calendar: {"Latchkey: Calendar", []string{"calendar", "contacts", "tasks", "meet"}},
+	exchange.Calendar: {"Latchkey: Calendar", []string{"calendar", "contacts", "directory", "tasks", "meet"}},
 }
 
 // common are the services that every resource has.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -20,6 +21,7 @@ func (r *rig) samples() map[string]map[string]any {
 	// Nobody else comes to the one, and bob invites to the other.
 	alone, guests := r.event("Dentist"), r.event("Lunch with Alice")
 	deck := r.google.AddFile(alice, fakegoogle.NewFile{Name: "deck", MimeType: presentationType, Content: []byte("Welcome\fPlan")})
+	dana := r.contact("dana")
 	notes, budget, plan := r.file("Meeting notes"), r.file("Budget 2027"), r.file("plan.txt")
 	return map[string]map[string]any{
 		"account_status": {}, "calendar_list_events": {}, "gmail_search_threads": {"page_size": 3},
@@ -36,7 +38,10 @@ func (r *rig) samples() map[string]map[string]any {
 		"gmail_create_filter": {"from": "x@y.test", "label": "projects"}, "gmail_delete_filter": {"filter_id": "f"}, "gmail_set_vacation": {"enabled": false},
 		"calendar_list_calendars": {}, "calendar_get_event": {"event_id": alone}, "calendar_create_event": {"title": "t", "start": "2027-01-31"},
 		"calendar_update_event": {"event_id": alone, "title": "Dentist"}, "calendar_freebusy": {}, "calendar_respond": {"event_id": guests, "response": "declined"},
-		"calendar_delete_event": {"event_id": alone}, "contacts_search": {"query": "d"}, "meet_list_conferences": {}, "meet_get_transcript": {"conference_id": "conf1"},
+		"calendar_delete_event": {"event_id": alone}, "calendar_set_focus_time": {"start": "2027-01-31T09:00"}, "calendar_set_out_of_office": {"start": "2027-01-31"},
+		"contacts_search": {"query": "d"},
+		"contacts_create": {"given_name": "Erik"}, "contacts_update": {"resource_name": dana["resource_name"], "etag": dana["etag"], "given_name": "Dana"}, "directory_search": {"query": "example"},
+		"meet_list_conferences": {}, "meet_get_transcript": {"conference_id": "conf1"},
 		"chat_search": {"query": "build"}, "chat_list_messages": {"space_id": "spaces/TEAM"}, "chat_send": {"space_id": "TEAM", "text": "t"},
 		"slides_get": {"presentation_id": deck}, "slides_create": {"title": "t", "text": "# One\n- a"}, "slides_update": {"presentation_id": deck, "text": "# Two"},
 		"slides_thumbnail": {"presentation_id": deck, "slide_id": "p0"}, "slides_set_notes": {"presentation_id": deck, "slide_id": "p0", "text": "n"},
@@ -230,6 +235,9 @@ func TestHugeInput(t *testing.T) {
 	}
 }
 
+// ofOne is a count of one with the noun of many, at the head of a result's text.
+var ofOne = regexp.MustCompile(`^(0 [a-z ]+, )?1 ([a-z]+ )?([a-z]+s|people)\b`)
+
 // TestCursorWalk: every list to its end, each entry once.
 func TestCursorWalk(t *testing.T) {
 	t.Parallel()
@@ -256,6 +264,7 @@ func TestCursorWalk(t *testing.T) {
 		"calendar_list_calendars": {map[string]any{"page_size": 1}, "calendars", "calendar_id", 2},
 		"tasks_list":              {map[string]any{"page_size": 1, "completed": true}, "tasks", "task_id", 3},
 		"meet_list_conferences":   {map[string]any{"page_size": 1}, "conferences", "conference_id", 2},
+		"directory_search":        {map[string]any{"page_size": 1, "query": "ex"}, "people", "resource_name", 3},
 		"drive_comments_list":     {map[string]any{"page_size": 1, "file_id": commented}, "comments", "comment_id", 3},
 	} {
 		seen := map[any]bool{}
@@ -264,7 +273,14 @@ func TestCursorWalk(t *testing.T) {
 			args[k] = v
 		}
 		for pages := 0; ; pages++ {
-			out := r.ok(name, args)
+			res := r.call(r.as.mint(full), name, args)
+			if res.IsError {
+				t.Fatalf("%s: %v", name, res.Data)
+			}
+			if many := ofOne.FindString(res.Content[0].Text); many != "" {
+				t.Errorf("%s says %q", name, many)
+			}
+			out := res.Data
 			for _, e := range out[c.list].([]any) {
 				if id := field(e, c.id); seen[id] {
 					t.Errorf("%s: %v twice", name, id)

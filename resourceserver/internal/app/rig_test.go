@@ -40,7 +40,7 @@ const (
 	tenant = "0198f000-0000-7000-8000-000000000001"
 	alice  = "alice@example.com"
 	all    = "accounts calendar.read drive.read gmail.read"
-	full   = all + " calendar.write chat.read chat.send contacts.other.read contacts.read directory.read forms.read gmail.draft gmail.organize gmail.send gmail.settings meet.read tasks.read tasks.write drive.files drive.write docs.write sheets.write"
+	full   = all + " calendar.write chat.read chat.send contacts.other.read contacts.read contacts.write directory.read forms.read gmail.draft gmail.organize gmail.send gmail.settings meet.read tasks.read tasks.write drive.files drive.write docs.write sheets.write"
 )
 
 // rig is a whole resource server over real HTTP, with a tiny authorization

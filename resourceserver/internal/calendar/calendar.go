@@ -79,6 +79,16 @@ func Tools(api *googleapi.API, now func() time.Time) ([]*tool.Tool, error) {
 		Description: "Delete an event, or a series by its recurring_event_id; the person confirms, guests are told.",
 		Scopes:      mcpWrite, Google: oauth.NewScopes(events), Hints: tool.Send, Tier: tool.Extended, Asks: true,
 	}, c.remove)
+	tool.Add(&s, tool.Description{
+		Name: "calendar_set_focus_time", Title: "Set focus time",
+		Description: "Block time in the primary calendar as focus time. If Google shall decline meetings, the person confirms.",
+		Scopes:      mcpWrite, Google: oauth.NewScopes(events), Hints: tool.Send, Tier: tool.Complete, Asks: true,
+	}, c.focus)
+	tool.Add(&s, tool.Description{
+		Name: "calendar_set_out_of_office", Title: "Set out of office",
+		Description: "Say in the primary calendar that the person is away. If Google shall decline meetings, the person confirms.",
+		Scopes:      mcpWrite, Google: oauth.NewScopes(events), Hints: tool.Send, Tier: tool.Complete, Asks: true,
+	}, c.absent)
 	return s.Tools()
 }
 

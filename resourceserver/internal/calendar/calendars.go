@@ -59,6 +59,6 @@ func (c *product) calendars(ctx context.Context, in calendarsInput) (tool.Output
 		v.Calendars = append(v.Calendars, entry)
 		fmt.Fprintf(&list, "- %s | %s | %s | calendar_id %s\n", entry.Name, entry.TimeZone, entry.Role, entry.ID)
 	}
-	out.Value, out.Text = v, content.List(fmt.Sprintf("%d calendars of %s", len(v.Calendars), account.Email), list.String(), v.NextPageToken)
+	out.Value, out.Text = v, content.List(fmt.Sprintf("%s of %s", content.Count(len(v.Calendars), "calendar", "calendars"), account.Email), list.String(), v.NextPageToken)
 	return out, nil
 }

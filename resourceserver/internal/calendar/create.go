@@ -37,7 +37,7 @@ func (c *product) create(ctx context.Context, in createInput) (tool.Output[event
 	e := &calendar.Event{Summary: content.Line(in.Title, maxText), Description: content.Clean(in.Description), Location: content.Line(in.Location, maxText)}
 	var guests []string
 	for _, s := range in.Attendees {
-		a, err := address(s)
+		a, err := content.Address("attendees", s)
 		if err != nil {
 			return out, err
 		}

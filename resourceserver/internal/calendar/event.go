@@ -22,7 +22,7 @@ const (
 // may be changed comes with all that Google knows of its guests: a list of guests
 // is written whole, and what was not read would be lost.
 const (
-	exceptGuests = "id,etag,summary,status,start,end,location,description,organizer(email,displayName,self),attendeesOmitted,hangoutLink,htmlLink,recurringEventId,recurrence"
+	exceptGuests = "id,etag,summary,status,start,end,location,description,organizer(email,displayName,self),attendeesOmitted,hangoutLink,htmlLink,recurringEventId,recurrence,eventType,focusTimeProperties,outOfOfficeProperties"
 	eventFields  = exceptGuests + ",attendees(email,displayName,responseStatus,self,comment)"
 	wholeFields  = exceptGuests + ",attendees"
 )
@@ -45,6 +45,10 @@ type event struct {
 	Series      string     `json:"recurring_event_id,omitempty"`
 	Recurrence  []string   `json:"recurrence,omitempty"` // of a series
 	Etag        string     `json:"etag,omitempty"`
+	Type        string     `json:"event_type,omitempty"`   // Google's word, unless it is the usual one
+	Decline     string     `json:"auto_decline,omitempty"` // what Google declines while it lasts: none, new, all
+	Answer      string     `json:"decline_message,omitempty"`
+	ChatStatus  string     `json:"chat_status,omitempty"`
 }
 
 type attendee struct {
@@ -69,6 +73,14 @@ func (s shape) describe(e *calendar.Event, zone *time.Location) event {
 		ID: e.Id, Title: content.Line(e.Summary, maxText), Start: moment(e.Start, zone), End: moment(e.End, zone), Status: e.Status,
 		Location: content.Line(e.Location, maxText), MeetingLink: e.HangoutLink, Link: e.HtmlLink, MoreGuests: e.AttendeesOmitted, Series: e.RecurringEventId,
 		Recurrence: e.Recurrence, Etag: e.Etag,
+	}
+	if e.EventType != "default" {
+		out.Type = e.EventType
+	}
+	d := decliningOf(e)
+	out.Decline, out.Answer = d.mode, content.Line(d.answer, maxAnswer)
+	if e.FocusTimeProperties != nil {
+		out.ChatStatus = e.FocusTimeProperties.ChatStatus
 	}
 	// Calendar writes descriptions as HTML.
 	text, _ := content.HTML(e.Description)
@@ -105,6 +117,12 @@ func (e event) writeWhole(b *strings.Builder) {
 	e.write(b)
 	if len(e.Recurrence) > 0 {
 		fmt.Fprintf(b, "Repeats: %s\n", strings.Join(e.Recurrence, " "))
+	}
+	if e.Type != "" {
+		fmt.Fprintf(b, "Type: %s\n", e.Type)
+	}
+	if e.Decline != "" {
+		fmt.Fprintf(b, "Google declines: %s %s\n", e.Decline, e.Answer)
 	}
 	if e.MeetingLink != "" {
 		fmt.Fprintf(b, "Meeting: %s\n", e.MeetingLink)

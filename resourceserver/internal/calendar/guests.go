@@ -3,7 +3,6 @@ package calendar
 import (
 	"context"
 	"fmt"
-	"net/mail"
 	"slices"
 	"strings"
 
@@ -22,16 +21,6 @@ const (
 	// maxNamed are the guests that a question names; beyond that nobody reads them.
 	maxNamed = wholeGuests
 )
-
-// address reads one e-mail address without a name: names are what others see of
-// a guest in Calendar, and could pretend to be somebody else.
-func address(s string) (string, error) {
-	a, err := mail.ParseAddress(s)
-	if err != nil || a.Address != strings.TrimSpace(s) || content.Line(a.Address, maxText) != a.Address {
-		return "", tool.Invalid("attendees must be plain e-mail addresses such as bob@example.com.")
-	}
-	return a.Address, nil
-}
 
 // same compares addresses as Google does, without regard to case.
 func same(a, b string) bool { return strings.EqualFold(a, b) }

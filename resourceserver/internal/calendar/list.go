@@ -187,5 +187,5 @@ func (o listOutput) text() string {
 	for _, e := range o.Events {
 		e.write(&list)
 	}
-	return content.List(fmt.Sprintf("%d events in %s from %s to %s (%s)", len(o.Events), o.Account.Email, o.TimeMin, o.TimeMax, o.TimeZone), list.String(), o.NextPageToken)
+	return content.List(fmt.Sprintf("%s in %s from %s to %s (%s)", content.Count(len(o.Events), "event", "events"), o.Account.Email, o.TimeMin, o.TimeMax, o.TimeZone), list.String(), o.NextPageToken)
 }

@@ -104,6 +104,18 @@ func (c *product) update(ctx context.Context, in updateInput) (tool.Output[event
 	}
 	a := act{question: question, guests: slices.Concat(invited(e, own(id, account)), add), calendar: id, binding: id + " " + e.Id + " " + e.Etag,
 		details: text + details(title, after.start.when().String()+" to "+after.end.when().String(), location, "", description)}
+	if d := decliningOf(e); d.active() && after != before {
+		if len(e.Recurrence) > 0 {
+			return out, tool.Invalid("Google declines meetings during this series, and whose cannot be told here, so it is for the person to move in Google Calendar.")
+		}
+		if err := d.allowed(ctx); err != nil {
+			return out, err
+		}
+		a.always = true
+		if err := d.tell(ctx, service, id, after, &a); err != nil {
+			return out, err
+		}
+	}
 	if err := a.allow(ctx, account); err != nil {
 		return out, err
 	}
@@ -120,7 +132,7 @@ func (c *product) update(ctx context.Context, in updateInput) (tool.Output[event
 func (in updateInput) guests() (add, remove []string, err error) {
 	for _, s := range in.Attendees {
 		s, off := strings.CutPrefix(strings.TrimSpace(s), "-")
-		a, err := address(s)
+		a, err := content.Address("attendees", s)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -57,7 +57,7 @@ func (p *product) search(ctx context.Context, in searchInput) (tool.Output[searc
 			m.write(&list)
 		}
 	}
-	out.Value, out.Text = v, content.List(fmt.Sprintf("%d messages in %s", len(v.Messages), account.Email), list.String(), v.NextPageToken)
+	out.Value, out.Text = v, content.List(fmt.Sprintf("%s in %s", content.Count(len(v.Messages), "message", "messages"), account.Email), list.String(), v.NextPageToken)
 	return out, nil
 }
 
@@ -152,7 +152,7 @@ func (p *product) list(ctx context.Context, in listInput) (tool.Output[listOutpu
 	for _, m := range v.Messages {
 		m.write(&list)
 	}
-	out.Value, out.Text = v, content.List(fmt.Sprintf("%d spaces, %d messages in %s", len(v.Spaces), len(v.Messages), account.Email), list.String(), v.NextPageToken)
+	out.Value, out.Text = v, content.List(fmt.Sprintf("%s, %s in %s", content.Count(len(v.Spaces), "space", "spaces"), content.Count(len(v.Messages), "message", "messages"), account.Email), list.String(), v.NextPageToken)
 	return out, nil
 }
 

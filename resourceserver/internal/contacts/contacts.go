@@ -16,98 +16,70 @@ import (
 const (
 	google    = "https://www.googleapis.com/auth/"
 	readonly  = google + "contacts.readonly"
+	readwrite = google + "contacts"
 	others    = google + "contacts.other.readonly"
 	directory = google + "directory.readonly"
 
-	// defaultSize and the limit of page_size: Google gives no more matches, and no
-	// further pages of contacts.
-	defaultSize = 10
-	maxText     = 200
-	maxValues   = 10 // addresses or numbers of one person
+	maxText   = 200
+	maxNotes  = 2_000
+	maxValues = 10 // addresses or numbers of one person that are shown
 )
 
+// What is asked of people: the masks choose the fields that Google looks up, and
+// the fields what of them comes.
 const (
-	readMask   = "names,emailAddresses,phoneNumbers,organizations"
-	otherMask  = "names,emailAddresses,phoneNumbers"
-	personMask = "resourceName,names(displayName),emailAddresses(value),phoneNumbers(value),organizations(name,title)"
+	contactMask   = "names,emailAddresses,phoneNumbers,organizations,biographies"
+	directoryMask = "names,emailAddresses,phoneNumbers,organizations,metadata"
+	otherMask     = "names,emailAddresses,phoneNumbers"
+
+	personFields  = "resourceName,names(displayName),emailAddresses(value),phoneNumbers(value),organizations(name,title,department,metadata/primary)"
+	contactFields = "resourceName,names(displayName,givenName,familyName),emailAddresses(value),phoneNumbers(value),organizations(name,title,department,metadata/primary),biographies(value,contentType)"
 )
 
-// Tools returns the contacts tools.
+// The sources of what is shown.
+const (
+	fromContacts  = "contacts"
+	fromOthers    = "other_contacts"
+	fromDirectory = "directory"
+	fromShared    = "shared_contact"
+)
+
+// Tools returns the tools about people.
 func Tools(api *googleapi.API) ([]*tool.Tool, error) {
 	p := &product{api}
+	write := oauth.NewScopes("contacts.write")
 	var s tool.Set
 	tool.Add(&s, tool.Description{
 		Name: "contacts_search", Title: "Find people",
 		Description: "Find people's addresses and numbers by the start of a name, address or number.",
 		Scopes:      oauth.NewScopes("contacts.read"), Google: oauth.NewScopes(readonly), Also: oauth.NewScopes(others, directory), Hints: tool.Read,
 	}, p.search)
+	tool.Add(&s, tool.Description{
+		Name: "contacts_create", Title: "Add a contact",
+		Description: "Add a person to the contacts. Look with contacts_search first: Google keeps duplicates.",
+		Scopes:      write, Google: oauth.NewScopes(readwrite), Hints: tool.Create, Tier: tool.Complete,
+	}, p.create)
+	tool.Add(&s, tool.Description{
+		Name: "contacts_update", Title: "Change a contact",
+		Description: "Change what is given of a contact; the rest stays, and an empty text clears. Contacts are deleted in Google Contacts.",
+		Scopes:      write, Google: oauth.NewScopes(readwrite), Hints: tool.Change, Tier: tool.Complete,
+	}, p.update)
+	tool.Add(&s, tool.Description{
+		Name: "directory_search", Title: "Search the directory",
+		Description: "Find people of the organization, and the contacts that it shares, with address, number, title and department.",
+		Scopes:      oauth.NewScopes("directory.read"), Google: oauth.NewScopes(directory), Hints: tool.Read, Tier: tool.Complete,
+	}, p.searchDirectory)
 	return s.Tools()
 }
 
 type product struct{ api *googleapi.API }
 
-type searchInput struct {
-	Query    string `json:"query" limit:"minlen=1,maxlen=200"`
-	PageSize int    `json:"page_size,omitempty" jsonschema:"default 10" limit:"min=1,max=30"`
-	Account  string `json:"account,omitempty" limit:"maxlen=64"`
-}
-
-type searchOutput struct {
-	Account googleapi.Account `json:"account"`
-	Notice  string            `json:"notice"`
-	People  []person          `json:"people"`
-	Sources []string          `json:"sources"` // where was looked: contacts, other_contacts, directory
-}
-
-type person struct {
-	Name         string   `json:"name"`
-	Emails       []string `json:"emails,omitempty"`
-	Phones       []string `json:"phones,omitempty"`
-	Organization string   `json:"organization,omitempty"`
-	Source       string   `json:"source"`
-	ID           string   `json:"resource_name"`
-}
-
-func (p *product) search(ctx context.Context, in searchInput) (tool.Output[searchOutput], error) {
-	var out tool.Output[searchOutput]
-	if strings.TrimSpace(in.Query) == "" {
-		return out, tool.Invalid("query needs a name, an address or a number.")
-	}
-	if in.PageSize == 0 {
-		in.PageSize = defaultSize
-	}
-	session, err := p.api.Open(ctx, in.Account)
+func (p *product) open(ctx context.Context, account string) (*people.PeopleService, googleapi.Account, error) {
+	service, used, err := googleapi.Service(ctx, p.api, account, "", people.NewService)
 	if err != nil {
-		return out, err
+		return nil, used, err
 	}
-	v := searchOutput{Account: session.Account, Notice: content.Notice, People: []person{}}
-	if err := v.contacts(ctx, session, in); err != nil {
-		return out, err
-	}
-	for _, more := range []struct {
-		google string
-		search func(context.Context, *googleapi.Session, searchInput) error
-	}{{others, v.others}, {directory, v.directory}} {
-		session, err := p.api.OpenAlso(ctx, v.Account.Handle, more.google)
-		if err != nil {
-			return out, err
-		}
-		if session == nil {
-			continue
-		}
-		if err := more.search(ctx, session, in); err != nil && !closed(err) {
-			return out, err
-		}
-	}
-	out.Value, out.Text = v, v.text()
-	return out, nil
-}
-
-// closed: an account without an organization has no directory, and a directory
-// may be closed; people are still found elsewhere.
-func closed(err error) bool {
-	e, ok := err.(*tool.Error)
-	return ok && (e.Code == tool.CodePermissionDenied || e.Code == tool.CodeMissingScopes)
+	return service.People, used, nil
 }
 
 func service(ctx context.Context, s *googleapi.Session) (*people.Service, error) {
@@ -118,70 +90,21 @@ func service(ctx context.Context, s *googleapi.Session) (*people.Service, error)
 	return service, nil
 }
 
-// contacts searches the person's own. The first request, without a query, makes
-// Google read them: without it, it searches what it happens to have (People API,
-// "Search the user's contacts").
-func (v *searchOutput) contacts(ctx context.Context, s *googleapi.Session, in searchInput) error {
-	api, err := service(ctx, s)
-	if err != nil {
-		return err
-	}
-	call := func(query string, size int) (*people.SearchResponse, error) {
-		return api.People.SearchContacts().Query(query).ReadMask(readMask).PageSize(int64(size)).Fields("results(person(" + personMask + "))").Context(ctx).Do()
-	}
-	return v.warm("contacts", in, call)
+type person struct {
+	Name         string   `json:"name"`
+	Emails       []string `json:"emails,omitempty"`
+	Phones       []string `json:"phones,omitempty"`
+	Organization string   `json:"organization,omitempty"`
+	Title        string   `json:"title,omitempty"` // at the organization
+	Department   string   `json:"department,omitempty"`
+	Notes        string   `json:"notes,omitempty"`
+	Truncated    bool     `json:"notes_truncated,omitempty"`
+	Source       string   `json:"source"`
+	ID           string   `json:"resource_name"`
+	Etag         string   `json:"etag,omitempty"` // of a contact, for contacts_update
 }
 
-// others searches those whom the person wrote to and did not keep.
-func (v *searchOutput) others(ctx context.Context, s *googleapi.Session, in searchInput) error {
-	api, err := service(ctx, s)
-	if err != nil {
-		return err
-	}
-	call := func(query string, size int) (*people.SearchResponse, error) {
-		return api.OtherContacts.Search().Query(query).ReadMask(otherMask).PageSize(int64(size)).Fields("results(person(" + personMask + "))").Context(ctx).Do()
-	}
-	return v.warm("other_contacts", in, call)
-}
-
-// warm searches after the request that Google wants before.
-func (v *searchOutput) warm(source string, in searchInput, call func(query string, size int) (*people.SearchResponse, error)) error {
-	if _, err := call("", 1); err != nil {
-		return googleapi.Error("preparing search of contacts", err)
-	}
-	found, err := call(in.Query, in.PageSize)
-	if err != nil {
-		return googleapi.Error("searching contacts", err)
-	}
-	v.Sources = append(v.Sources, source)
-	for _, r := range found.Results {
-		v.add(source, r.Person)
-	}
-	return nil
-}
-
-func (v *searchOutput) directory(ctx context.Context, s *googleapi.Session, in searchInput) error {
-	api, err := service(ctx, s)
-	if err != nil {
-		return err
-	}
-	found, err := api.People.SearchDirectoryPeople().Query(in.Query).ReadMask(readMask).PageSize(int64(in.PageSize)).
-		Sources("DIRECTORY_SOURCE_TYPE_DOMAIN_PROFILE", "DIRECTORY_SOURCE_TYPE_DOMAIN_CONTACT").Fields("people(" + personMask + ")").Context(ctx).Do()
-	if err != nil {
-		return googleapi.Error("searching directory", err)
-	}
-	v.Sources = append(v.Sources, "directory")
-	for _, p := range found.People {
-		v.add("directory", p)
-	}
-	return nil
-}
-
-// add shows a person, once by their first address.
-func (v *searchOutput) add(source string, p *people.Person) {
-	if p == nil {
-		return
-	}
+func describe(p *people.Person, source string) person {
 	out := person{Source: source, ID: p.ResourceName}
 	if len(p.Names) > 0 {
 		out.Name = content.Line(p.Names[0].DisplayName, maxText)
@@ -192,21 +115,43 @@ func (v *searchOutput) add(source string, p *people.Person) {
 	for _, n := range p.PhoneNumbers[:min(len(p.PhoneNumbers), maxValues)] {
 		out.Phones = append(out.Phones, content.Line(n.Value, maxText))
 	}
-	if len(p.Organizations) > 0 {
-		out.Organization = content.Line(strings.TrimSpace(p.Organizations[0].Title+" "+p.Organizations[0].Name), maxText)
+	if i := organization(p); i >= 0 {
+		o := p.Organizations[i]
+		out.Organization, out.Title, out.Department = content.Line(o.Name, maxText), content.Line(o.Title, maxText), content.Line(o.Department, maxText)
 	}
-	for _, other := range v.People {
-		if len(out.Emails) > 0 && len(other.Emails) > 0 && strings.EqualFold(out.Emails[0], other.Emails[0]) {
-			return
-		}
+	out.Notes, _, out.Truncated = content.Cut(notes(p), 0, maxNotes)
+	if source == fromContacts {
+		out.Etag = version(p)
 	}
-	v.People = append(v.People, out)
+	return out
 }
 
-func (v searchOutput) text() string {
-	var list strings.Builder
-	for _, p := range v.People {
-		fmt.Fprintf(&list, "- %s | %s | %s | %s (%s)\n", p.Name, strings.Join(p.Emails, ", "), strings.Join(p.Phones, ", "), p.Organization, p.Source)
+// notes are what the person wrote about a contact.
+func notes(p *people.Person) string {
+	if len(p.Biographies) == 0 {
+		return ""
 	}
-	return content.List(fmt.Sprintf("%d people in %s of %s", len(v.People), strings.Join(v.Sources, ", "), v.Account.Email), list.String(), "")
+	if p.Biographies[0].ContentType == "TEXT_HTML" {
+		text, _ := content.HTML(p.Biographies[0].Value)
+		return text
+	}
+	return content.Clean(p.Biographies[0].Value)
+}
+
+// write adds the person to a list.
+func (p person) write(b *strings.Builder) {
+	fmt.Fprintf(b, "- %s | %s | %s", p.Name, strings.Join(p.Emails, ", "), strings.Join(p.Phones, ", "))
+	for _, s := range []string{p.Title, p.Department, p.Organization} {
+		if s != "" {
+			b.WriteString(" | " + s)
+		}
+	}
+	fmt.Fprintf(b, " (%s) | resource_name %s", p.Source, p.ID)
+	if p.Etag != "" {
+		b.WriteString(" | etag " + p.Etag)
+	}
+	b.WriteString("\n")
+	if p.Notes != "" {
+		b.WriteString(p.Notes + "\n")
+	}
 }

@@ -33,6 +33,14 @@ func List(what, entries, nextPageToken string) string {
 	return text
 }
 
+// Count says how many there are: 1 thread, 2 threads.
+func Count[N int | int64](n N, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return strconv.FormatInt(int64(n), 10) + " " + many
+}
+
 // Mark sets text off within a question to the person: every line of it begins
 // with a bar, so that none looks like one of the question.
 func Mark(text string) string { return "| " + strings.ReplaceAll(text, "\n", "\n| ") }

@@ -279,3 +279,29 @@ func FuzzHTML(f *testing.F) {
 		}
 	})
 }
+
+// TestCount: one is not many, and nothing is.
+func TestCount(t *testing.T) {
+	t.Parallel()
+	for n, want := range map[int64]string{0: "0 people", 1: "1 person", 2: "2 people", 21: "21 people"} {
+		if got := content.Count(n, "person", "people"); got != want {
+			t.Errorf("%q, not %q", got, want)
+		}
+	}
+}
+
+// TestAddress: one plain address and nothing else: a name could pretend to be
+// another (calendar guests, shares, contacts).
+func TestAddress(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"bob@example.com": "bob@example.com", " bob@example.com ": "bob@example.com",
+		"Bob <bob@example.com>": "", "<bob@example.com>": "", "bob": "", "": "", "a@b.test, c@d.test": "", "bob@exa\u200bmple.com": "", "bob@example.com\r\nBcc: x@y.test": "",
+		strings.Repeat("a", 60) + "@" + strings.Repeat("b.", 130) + "test": "",
+	} {
+		got, err := content.Address("with", in)
+		if got != want || (err == nil) != (want != "") {
+			t.Errorf("%q: %q %v", in, got, err)
+		}
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/api/docs/v1"
 	apierror "google.golang.org/api/googleapi"
 
+	"latchkey/resourceserver/internal/content"
 	"latchkey/resourceserver/internal/fileid"
 	"latchkey/resourceserver/internal/googleapi"
 	"latchkey/resourceserver/internal/markdown"
@@ -93,7 +94,7 @@ func (p *product) edit(ctx context.Context, in editInput) (tool.Output[editOutpu
 		}
 	}
 	out.Value = v
-	out.Text = fmt.Sprintf("Changed document %s in %s: %d occurrences replaced, %d blocks inserted. %s", id, account.Email, v.Replaced, v.Inserted, v.URL)
+	out.Text = fmt.Sprintf("Changed document %s in %s: %s replaced, %s inserted. %s", id, account.Email, content.Count(v.Replaced, "occurrence", "occurrences"), content.Count(v.Inserted, "block", "blocks"), v.URL)
 	return out, nil
 }
 

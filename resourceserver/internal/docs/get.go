@@ -96,7 +96,7 @@ func Address(id string) string { return "https://docs.google.com/document/d/" + 
 
 func (v getOutput) text() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "Document %s in %s, tab %s of %d, %d characters. %s\n", v.DocumentID, v.Account.Email, v.TabID, len(v.Tabs), v.Length, content.Notice)
+	fmt.Fprintf(&b, "Document %s in %s, tab %s of %d, %s. %s\n", v.DocumentID, v.Account.Email, v.TabID, len(v.Tabs), content.Count(v.Length, "character", "characters"), content.Notice)
 	b.WriteString(content.Fence("Title: " + v.Title + "\n\n" + v.Markdown))
 	if v.Truncated {
 		fmt.Fprintf(&b, "\nThere is more: page_token %s", v.NextPageToken)

@@ -207,6 +207,6 @@ func (d *Drive) drives(ctx context.Context, in drivesInput) (tool.Output[drivesO
 		fmt.Fprintf(&list, "- %s | drive_id %s\n", content.Line(one.Name, maxName), one.Id)
 	}
 	out.Value = v
-	out.Text = content.List(fmt.Sprintf("%d shared drives of %s", len(v.Drives), s.Account.Email), list.String(), v.NextPageToken)
+	out.Text = content.List(fmt.Sprintf("%s of %s", content.Count(len(v.Drives), "shared drive", "shared drives"), s.Account.Email), list.String(), v.NextPageToken)
 	return out, nil
 }

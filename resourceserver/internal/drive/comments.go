@@ -130,7 +130,7 @@ func (o commentsOutput) text() string {
 			fmt.Fprintf(&list, "  - %s | %s | %s %s\n", r.Created, r.Author, r.Action, r.Text)
 		}
 	}
-	return content.List(fmt.Sprintf("%d comments in %s", len(o.Comments), o.Account.Email), list.String(), o.NextPageToken)
+	return content.List(fmt.Sprintf("%s in %s", content.Count(len(o.Comments), "comment", "comments"), o.Account.Email), list.String(), o.NextPageToken)
 }
 
 type commentInput struct {

@@ -130,7 +130,7 @@ func literal(s string) string {
 
 func (o searchOutput) text() string {
 	var b, list strings.Builder
-	fmt.Fprintf(&b, "%d files in %s. %s\n", len(o.Files), o.Account.Email, content.Notice)
+	fmt.Fprintf(&b, "%s in %s. %s\n", content.Count(len(o.Files), "file", "files"), o.Account.Email, content.Notice)
 	for _, f := range o.Files {
 		fmt.Fprintf(&list, "- %s | %s | %s | file_id %s\n", f.Name, f.Type, f.Modified, f.ID)
 	}

@@ -3,7 +3,6 @@ package drive
 import (
 	"context"
 	"fmt"
-	"net/mail"
 	"strings"
 
 	"google.golang.org/api/drive/v3"
@@ -104,12 +103,12 @@ func addresses(list []string) ([]string, error) {
 	var out []string
 	seen := map[string]bool{}
 	for _, s := range list {
-		a, err := mail.ParseAddress(s)
-		if err != nil || a.Address != strings.TrimSpace(s) || content.Line(a.Address, maxName) != a.Address || len(s) > 254 {
-			return nil, tool.Invalid("with must be e-mail addresses without names.")
+		a, err := content.Address("with", s)
+		if err != nil {
+			return nil, err
 		}
-		if !seen[strings.ToLower(a.Address)] {
-			seen[strings.ToLower(a.Address)], out = true, append(out, a.Address)
+		if !seen[strings.ToLower(a)] {
+			seen[strings.ToLower(a)], out = true, append(out, a)
 		}
 	}
 	if len(out) == 0 {

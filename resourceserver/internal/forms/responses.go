@@ -80,7 +80,7 @@ func (p *product) responses(ctx context.Context, in responsesInput) (tool.Output
 			fmt.Fprintf(&list, "  %s: %s\n", a.QuestionID, strings.Join(a.Values, " / "))
 		}
 	}
-	out.Value, out.Text = v, content.List(fmt.Sprintf("%d answers, read with %s", len(v.Responses), account.Email), list.String(), v.NextPageToken)
+	out.Value, out.Text = v, content.List(fmt.Sprintf("%s, read with %s", content.Count(len(v.Responses), "answer", "answers"), account.Email), list.String(), v.NextPageToken)
 	return out, nil
 }
 

@@ -104,7 +104,7 @@ func attached(account googleapi.Account, p *gmail.MessagePart) attachmentOutput 
 
 func (o attachmentOutput) text() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "Attachment (%s, %d bytes) in %s; the person can download it until %s from %s\n", o.Type, o.Size, o.Account.Email, o.Expires, o.DownloadURL)
+	fmt.Fprintf(&b, "Attachment (%s, %s) in %s; the person can download it until %s from %s\n", o.Type, content.Count(o.Size, "byte", "bytes"), o.Account.Email, o.Expires, o.DownloadURL)
 	if o.Text != "" {
 		b.WriteString(content.Notice + "\n" + content.Fence(o.Text))
 	}

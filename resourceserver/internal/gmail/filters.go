@@ -49,7 +49,7 @@ func (g *Gmail) listFilters(ctx context.Context, in filtersInput) (tool.Output[f
 	for _, f := range list {
 		fmt.Fprintf(&b, "- %s: %s\n", f.ID, f)
 	}
-	out.Text = fmt.Sprintf("%d filters in %s.\n%s", len(list), account.Email, content.Fence(b.String()))
+	out.Text = fmt.Sprintf("%s in %s.\n%s", content.Count(len(list), "filter", "filters"), account.Email, content.Fence(b.String()))
 	return out, nil
 }
 

@@ -50,7 +50,7 @@ func (g *Gmail) labels(ctx context.Context, in labelsInput) (tool.Output[labelsO
 	for _, l := range v.Labels {
 		fmt.Fprintf(&b, "- %s (%s, %s)\n", l.Name, l.ID, l.Type)
 	}
-	out.Value, out.Text = v, fmt.Sprintf("%d labels in %s.\n%s", len(v.Labels), account.Email, content.Fence(b.String()))
+	out.Value, out.Text = v, fmt.Sprintf("%s in %s.\n%s", content.Count(len(v.Labels), "label", "labels"), account.Email, content.Fence(b.String()))
 	return out, nil
 }
 

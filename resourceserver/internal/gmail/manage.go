@@ -71,7 +71,7 @@ func (g *Gmail) manage(ctx context.Context, in manageInput) (tool.Output[manageO
 	for _, d := range v.Drafts {
 		fmt.Fprintf(&list, "- %s | to %s | %s\n%s\n", d.ID, strings.Join(d.To, ", "), d.Subject, d.Text)
 	}
-	out.Value, out.Text = v, fmt.Sprintf("%d drafts in %s. %s\n%s", len(v.Drafts), account.Email, content.Notice, content.Fence(list.String()))
+	out.Value, out.Text = v, fmt.Sprintf("%s in %s. %s\n%s", content.Count(len(v.Drafts), "draft", "drafts"), account.Email, content.Notice, content.Fence(list.String()))
 	if v.NextPageToken != "" {
 		out.Text += "\nMore: page_token " + v.NextPageToken
 	}

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/api/gmail/v1"
 
+	"latchkey/resourceserver/internal/content"
 	"latchkey/resourceserver/internal/googleapi"
 	"latchkey/resourceserver/internal/tool"
 )
@@ -97,7 +98,7 @@ func (g *Gmail) modify(ctx context.Context, in modifyInput) (tool.Output[modifyO
 	}
 	v := modifyOutput{Account: account, Threads: len(unique(in.ThreadIDs)), Messages: len(unique(in.MessageIDs)), Added: append([]string{}, add...), Removed: append([]string{}, remove...)}
 	out.Value = v
-	out.Text = fmt.Sprintf("Changed %d threads and %d messages in %s: added %v, removed %v.", v.Threads, v.Messages, account.Email, v.Added, v.Removed)
+	out.Text = fmt.Sprintf("Changed %s and %s in %s: added %v, removed %v.", content.Count(v.Threads, "thread", "threads"), content.Count(v.Messages, "message", "messages"), account.Email, v.Added, v.Removed)
 	return out, nil
 }
 

@@ -137,7 +137,7 @@ func header(p *gmail.MessagePart, name string) string {
 
 func (o searchOutput) text() string {
 	var b, list strings.Builder
-	fmt.Fprintf(&b, "%d threads in %s. %s\n", len(o.Threads), o.Account.Email, content.Notice)
+	fmt.Fprintf(&b, "%s in %s. %s\n", content.Count(len(o.Threads), "thread", "threads"), o.Account.Email, content.Notice)
 	for _, t := range o.Threads {
 		unread := ""
 		if t.Unread {

@@ -160,7 +160,7 @@ func page(m *gmail.Message, fold bool, offset, left int) (message, int) {
 
 func (v threadOutput) text() string {
 	var b, list strings.Builder
-	fmt.Fprintf(&b, "%d of %d messages of a thread in %s, newest first. %s\n", len(v.Messages), v.TotalMessages, v.Account.Email, content.Notice)
+	fmt.Fprintf(&b, "%d of %s of a thread in %s, newest first. %s\n", len(v.Messages), content.Count(v.TotalMessages, "message", "messages"), v.Account.Email, content.Notice)
 	fmt.Fprintf(&list, "Subject: %s\n", v.Subject)
 	for _, m := range v.Messages {
 		m.write(&list)
@@ -175,12 +175,12 @@ func (v threadOutput) text() string {
 func (m message) write(b *strings.Builder) {
 	fmt.Fprintf(b, "\n--- message %s | %s | from %s\n%s\n", m.ID, m.Date, m.From, m.Text)
 	if m.Truncated {
-		fmt.Fprintf(b, "[cut: %d of %d characters shown]\n", m.Offset+len([]rune(m.Text)), m.Length)
+		fmt.Fprintf(b, "[cut: %d of %s shown]\n", m.Offset+len([]rune(m.Text)), content.Count(m.Length, "character", "characters"))
 	}
 	if m.Hidden {
 		b.WriteString("[text that a reader would not see was left out]\n")
 	}
 	for _, a := range m.Attachments {
-		fmt.Fprintf(b, "[attachment %s: %s, %s, %d bytes]\n", a.ID, a.Name, a.Type, a.Size)
+		fmt.Fprintf(b, "[attachment %s: %s, %s, %s]\n", a.ID, a.Name, a.Type, content.Count(a.Size, "byte", "bytes"))
 	}
 }

@@ -98,7 +98,7 @@ func (p *product) list(ctx context.Context, in listInput) (tool.Output[listOutpu
 	}
 	v := listOutput{Account: account, Conferences: []conference{}, NextPageToken: page.NextPageToken}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d conferences of %s.\n", len(page.ConferenceRecords), account.Email)
+	fmt.Fprintf(&b, "%s of %s.\n", content.Count(len(page.ConferenceRecords), "conference", "conferences"), account.Email)
 	for _, r := range page.ConferenceRecords {
 		c := conference{ID: strings.TrimPrefix(r.Name, recordPrefix), Start: utc(r.StartTime), End: utc(r.EndTime), Zone: "UTC", Space: r.Space}
 		v.Conferences = append(v.Conferences, c)

@@ -56,7 +56,7 @@ func (p *product) info(ctx context.Context, in infoInput) (tool.Output[infoOutpu
 	var list strings.Builder
 	fmt.Fprintf(&list, "Title: %s\n", v.Title)
 	for _, s := range v.Sheets {
-		fmt.Fprintf(&list, "- %s: %d rows, %d columns (sheet_id %d)\n", s.Title, s.Rows, s.Columns, s.ID)
+		fmt.Fprintf(&list, "- %s: %s, %s (sheet_id %d)\n", s.Title, content.Count(s.Rows, "row", "rows"), content.Count(s.Columns, "column", "columns"), s.ID)
 	}
 	out.Value = v
 	out.Text = fmt.Sprintf("Spreadsheet %s in %s. %s\n%s", v.SpreadsheetID, account.Email, content.Notice, content.Fence(list.String()))
@@ -126,7 +126,7 @@ func (p *product) batch(ctx context.Context, in batchInput) (tool.Output[batchOu
 		}
 	}
 	out.Value = v
-	out.Text = fmt.Sprintf("Made %d changes to spreadsheet %s in %s. %s", v.Done, id, account.Email, v.URL)
+	out.Text = fmt.Sprintf("Made %s to spreadsheet %s in %s. %s", content.Count(v.Done, "change", "changes"), id, account.Email, v.URL)
 	return out, nil
 }
 

@@ -123,7 +123,7 @@ func (b *book) grid(a1 string) (grid, error) {
 	for _, s := range b.sheets {
 		if s.title == g.sheet {
 			if g, ok = g.within(s.Rows, s.Columns); !ok {
-				return grid{}, tool.Invalid("A range lies outside of its sheet of %d rows and %d columns.", s.Rows, s.Columns)
+				return grid{}, tool.Invalid("A range lies outside of its sheet of %s and %s.", content.Count(s.Rows, "row", "rows"), content.Count(s.Columns, "column", "columns"))
 			}
 		}
 	}

@@ -8,6 +8,7 @@ import (
 
 	"google.golang.org/api/sheets/v4"
 
+	"latchkey/resourceserver/internal/content"
 	"latchkey/resourceserver/internal/fileid"
 	"latchkey/resourceserver/internal/googleapi"
 	"latchkey/resourceserver/internal/tool"
@@ -72,7 +73,7 @@ func (p *product) write(ctx context.Context, in writeInput) (tool.Output[writeOu
 	} else {
 		one := g.column+1 == g.columnEnd && g.row+1 == g.rowEnd // a cell is where writing begins
 		if !one && (g.rowEnd-g.row < int64(len(in.Values)) || g.columnEnd-g.column < int64(width)) {
-			return out, tool.Invalid("%d rows of up to %d values do not fit into this range: give its first cell or a larger one.", len(in.Values), width)
+			return out, tool.Invalid("This range is too small for %s of up to %s: give its first cell or a larger one.", content.Count(len(in.Values), "row", "rows"), content.Count(width, "value", "values"))
 		}
 		g.rowEnd, g.columnEnd = g.row+int64(len(in.Values)), g.column+int64(width)
 		// The same cells written twice are as written once.
@@ -85,7 +86,7 @@ func (p *product) write(ctx context.Context, in writeInput) (tool.Output[writeOu
 		v.Range, v.Cells = done.UpdatedRange, done.UpdatedCells
 	}
 	out.Value = v
-	out.Text = fmt.Sprintf("Wrote %d cells of spreadsheet %s in %s. %s", v.Cells, v.SpreadsheetID, account.Email, v.URL)
+	out.Text = fmt.Sprintf("Wrote %s of spreadsheet %s in %s. %s", content.Count(v.Cells, "cell", "cells"), v.SpreadsheetID, account.Email, v.URL)
 	return out, nil
 }
 

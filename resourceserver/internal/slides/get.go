@@ -72,7 +72,7 @@ func (p *product) get(ctx context.Context, in getInput) (tool.Output[getOutput],
 
 func (v getOutput) text() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "Presentation %s in %s, %d slides, %d characters. %s\n", v.PresentationID, v.Account.Email, v.Slides, v.Length, content.Notice)
+	fmt.Fprintf(&b, "Presentation %s in %s, %s, %s. %s\n", v.PresentationID, v.Account.Email, content.Count(v.Slides, "slide", "slides"), content.Count(v.Length, "character", "characters"), content.Notice)
 	b.WriteString(content.Fence("Title: " + v.Title + "\n\n" + v.Text))
 	if v.Truncated {
 		fmt.Fprintf(&b, "\nThere is more: page_token %s", v.NextPageToken)

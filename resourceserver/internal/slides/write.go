@@ -54,7 +54,7 @@ func (p *product) create(ctx context.Context, in createInput) (tool.Output[chang
 		}
 	}
 	out.Value = v
-	out.Text = fmt.Sprintf("Created presentation %s in %s with %d slides. %s", v.PresentationID, account.Email, max(len(pages), len(deck.Slides)), v.URL)
+	out.Text = fmt.Sprintf("Created presentation %s in %s with %s. %s", v.PresentationID, account.Email, content.Count(max(len(pages), len(deck.Slides)), "slide", "slides"), v.URL)
 	return out, nil
 }
 
@@ -155,7 +155,7 @@ func (p *product) update(ctx context.Context, in updateInput) (tool.Output[chang
 		return out, &tool.Error{Code: tool.CodeNotFound, Message: "The text is not in the presentation; nothing was changed.", NextAction: "Take it letter by letter from slides_get."}
 	}
 	out.Value = v
-	out.Text = fmt.Sprintf("Changed presentation %s in %s: %d slides added, %d places replaced. %s", id, account.Email, len(v.SlideIDs), v.Replaced, v.URL)
+	out.Text = fmt.Sprintf("Changed presentation %s in %s: %s added, %s replaced. %s", id, account.Email, content.Count(len(v.SlideIDs), "slide", "slides"), content.Count(v.Replaced, "place", "places"), v.URL)
 	return out, nil
 }
 

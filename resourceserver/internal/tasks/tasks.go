@@ -159,7 +159,7 @@ func (p *product) list(ctx context.Context, in listInput) (tool.Output[listOutpu
 		v.Tasks = append(v.Tasks, e)
 		e.write(&list)
 	}
-	out.Value, out.Text = v, content.List(fmt.Sprintf("%d tasks of %s", len(v.Tasks), account.Email), list.String(), v.NextPageToken)
+	out.Value, out.Text = v, content.List(fmt.Sprintf("%s of %s", content.Count(len(v.Tasks), "task", "tasks"), account.Email), list.String(), v.NextPageToken)
 	return out, nil
 }
 

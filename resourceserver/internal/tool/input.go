@@ -89,14 +89,16 @@ func quoted(name string) string {
 func (p property) words() string {
 	s := p.schema
 	parts := []string{map[string]string{"string": "a text", "integer": "a whole number", "number": "a number", "boolean": "true or false", "array": "a list", "object": "an object"}[s.Type]}
-	limit := func(format string, v *int) {
-		if v != nil {
-			parts = append(parts, fmt.Sprintf(format, *v))
+	limit := func(bound string, v *int, one, many string) {
+		if v != nil && *v == 1 {
+			parts = append(parts, bound+" 1 "+one)
+		} else if v != nil {
+			parts = append(parts, fmt.Sprintf("%s %d %s", bound, *v, many))
 		}
 	}
-	limit("at least %d characters", s.MinLength)
-	limit("at most %d characters", s.MaxLength)
-	limit("at most %d entries", s.MaxItems)
+	limit("at least", s.MinLength, "character", "characters")
+	limit("at most", s.MaxLength, "character", "characters")
+	limit("at most", s.MaxItems, "entry", "entries")
 	if s.Minimum != nil && s.Maximum != nil {
 		parts = append(parts, fmt.Sprintf("%.0f to %.0f", *s.Minimum, *s.Maximum))
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"latchkey/resourceserver/internal/content"
 	"latchkey/resourceserver/internal/signedlink"
 	"latchkey/resourceserver/internal/tool"
 )
@@ -65,7 +66,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var done string
 	refusal := h.door.Use(r, maxDuration, func(ctx context.Context, v signedlink.Visit[Target]) error {
 		size, err := h.take(ctx, w, r, v)
-		done = fmt.Sprintf("Uploaded %s (%d bytes) to the Google Drive of %s.", v.Target.Name, size, v.Target.Email)
+		done = fmt.Sprintf("Uploaded %s (%s) to the Google Drive of %s.", v.Target.Name, content.Count(size, "byte", "bytes"), v.Target.Email)
 		return err
 	})
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(maxAnswer))
