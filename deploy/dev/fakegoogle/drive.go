@@ -17,6 +17,7 @@ const (
 	folderType = "application/vnd.google-apps.folder"
 	docType    = "application/vnd.google-apps.document"
 	sheetType  = "application/vnd.google-apps.spreadsheet"
+	formType   = "application/vnd.google-apps.form"
 )
 
 type file struct {
@@ -107,8 +108,10 @@ func (c *call) add(f *file) {
 // sees reports whether a token opens a file: with drive.file alone only those that
 // its app made (Drive API, "Choose scopes"; the Docs, Sheets and Slides APIs alike).
 // Files that a person gave an app by the picker are not there.
-func (c *call) sees(f *file) bool {
-	return f.app == c.token.client || c.token.allows(slices.DeleteFunc(slices.Clone(c.method.Scopes), func(s string) bool { return s == fileScope }))
+func (c *call) sees(f *file) bool { return c.opens(f.app) }
+
+func (c *call) opens(app string) bool {
+	return app == c.token.client || c.token.allows(slices.DeleteFunc(slices.Clone(c.method.Scopes), func(s string) bool { return s == fileScope }))
 }
 
 const fileScope = "https://www.googleapis.com/auth/drive.file"

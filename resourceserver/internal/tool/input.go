@@ -23,6 +23,7 @@ type input struct {
 type property struct {
 	schema   *jsonschema.Schema
 	resolved *jsonschema.Resolved
+	each     *input // of the objects in a list; nil: it is no list of objects with known members
 }
 
 func newInput(s *jsonschema.Schema) (*input, error) {
@@ -33,15 +34,29 @@ func newInput(s *jsonschema.Schema) (*input, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
-		in.properties[name] = property{full, resolved}
+		one := property{schema: full, resolved: resolved}
+		if full.Items != nil && len(full.Items.Properties) > 0 {
+			if one.each, err = newInput(full.Items); err != nil {
+				return nil, fmt.Errorf("%s: %w", name, err)
+			}
+		}
+		in.properties[name] = one
 	}
 	public := s.CloneSchemas()
-	for _, p := range public.Properties {
-		p.MinLength, p.MaxLength, p.MaxItems, p.Minimum = nil, nil, nil, nil
-	}
+	unlimited(public)
 	var err error
 	in.published, err = json.Marshal(public)
 	return in, err
+}
+
+// unlimited takes away the limits that are not published.
+func unlimited(s *jsonschema.Schema) {
+	for _, p := range s.Properties {
+		p.MinLength, p.MaxLength, p.MaxItems, p.Minimum = nil, nil, nil, nil
+		if p.Items != nil {
+			unlimited(p.Items)
+		}
+	}
 }
 
 // check returns the first mistake in words that repeat nothing of the value.
@@ -50,6 +65,12 @@ func (in *input) check(arguments json.RawMessage) error {
 	if err := json.Unmarshal(arguments, &given); err != nil && len(bytes.TrimSpace(arguments)) > 0 {
 		return Invalid("The arguments must be an object.")
 	}
+	return in.members("", given)
+}
+
+// members checks an object: the arguments themselves, or one in a list, whose place
+// begins with the list's name.
+func (in *input) members(place string, given map[string]any) error {
 	names := make([]string, 0, len(given))
 	for name := range given {
 		names = append(names, name)
@@ -57,16 +78,39 @@ func (in *input) check(arguments json.RawMessage) error {
 	slices.Sort(names)
 	for _, name := range names {
 		p, known := in.properties[name]
-		if !known {
+		if !known && place == "" {
 			return Invalid("There is no argument %s.", quoted(name))
 		}
+		if !known {
+			return Invalid("There is no %s in %s.", quoted(name), strings.TrimSuffix(place, "."))
+		}
 		if err := p.resolved.Validate(given[name]); err != nil {
-			return Invalid("%s must be %s.", name, p.words())
+			if inner := p.inside(place+name, given[name]); inner != nil {
+				return inner
+			}
+			return Invalid("%s must be %s.", place+name, p.words())
 		}
 	}
 	for _, name := range in.required {
 		if _, ok := given[name]; !ok {
-			return Invalid("%s is missing.", name)
+			return Invalid("%s is missing.", place+name)
+		}
+	}
+	return nil
+}
+
+// inside returns the mistake in the first object of a list that has one, nil if the
+// list itself is the mistake.
+func (p property) inside(place string, value any) error {
+	list, ok := value.([]any)
+	if p.each == nil || !ok || p.schema.MaxItems != nil && len(list) > *p.schema.MaxItems {
+		return nil
+	}
+	for i, v := range list {
+		if object, ok := v.(map[string]any); ok {
+			if err := p.each.members(fmt.Sprintf("%s[%d].", place, i), object); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

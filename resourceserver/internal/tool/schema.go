@@ -10,7 +10,7 @@ import (
 )
 
 // schemaOf makes the JSON schema of a struct and applies `limit` and `enum` tags,
-// the latter to the items of a list. Unknown
+// the latter to the items of a list, and those of the structs in lists. Unknown
 // properties are refused, so a misspelt argument is an error and not ignored.
 func schemaOf[T any]() (*jsonschema.Schema, error) {
 	s, err := jsonschema.For[T](nil)
@@ -18,16 +18,27 @@ func schemaOf[T any]() (*jsonschema.Schema, error) {
 		return nil, err
 	}
 	tidy(s)
-	t := reflect.TypeFor[T]()
+	return s, tags(s, reflect.TypeFor[T]())
+}
+
+func tags(s *jsonschema.Schema, t reflect.Type) error {
 	for i := range t.NumField() {
 		name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
+		of := s.Properties[name]
 		if limit := t.Field(i).Tag.Get("limit"); limit != "" {
-			if err := apply(s.Properties[name], limit); err != nil {
-				return nil, fmt.Errorf("%s: %w", name, err)
+			if err := apply(of, limit); err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+		}
+		if of == nil {
+			continue
+		}
+		if list := t.Field(i).Type; list.Kind() == reflect.Slice && list.Elem().Kind() == reflect.Struct && of.Items != nil {
+			if err := tags(of.Items, list.Elem()); err != nil {
+				return fmt.Errorf("%s: %w", name, err)
 			}
 		}
 		if choice := t.Field(i).Tag.Get("enum"); choice != "" {
-			of := s.Properties[name]
 			if of.Items != nil {
 				of = of.Items
 			}
@@ -36,7 +47,7 @@ func schemaOf[T any]() (*jsonschema.Schema, error) {
 			}
 		}
 	}
-	return s, nil
+	return nil
 }
 
 // tidy makes lists plain arrays: Go's nil slice would make them nullable, which
