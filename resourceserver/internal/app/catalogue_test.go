@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"latchkey/pkg/exchange"
 	"latchkey/resourceserver/internal/config"
 	"latchkey/resourceserver/internal/tool"
 )
@@ -69,7 +70,7 @@ func TestProductResources(t *testing.T) {
 		return r.as.sign(c, r.as.key, "at+jwt")
 	}
 	with := map[string][]string{"calendar": {"contacts", "meet", "tasks"}, "drive": {"docs", "forms", "sheets", "slides"}} // what else a resource has
-	for path, service := range map[string]string{"/gmail": "gmail", "/drive": "drive", "/calendar": "calendar"} {
+	for path, service := range map[string]string{"/gmail": "gmail", "/drive": "drive", "/calendar": "calendar", "/chat": "chat"} {
 		resource := r.mcp + path
 		out := r.send(http.MethodGet, r.origin+"/.well-known/oauth-protected-resource/mcp"+path, "", "")
 		var document struct {
@@ -86,7 +87,7 @@ func TestProductResources(t *testing.T) {
 				t.Errorf("%s has %s", path, name)
 			}
 		}
-		for _, other := range []string{r.mcp, r.mcp + "/gmail", r.mcp + "/drive", r.mcp + "/calendar"} {
+		for _, other := range []string{r.mcp, r.mcp + "/gmail", r.mcp + "/drive", r.mcp + "/calendar", r.mcp + "/chat"} {
 			out := r.send(http.MethodPost, other, token(resource), list)
 			if (out.status == http.StatusOK) != (other == resource) || out.status != http.StatusOK && out.status != http.StatusUnauthorized {
 				t.Errorf("a token for %s at %s: %d", resource, other, out.status)
@@ -106,5 +107,24 @@ func TestProductResources(t *testing.T) {
 	}
 	if len(r.as.requests()) != 0 {
 		t.Error("the exchange was asked")
+	}
+}
+
+// TestEveryToolHasAProduct: what the whole has is at a product's resource too, at one.
+func TestEveryToolHasAProduct(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	places := map[string]int{}
+	for _, product := range exchange.Products() {
+		c := r.as.claims(full)
+		c["aud"] = r.mcp + "/" + product
+		for _, name := range names(t, r.send(http.MethodPost, r.mcp+"/"+product, r.as.sign(c, r.as.key, "at+jwt"), list).body) {
+			places[name]++
+		}
+	}
+	for _, name := range names(t, r.send(http.MethodPost, r.mcp, r.as.mint(full), list).body) {
+		if service, _, _ := strings.Cut(name, "_"); service != "account" && service != "accounts" && places[name] != 1 {
+			t.Errorf("%s is at %d products", name, places[name])
+		}
 	}
 }
