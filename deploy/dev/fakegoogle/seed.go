@@ -56,6 +56,7 @@ func seed(now time.Time, more int) []*User {
 		u.labels["Label_1"] = &label{ID: "Label_1", Name: "Projects", Type: "user"}
 		u.seedMail(now, other)
 		u.seedFiles(now)
+		u.seedHistory(now, other)
 		u.seedEvents(now, other)
 		u.contacts = []*contact{
 			{resource: "people/c1", name: other.Name, email: other.Email}, {resource: "people/c2", name: "Dana Diaz", email: "dana@partner.test", phone: "+49 30 123456", organization: "Partner Ltd"},

@@ -30,6 +30,7 @@ func (r *rig) samples() map[string]map[string]any {
 		"drive_search": {}, "drive_get_file": {"file_id": plan}, "drive_read_file": {"file_id": plan}, "drive_create_file": {"name": "made", "type": "text", "text": "x"}, "drive_upload_file": {"name": "up.bin"},
 		"drive_update": {"file_id": plan, "description": "d"}, "drive_copy": {"file_id": plan}, "drive_share": {"file_id": plan, "with": []string{bob}, "role": "reader"},
 		"drive_shared_drives_list": {}, "drive_comments_list": {"file_id": plan}, "drive_comments_add": {"file_id": plan, "text": "c"},
+		"drive_revisions_list": {"file_id": plan}, "drive_approvals_list": {"file_id": plan},
 		"docs_get": {"document_id": notes}, "docs_edit": {"document_id": notes, "text": "# More"}, "sheets_read": {"spreadsheet_id": budget}, "sheets_info": {"spreadsheet_id": budget},
 		"sheets_write":        {"spreadsheet_id": budget, "range": "Sheet1!D1", "values": [][]any{{"x"}}},
 		"sheets_batch_update": {"spreadsheet_id": budget, "requests": []any{map[string]any{"appendDimension": map[string]any{"sheetId": 0, "dimension": "ROWS", "length": 1}}}},
@@ -258,6 +259,8 @@ func TestCursorWalk(t *testing.T) {
 		"tasks_list":              {map[string]any{"page_size": 1, "completed": true}, "tasks", "task_id", 3},
 		"meet_list_conferences":   {map[string]any{"page_size": 1}, "conferences", "conference_id", 2},
 		"drive_comments_list":     {map[string]any{"page_size": 1, "file_id": commented}, "comments", "comment_id", 3},
+		"drive_revisions_list":    {map[string]any{"page_size": 2, "file_id": commented}, "revisions", "revision_id", 5},
+		"drive_approvals_list":    {map[string]any{"page_size": 1, "file_id": commented}, "approvals", "approval_id", 3},
 	} {
 		seen := map[any]bool{}
 		args := map[string]any{}
