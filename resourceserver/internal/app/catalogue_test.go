@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -56,6 +57,55 @@ func TestCatalogueBudget(t *testing.T) {
 		if preset == tool.PresetCore && len(body)/4 > coreBudget {
 			t.Errorf("the core has %d tokens, more than %d", len(body)/4, coreBudget)
 		}
+	}
+}
+
+// TestSchemasTravel: clients that translate schemas for a model or refuse what they do
+// not know (MCP Inspector, "Schema portability"; VS Code) read each of ours: one type
+// at every place, never a list of types or a bare true, and lists say what they hold.
+func TestSchemasTravel(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	var m struct {
+		Result struct {
+			Tools []struct {
+				Name        string
+				InputSchema map[string]any
+			}
+		}
+	}
+	if err := json.Unmarshal([]byte(r.send(http.MethodPost, r.mcp, r.as.mint(all), list).body), &m); err != nil {
+		t.Fatal(err)
+	}
+	lists := 0
+	var look func(place string, schema any)
+	look = func(place string, schema any) {
+		s, ok := schema.(map[string]any)
+		if !ok {
+			t.Errorf("%s is %v, no schema", place, schema)
+			return
+		}
+		if choices, ok := s["anyOf"].([]any); ok {
+			for i, one := range choices {
+				look(fmt.Sprintf("%s|%d", place, i), one)
+			}
+		} else if _, one := s["type"].(string); !one {
+			t.Errorf("%s has the type %v", place, s["type"])
+		}
+		if s["type"] == "array" {
+			lists++
+			look(place+"[]", s["items"])
+		}
+		properties, _ := s["properties"].(map[string]any)
+		for name, p := range properties {
+			look(place+"."+name, p)
+		}
+	}
+	for _, d := range m.Result.Tools {
+		look(d.Name, d.InputSchema)
+	}
+	if len(m.Result.Tools) < 50 || lists < 10 {
+		t.Errorf("%d tools with %d lists looked at", len(m.Result.Tools), lists)
 	}
 }
 

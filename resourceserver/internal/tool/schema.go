@@ -51,10 +51,15 @@ func tags(s *jsonschema.Schema, t reflect.Type) error {
 }
 
 // tidy makes lists plain arrays: Go's nil slice would make them nullable, which
-// several clients cannot read, and no result of ours has one.
+// several clients cannot read, and no result of ours has one. What a list holds has
+// a type: of anything, any single value, one type at a time, because clients that
+// translate schemas know one type only (MCP Inspector, "type-union").
 func tidy(s *jsonschema.Schema) {
 	if s == nil {
 		return
+	}
+	if s.Items != nil && untyped(s.Items) {
+		s.Items = &jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string"}, {Type: "number"}, {Type: "boolean"}, {Type: "null"}}}
 	}
 	if len(s.Types) == 2 && s.Types[0] == "null" {
 		s.Type, s.Types = s.Types[1], nil
@@ -64,6 +69,9 @@ func tidy(s *jsonschema.Schema) {
 		tidy(p)
 	}
 }
+
+// untyped reports whether a schema is that of Go's any.
+func untyped(s *jsonschema.Schema) bool { return reflect.DeepEqual(s, &jsonschema.Schema{}) }
 
 func apply(s *jsonschema.Schema, limit string) error {
 	for rule := range strings.SplitSeq(limit, ",") {

@@ -114,6 +114,45 @@ func TestNested(t *testing.T) {
 	}
 }
 
+type grid struct {
+	Rows [][]any `json:"rows" limit:"maxitems=3"`
+}
+
+// TestValues: what a list may hold of any kind is single values, each with its type.
+func TestValues(t *testing.T) {
+	t.Parallel()
+	made, err := tool.New(description(nil), func(context.Context, grid) (tool.Output[out], error) { return tool.Output[out]{}, nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := string(made.MCP().RawInputSchema); !strings.Contains(s, `"items":{"type":"array","items":{"anyOf":[{"type":"string"},{"type":"number"},{"type":"boolean"},{"type":"null"}]}}`) {
+		t.Errorf("input schema: %s", s)
+	}
+	if err := made.Check(json.RawMessage(`{"rows":[["a",1,-0.5,true,null],[]]}`)); err != nil {
+		t.Error(err)
+	}
+	for _, arguments := range []string{`{"rows":[[{}]]}`, `{"rows":[[["a"]]]}`, `{"rows":["a"]}`} {
+		var failure *tool.Error
+		if !errors.As(made.Check(json.RawMessage(arguments)), &failure) || failure.Message != "rows must be a list, at most 3 entries, each a list of texts, numbers, true, false or null." {
+			t.Errorf("%s: %+v", arguments, failure)
+		}
+	}
+}
+
+// BenchmarkValues: as many values as a request has room for.
+func BenchmarkValues(b *testing.B) {
+	made, err := tool.New(description(nil), func(context.Context, grid) (tool.Output[out], error) { return tool.Output[out]{}, nil })
+	if err != nil {
+		b.Fatal(err)
+	}
+	args := json.RawMessage(`{"rows":[[` + strings.Repeat("1,", 500_000) + `1]]}`)
+	for b.Loop() {
+		if err := made.Check(args); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 // TestWithoutGuard: a tool that is reached around the guard runs nothing.
 func TestWithoutGuard(t *testing.T) {
 	t.Parallel()
