@@ -219,22 +219,3 @@ func TestReplaceEverywhere(t *testing.T) {
 		}
 	}
 }
-
-// TestManySlides: no slide is passed over in silence, however many there are.
-func TestManySlides(t *testing.T) {
-	t.Parallel()
-	r := start(t)
-	const many = 2_100
-	args := map[string]any{"presentation_id": r.google.AddFile(alice, fakegoogle.NewFile{Name: "deck", MimeType: presentationType, Content: []byte(strings.Repeat("x\f", many-1) + "End")}), "max_chars": 30_000}
-	read, parts := 0, 0
-	for out := map[string]any{"truncated": true}; out["truncated"] == true; parts++ {
-		out = r.ok("slides_get", args)
-		read += strings.Count(out["text"].(string), "[slide ")
-		if args["page_token"] = out["next_page_token"]; out["slides"] != float64(many) || out["truncated"] == false && !strings.HasSuffix(out["text"].(string), "End\n") {
-			t.Fatalf("%v slides, %v", out["slides"], out["truncated"])
-		}
-	}
-	if read != many || parts < 2 {
-		t.Errorf("%d slides in %d parts", read, parts)
-	}
-}
