@@ -78,7 +78,7 @@ func (d *Drive) revisions(ctx context.Context, in historyInput) (tool.Output[rev
 		fmt.Fprintf(&list, "- %s | %s | %s | revision_id %s\n", shown.Modified, shown.By, shown.Name, shown.ID)
 	}
 	out.Value = v
-	out.Text = content.List(fmt.Sprintf("%d revisions of file %s in %s, the oldest first", len(v.Revisions), id, s.Account.Email), list.String(), v.NextPageToken)
+	out.Text = content.List(fmt.Sprintf("Revisions of file %s in %s, the oldest first: %d", id, s.Account.Email, len(v.Revisions)), list.String(), v.NextPageToken)
 	return out, nil
 }
 
@@ -141,7 +141,7 @@ func (d *Drive) approvals(ctx context.Context, in historyInput) (tool.Output[app
 		}
 	}
 	out.Value = v
-	out.Text = content.List(fmt.Sprintf("%d approvals of file %s in %s", len(v.Approvals), id, s.Account.Email), list.String(), v.NextPageToken)
+	out.Text = content.List(fmt.Sprintf("Approvals of file %s in %s: %d", id, s.Account.Email, len(v.Approvals)), list.String(), v.NextPageToken)
 	return out, nil
 }
 

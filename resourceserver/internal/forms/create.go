@@ -99,10 +99,10 @@ func (p *product) create(ctx context.Context, in createInput) (tool.Output[creat
 	}
 	state := "It is not published: nobody can answer before the person publishes it there."
 	if v.Published {
-		state = "It is published; people answer at " + v.URL
+		state = "It is published; those whom its settings let in answer at " + v.URL
 	}
 	out.Value = v
-	out.Text = fmt.Sprintf("Created form %s in %s with %d questions: %s %s", v.FormID, account.Email, len(in.Questions), v.EditURL, state)
+	out.Text = fmt.Sprintf("Created form %s in %s (questions: %d): %s %s", v.FormID, account.Email, len(in.Questions), v.EditURL, state)
 	return out, nil
 }
 

@@ -10,7 +10,8 @@ import (
 	"latchkey/resourceserver/internal/tool"
 )
 
-// requests fill a new form: its description, then its questions in their order.
+// requests fill a new form: its description, then its questions in their order. What
+// a question says is one line, because Google refuses line breaks in it.
 func (in createInput) requests() ([]*formsapi.Request, error) {
 	if in.Title == "" {
 		return nil, tool.Invalid("title is empty.")
@@ -33,7 +34,7 @@ func (in createInput) requests() ([]*formsapi.Request, error) {
 			return nil, tool.Invalid("questions[%d].title is empty.", i)
 		}
 		out = append(out, &formsapi.Request{CreateItem: &formsapi.CreateItemRequest{
-			Item:     &formsapi.Item{Title: title, Description: strings.TrimSpace(content.Clean(q.Description)), QuestionItem: &formsapi.QuestionItem{Question: asks}},
+			Item:     &formsapi.Item{Title: title, Description: content.Line(q.Description, maxAnswer), QuestionItem: &formsapi.QuestionItem{Question: asks}},
 			Location: &formsapi.Location{Index: int64(i), ForceSendFields: []string{"Index"}},
 		}})
 	}
