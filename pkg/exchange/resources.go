@@ -30,10 +30,11 @@ const (
 	Gmail    = "gmail"
 	Drive    = "drive"
 	Calendar = "calendar"
+	Chat     = "chat"
 )
 
 // Products are all of them.
-func Products() []string { return []string{Gmail, Drive, Calendar} }
+func Products() []string { return []string{Gmail, Drive, Calendar, Chat} }
 
 // Statuses of a tenant. A resource server serves a tenant only whose status it
 // knows to be active.

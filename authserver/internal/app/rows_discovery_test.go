@@ -165,7 +165,7 @@ func TestRowsDiscovery(t *testing.T) {
 		if status, _ := s.Post(t, "/par", formType, visit(s.Register(t), authtest.Redirect).Query.Encode()); status != http.StatusCreated || m["pushed_authorization_request_endpoint"] == nil {
 			t.Errorf("pushed requests: %d, advertised %v", status, m["pushed_authorization_request_endpoint"])
 		}
-		if !slices.Equal(texts(m["protected_resources"]), []string{authtest.Resource, authtest.Resource + "/gmail", authtest.Resource + "/drive", authtest.Resource + "/calendar"}) {
+		if !slices.Equal(texts(m["protected_resources"]), []string{authtest.Resource, authtest.Resource + "/gmail", authtest.Resource + "/drive", authtest.Resource + "/calendar", authtest.Resource + "/chat"}) {
 			t.Error(m["protected_resources"])
 		}
 		for _, name := range []string{"dpop_signing_alg_values_supported", "device_authorization_endpoint", "userinfo_endpoint", "end_session_endpoint"} {

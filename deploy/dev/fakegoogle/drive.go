@@ -17,6 +17,7 @@ const (
 	folderType = "application/vnd.google-apps.folder"
 	docType    = "application/vnd.google-apps.document"
 	sheetType  = "application/vnd.google-apps.spreadsheet"
+	formType   = "application/vnd.google-apps.form"
 )
 
 type file struct {
@@ -36,12 +37,14 @@ type file struct {
 	app                string // client that made it; "" is none
 	permissions        []map[string]any
 	comments           []map[string]any
+	approvals          []map[string]any
+	versions           []version // none: only what the file is now
 }
 
 func (f *file) view(u *User) map[string]any {
 	out := map[string]any{
 		"kind": "drive#file", "id": f.ID, "name": f.Name, "mimeType": f.MimeType, "trashed": f.Trashed, "parents": append([]string{}, f.Parents...),
-		"modifiedTime": f.Modified.Format("2006-01-02T15:04:05.000Z"), "createdTime": f.Modified.Format("2006-01-02T15:04:05.000Z"),
+		"modifiedTime": f.Modified.Format(driveTime), "createdTime": f.Modified.Format(driveTime),
 		"webViewLink": "https://drive.fake/file/" + f.ID, "owners": []any{map[string]any{"displayName": u.Name, "emailAddress": u.Email, "me": true}},
 		"ownedByMe": true, "shared": len(f.permissions) > 0, "capabilities": map[string]any{"canEdit": true, "canShare": true, "canDownload": true, "canAddChildren": f.MimeType == folderType && f.owner == ""},
 	}
@@ -107,8 +110,10 @@ func (c *call) add(f *file) {
 // sees reports whether a token opens a file: with drive.file alone only those that
 // its app made (Drive API, "Choose scopes"; the Docs, Sheets and Slides APIs alike).
 // Files that a person gave an app by the picker are not there.
-func (c *call) sees(f *file) bool {
-	return f.app == c.token.client || c.token.allows(slices.DeleteFunc(slices.Clone(c.method.Scopes), func(s string) bool { return s == fileScope }))
+func (c *call) sees(f *file) bool { return c.opens(f.app) }
+
+func (c *call) opens(app string) bool {
+	return app == c.token.client || c.token.allows(slices.DeleteFunc(slices.Clone(c.method.Scopes), func(s string) bool { return s == fileScope }))
 }
 
 const fileScope = "https://www.googleapis.com/auth/drive.file"
@@ -308,6 +313,7 @@ func init() {
 		}
 		copied := *f
 		copied.ID, copied.Name, copied.permissions, copied.comments, copied.book = c.user.next("f"), "Copy of "+f.Name, nil, nil, nil
+		copied.approvals, copied.versions = nil, nil
 		if f.MimeType == docType {
 			copied.doc = f.document().clone()
 		}
@@ -368,7 +374,7 @@ func init() {
 		err := c.decode(&in)
 		return map[string]any{
 			"id": c.user.next("c"), "content": in["content"], "author": map[string]any{"displayName": c.user.Name, "me": true},
-			"createdTime": c.s.now().UTC().Format("2006-01-02T15:04:05.000Z"), "modifiedTime": c.s.now().UTC().Format("2006-01-02T15:04:05.000Z"), "deleted": false,
+			"createdTime": c.s.now().UTC().Format(driveTime), "modifiedTime": c.s.now().UTC().Format(driveTime), "deleted": false,
 		}, in, err
 	}
 	handle("drive.comments.list", func(c *call) (any, error) {

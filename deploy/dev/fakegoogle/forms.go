@@ -6,10 +6,13 @@ import (
 	"time"
 )
 
-// form is alice's, with answers.
+// form is a questionnaire, with answers.
 type form struct {
-	id, title string
-	answers   []formAnswer
+	id, title, description string
+	app                    string // client that made it; "" is none
+	published, accepting   bool
+	items                  []map[string]any
+	answers                []formAnswer
 }
 
 type formAnswer struct {
@@ -18,7 +21,25 @@ type formAnswer struct {
 }
 
 func (u *User) seedForms(now time.Time) {
-	f := &form{id: "form" + u.Sub[len(u.Sub)-2:], title: "Party"}
+	choice := func(kind string, values ...string) map[string]any {
+		options := []any{}
+		for _, v := range values {
+			options = append(options, map[string]any{"value": v})
+		}
+		return map[string]any{"type": kind, "options": append(options, map[string]any{"isOther": true})}
+	}
+	question := func(id, title string, q map[string]any) map[string]any {
+		q["questionId"] = id
+		return map[string]any{"itemId": "i" + id, "title": title, "questionItem": map[string]any{"question": q}}
+	}
+	f := &form{id: "form" + u.Sub[len(u.Sub)-2:], title: "Party", description: "Please answer.", published: true, accepting: true, items: []map[string]any{
+		question("q1", "Do you come?", map[string]any{"required": true, "choiceQuestion": choice("RADIO", "Yes", "No")}),
+		question("q2", "What do you not eat?", map[string]any{"textQuestion": map[string]any{"paragraph": true}}),
+		{"itemId": "p", "title": "The evening", "pageBreakItem": map[string]any{}},
+		{"itemId": "g", "title": "Music", "questionGroupItem": map[string]any{"grid": map[string]any{"columns": choice("RADIO", "Like")}, "questions": []any{
+			map[string]any{"questionId": "q3", "rowQuestion": map[string]any{"title": "Jazz"}}, map[string]any{"questionId": "q4", "rowQuestion": map[string]any{"title": "Rock"}},
+		}}},
+	}}
 	for i := range 7 {
 		f.answers = append(f.answers, formAnswer{now.Add(time.Duration(i-100) * time.Hour), fmt.Sprintf("guest%d@partner.test", i), fmt.Sprintf("No nuts, please (%d)", i)})
 	}
@@ -27,11 +48,25 @@ func (u *User) seedForms(now time.Time) {
 
 func (c *call) form() (*form, error) {
 	for _, f := range c.user.forms {
-		if f.id == c.path["formId"] {
+		if f.id == c.path["formId"] && c.opens(f.app) {
 			return f, nil
 		}
 	}
 	return nil, notFound("Requested entity was")
+}
+
+func (f *form) settings() map[string]any {
+	return map[string]any{"publishState": map[string]any{"isPublished": f.published, "isAcceptingResponses": f.accepting}}
+}
+
+func (f *form) view() map[string]any {
+	info := map[string]any{"title": f.title, "documentTitle": f.title}
+	if f.description != "" {
+		info["description"] = f.description
+	}
+	return map[string]any{
+		"formId": f.id, "info": info, "responderUri": "https://docs.google.com/forms/d/e/" + f.id + "/viewform", "items": append([]map[string]any{}, f.items...), "publishSettings": f.settings(),
+	}
 }
 
 func init() {
@@ -40,25 +75,7 @@ func init() {
 		if err != nil {
 			return nil, err
 		}
-		choice := func(kind string, values ...string) map[string]any {
-			options := []any{}
-			for _, v := range values {
-				options = append(options, map[string]any{"value": v})
-			}
-			return map[string]any{"type": kind, "options": append(options, map[string]any{"isOther": true})}
-		}
-		question := func(id, title string, q map[string]any) map[string]any {
-			q["questionId"] = id
-			return map[string]any{"itemId": "i" + id, "title": title, "questionItem": map[string]any{"question": q}}
-		}
-		return map[string]any{"formId": f.id, "info": map[string]any{"title": f.title, "description": "Please answer."}, "responderUri": "https://docs.google.com/forms/d/e/" + f.id + "/viewform", "items": []any{
-			question("q1", "Do you come?", map[string]any{"required": true, "choiceQuestion": choice("RADIO", "Yes", "No")}),
-			question("q2", "What do you not eat?", map[string]any{"textQuestion": map[string]any{"paragraph": true}}),
-			map[string]any{"itemId": "p", "title": "The evening", "pageBreakItem": map[string]any{}},
-			map[string]any{"itemId": "g", "title": "Music", "questionGroupItem": map[string]any{"grid": map[string]any{"columns": choice("RADIO", "Like")}, "questions": []any{
-				map[string]any{"questionId": "q3", "rowQuestion": map[string]any{"title": "Jazz"}}, map[string]any{"questionId": "q4", "rowQuestion": map[string]any{"title": "Rock"}},
-			}}},
-		}}, nil
+		return f.view(), nil
 	})
 	handle("forms.forms.responses.list", func(c *call) (any, error) {
 		f, err := c.form()

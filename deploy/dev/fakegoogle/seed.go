@@ -58,6 +58,7 @@ func seed(now time.Time, more int) []*User {
 		u.labels["Label_1"] = &label{ID: "Label_1", Name: "Projects", Type: "user"}
 		u.seedMail(now, other)
 		u.seedFiles(now)
+		u.seedHistory(now, other)
 		u.seedEvents(now, other)
 		u.contacts = []*contact{
 			newContact("CONTACT", "people/c1", other.Name, other.Email),

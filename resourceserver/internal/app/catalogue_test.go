@@ -2,11 +2,13 @@ package app_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
 
+	"latchkey/pkg/exchange"
 	"latchkey/resourceserver/internal/config"
 	"latchkey/resourceserver/internal/tool"
 )
@@ -58,6 +60,55 @@ func TestCatalogueBudget(t *testing.T) {
 	}
 }
 
+// TestSchemasTravel: clients that translate schemas for a model or refuse what they do
+// not know (MCP Inspector, "Schema portability"; VS Code) read each of ours: one type
+// at every place, never a list of types or a bare true, and lists say what they hold.
+func TestSchemasTravel(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	var m struct {
+		Result struct {
+			Tools []struct {
+				Name        string
+				InputSchema map[string]any
+			}
+		}
+	}
+	if err := json.Unmarshal([]byte(r.send(http.MethodPost, r.mcp, r.as.mint(all), list).body), &m); err != nil {
+		t.Fatal(err)
+	}
+	lists := 0
+	var look func(place string, schema any)
+	look = func(place string, schema any) {
+		s, ok := schema.(map[string]any)
+		if !ok {
+			t.Errorf("%s is %v, no schema", place, schema)
+			return
+		}
+		if choices, ok := s["anyOf"].([]any); ok {
+			for i, one := range choices {
+				look(fmt.Sprintf("%s|%d", place, i), one)
+			}
+		} else if _, one := s["type"].(string); !one {
+			t.Errorf("%s has the type %v", place, s["type"])
+		}
+		if s["type"] == "array" {
+			lists++
+			look(place+"[]", s["items"])
+		}
+		properties, _ := s["properties"].(map[string]any)
+		for name, p := range properties {
+			look(place+"."+name, p)
+		}
+	}
+	for _, d := range m.Result.Tools {
+		look(d.Name, d.InputSchema)
+	}
+	if len(m.Result.Tools) < 50 || lists < 10 {
+		t.Errorf("%d tools with %d lists looked at", len(m.Result.Tools), lists)
+	}
+}
+
 // TestProductResources: each product is a resource of its own, with its own
 // metadata, audience and tools: a Gmail token opens no Drive.
 func TestProductResources(t *testing.T) {
@@ -69,7 +120,7 @@ func TestProductResources(t *testing.T) {
 		return r.as.sign(c, r.as.key, "at+jwt")
 	}
 	with := map[string][]string{"calendar": {"contacts", "directory", "meet", "tasks"}, "drive": {"docs", "forms", "sheets", "slides"}} // what else a resource has
-	for path, service := range map[string]string{"/gmail": "gmail", "/drive": "drive", "/calendar": "calendar"} {
+	for path, service := range map[string]string{"/gmail": "gmail", "/drive": "drive", "/calendar": "calendar", "/chat": "chat"} {
 		resource := r.mcp + path
 		out := r.send(http.MethodGet, r.origin+"/.well-known/oauth-protected-resource/mcp"+path, "", "")
 		var document struct {
@@ -86,7 +137,7 @@ func TestProductResources(t *testing.T) {
 				t.Errorf("%s has %s", path, name)
 			}
 		}
-		for _, other := range []string{r.mcp, r.mcp + "/gmail", r.mcp + "/drive", r.mcp + "/calendar"} {
+		for _, other := range []string{r.mcp, r.mcp + "/gmail", r.mcp + "/drive", r.mcp + "/calendar", r.mcp + "/chat"} {
 			out := r.send(http.MethodPost, other, token(resource), list)
 			if (out.status == http.StatusOK) != (other == resource) || out.status != http.StatusOK && out.status != http.StatusUnauthorized {
 				t.Errorf("a token for %s at %s: %d", resource, other, out.status)
@@ -106,5 +157,24 @@ func TestProductResources(t *testing.T) {
 	}
 	if len(r.as.requests()) != 0 {
 		t.Error("the exchange was asked")
+	}
+}
+
+// TestEveryToolHasAProduct: what the whole has is at a product's resource too, at one.
+func TestEveryToolHasAProduct(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	places := map[string]int{}
+	for _, product := range exchange.Products() {
+		c := r.as.claims(full)
+		c["aud"] = r.mcp + "/" + product
+		for _, name := range names(t, r.send(http.MethodPost, r.mcp+"/"+product, r.as.sign(c, r.as.key, "at+jwt"), list).body) {
+			places[name]++
+		}
+	}
+	for _, name := range names(t, r.send(http.MethodPost, r.mcp, r.as.mint(full), list).body) {
+		if service, _, _ := strings.Cut(name, "_"); service != "account" && service != "accounts" && places[name] != 1 {
+			t.Errorf("%s is at %d products", name, places[name])
+		}
 	}
 }

@@ -172,8 +172,8 @@ func TestDocumentEdit(t *testing.T) {
 	if out := edit(map[string]any{"find": "two", "replace": "2\n3"}); out["replaced"] != 1.0 {
 		t.Errorf("replace: %v", out)
 	}
-	if out := edit(map[string]any{"find": "TWO", "replace": "2"}); out["replaced"] != 0.0 {
-		t.Errorf("replace in another case: %v", out)
+	if out := r.call(r.as.mint(full), "docs_edit", map[string]any{"document_id": id, "find": "TWO", "replace": "2"}); out.Data["code"] != "not_found" {
+		t.Errorf("replace in another case: %v", out.Data)
 	}
 	want := "*first*\n\n# A\n\none **2\\\n3**\n\n## B\n\n- after\n- B\n\n| x |\n| --- |\n| y |\n\n- item\n\n| last |\n| --- |\n| z |\n\nend"
 	if got := r.markdown(id); got != want {

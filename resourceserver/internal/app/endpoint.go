@@ -32,6 +32,7 @@ var products = map[string]product{
 	exchange.Gmail:    {"Latchkey: Gmail", []string{"gmail"}},
 	exchange.Drive:    {"Latchkey: Drive", []string{"drive", "docs", "sheets", "slides", "forms"}},
 	exchange.Calendar: {"Latchkey: Calendar", []string{"calendar", "contacts", "directory", "tasks", "meet"}},
+	exchange.Chat:     {"Latchkey: Chat", []string{"chat"}},
 }
 
 // common are the services that every resource has.
@@ -108,7 +109,7 @@ func (s *server) mount(r resource.Resource, keys accesstoken.KeySource) (*mounte
 	}); err != nil {
 		return nil, err
 	}
-	name, baseline := resourceName, baselineOf(tools)
+	name, baseline := resourceName, baselineOf(tools, r.Product)
 	if r.Product != "" {
 		name = products[r.Product].name
 	}
@@ -154,13 +155,18 @@ func (s *server) limit(g *bearer.Config, r resource.Resource) {
 }
 
 // baselineOf are the scopes to ask for at first: of the tools that only read,
-// those of mail, files and events (scope.Baseline). The rest is asked for when it
-// is used (MCP, "Scope Minimization").
-func baselineOf(tools []*tool.Tool) oauth.Scopes {
+// those of mail, files and events (scope.Baseline), and what the resource of a
+// product is there for. The rest is asked for when it is used (MCP, "Scope
+// Minimization").
+func baselineOf(tools []*tool.Tool, product string) oauth.Scopes {
+	first := scope.Baseline()
+	if product != "" {
+		first = first.Union(oauth.NewScopes(product + ".read"))
+	}
 	var out oauth.Scopes
 	for _, t := range tools {
 		if t.Hints.ReadOnly {
-			out = out.Union(t.Scopes.Intersect(scope.Baseline()))
+			out = out.Union(t.Scopes.Intersect(first))
 		}
 	}
 	for _, name := range out.Slice() { // a narrow scope is not asked for beside one that implies it

@@ -32,6 +32,7 @@ func (r *rig) samples() map[string]map[string]any {
 		"drive_search": {}, "drive_get_file": {"file_id": plan}, "drive_read_file": {"file_id": plan}, "drive_create_file": {"name": "made", "type": "text", "text": "x"}, "drive_upload_file": {"name": "up.bin"},
 		"drive_update": {"file_id": plan, "description": "d"}, "drive_copy": {"file_id": plan}, "drive_share": {"file_id": plan, "with": []string{bob}, "role": "reader"},
 		"drive_shared_drives_list": {}, "drive_comments_list": {"file_id": plan}, "drive_comments_add": {"file_id": plan, "text": "c"},
+		"drive_revisions_list": {"file_id": plan}, "drive_approvals_list": {"file_id": plan},
 		"docs_get": {"document_id": notes}, "docs_edit": {"document_id": notes, "text": "# More"}, "sheets_read": {"spreadsheet_id": budget}, "sheets_info": {"spreadsheet_id": budget},
 		"sheets_write":        {"spreadsheet_id": budget, "range": "Sheet1!D1", "values": [][]any{{"x"}}},
 		"sheets_batch_update": {"spreadsheet_id": budget, "requests": []any{map[string]any{"appendDimension": map[string]any{"sheetId": 0, "dimension": "ROWS", "length": 1}}}},
@@ -45,7 +46,8 @@ func (r *rig) samples() map[string]map[string]any {
 		"chat_search": {"query": "build"}, "chat_list_messages": {"space_id": "spaces/TEAM"}, "chat_send": {"space_id": "TEAM", "text": "t"},
 		"slides_get": {"presentation_id": deck}, "slides_create": {"title": "t", "text": "# One\n- a"}, "slides_update": {"presentation_id": deck, "text": "# Two"},
 		"slides_thumbnail": {"presentation_id": deck, "slide_id": "p0"}, "slides_set_notes": {"presentation_id": deck, "slide_id": "p0", "text": "n"},
-		"forms_get": {"form_id": "form11"}, "forms_list_responses": {"form_id": "form11"}, "tasks_list": {}, "tasks_manage": {"action": "add", "title": "t"},
+		"forms_get": {"form_id": "form11"}, "forms_list_responses": {"form_id": "form11"},
+		"forms_create": {"title": "t", "questions": []any{map[string]any{"title": "q", "type": "text"}}}, "tasks_list": {}, "tasks_manage": {"action": "add", "title": "t"},
 	}
 }
 
@@ -266,6 +268,8 @@ func TestCursorWalk(t *testing.T) {
 		"meet_list_conferences":   {map[string]any{"page_size": 1}, "conferences", "conference_id", 2},
 		"directory_search":        {map[string]any{"page_size": 1, "query": "ex"}, "people", "resource_name", 3},
 		"drive_comments_list":     {map[string]any{"page_size": 1, "file_id": commented}, "comments", "comment_id", 3},
+		"drive_revisions_list":    {map[string]any{"page_size": 2, "file_id": commented}, "revisions", "revision_id", 5},
+		"drive_approvals_list":    {map[string]any{"page_size": 1, "file_id": commented}, "approvals", "approval_id", 3},
 	} {
 		seen := map[any]bool{}
 		args := map[string]any{}

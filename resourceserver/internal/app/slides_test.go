@@ -60,7 +60,7 @@ func TestSlides(t *testing.T) {
 		args map[string]any
 		code string
 	}{
-		"a revision that is over":   {map[string]any{"find": "tea", "replace": "coffee", "revision_id": out["revision_id"]}, "invalid_argument"},
+		"a revision that is over":   {map[string]any{"find": "tea", "replace": "coffee", "revision_id": out["revision_id"]}, "conflict"},
 		"a text that is not there":  {map[string]any{"find": "Tea", "replace": "coffee"}, "not_found"},
 		"two things at once":        {map[string]any{"find": "tea", "text": "# x"}, "invalid_argument"},
 		"nothing":                   {nil, "invalid_argument"},
@@ -132,7 +132,7 @@ func TestSlideNotes(t *testing.T) {
 	}
 	// Somebody writes between reading and writing: nothing of theirs is lost.
 	r.google.OnRequest("GET /v1/presentations/"+id, 1, func() { r.google.Touch(id) })
-	if bad := r.call(r.as.mint(full), "slides_set_notes", map[string]any{"presentation_id": id, "slide_id": "p1", "text": "mine"}); bad.Data["code"] != "invalid_argument" {
+	if bad := r.call(r.as.mint(full), "slides_set_notes", map[string]any{"presentation_id": id, "slide_id": "p1", "text": "mine"}); bad.Data["code"] != "conflict" {
 		t.Errorf("%v", bad.Data)
 	}
 	want("[slide 1 | slide_id p0]\nTitle\n[slide 2 | slide_id p1]\nSecond\n[notes]\nfirst\n")
@@ -176,5 +176,46 @@ func TestSlidesInParts(t *testing.T) {
 	r.ok("slides_update", map[string]any{"presentation_id": id, "find": "End", "replace": "Fin"})
 	if bad := r.call(r.as.mint(full), "slides_get", args); bad.Data["code"] != "invalid_argument" {
 		t.Errorf("%v", bad.Data)
+	}
+}
+
+// TestReplaceEverywhere: the same operation on a document and on a presentation is
+// answered alike: nobody is asked, a text that is not there changes nothing, and a
+// revision that is over is a conflict.
+func TestReplaceEverywhere(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	document := r.document("tea and tea")
+	deck := r.google.AddFile(alice, fakegoogle.NewFile{Name: "deck", MimeType: presentationType, Content: []byte("tea and tea")})
+	for _, c := range []struct {
+		tool, argument, id, count, read, text string
+	}{
+		{"docs_edit", "document_id", document, "replaced", "docs_get", "markdown"}, {"slides_update", "presentation_id", deck, "occurrences_replaced", "slides_get", "text"},
+	} {
+		before := r.ok(c.read, map[string]any{c.argument: c.id})
+		replace := func(find string, revision any) result {
+			t.Helper()
+			args := map[string]any{c.argument: c.id, "find": find, "replace": "cake"}
+			if revision != nil {
+				args["revision_id"] = revision
+			}
+			out, q := r.modern(r.as.mint(full), c.tool, args, "", "")
+			if q != nil {
+				t.Errorf("%s asked: %s", c.tool, q.message)
+			}
+			return out
+		}
+		if out := replace("coffee", nil); out.Data["code"] != "not_found" {
+			t.Errorf("%s: %v", c.tool, out.Data)
+		}
+		if out := replace("tea", nil); out.Data[c.count] != 2.0 {
+			t.Errorf("%s: %v", c.tool, out.Data)
+		}
+		if out := replace("cake", before["revision_id"]); out.Data["code"] != "conflict" || out.Data["retryable"] != true {
+			t.Errorf("%s: %v", c.tool, out.Data)
+		}
+		if after := r.ok(c.read, map[string]any{c.argument: c.id}); !strings.Contains(after[c.text].(string), "cake and cake") {
+			t.Errorf("%v", after)
+		}
 	}
 }

@@ -249,7 +249,7 @@ func TestPrompts(t *testing.T) {
 	if list := names(r, r.mcp, r.as.mint(all)); !slices.Equal(list, []string{"inbox_triage", "meeting_preparation", "weekly_digest"}) {
 		t.Errorf("%v", list)
 	}
-	for path, want := range map[string][]string{"/gmail": {"inbox_triage"}, "/calendar": {}, "/drive": {}} {
+	for path, want := range map[string][]string{"/gmail": {"inbox_triage"}, "/calendar": {}, "/chat": {}, "/drive": {}} {
 		c := r.as.claims(full)
 		c["aud"] = r.mcp + path
 		token := r.as.sign(c, r.as.key, "at+jwt")

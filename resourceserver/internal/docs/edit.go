@@ -83,6 +83,9 @@ func (p *product) edit(ctx context.Context, in editInput) (tool.Output[editOutpu
 					v.Replaced += r.ReplaceAllText.OccurrencesChanged
 				}
 			}
+			if in.Find != "" && v.Replaced == 0 {
+				return out, &tool.Error{Code: tool.CodeNotFound, Message: "The text is not in the document; nothing was changed.", NextAction: "Take it letter by letter from docs_get."}
+			}
 			if reply.WriteControl != nil {
 				v.RevisionID = reply.WriteControl.RequiredRevisionId
 			}

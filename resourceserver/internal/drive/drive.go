@@ -108,6 +108,16 @@ func (d *Drive) Tools() ([]*tool.Tool, error) {
 		Description: "Comment on a file, answer a comment, resolve or reopen it; the person confirms, because others are told.",
 		Scopes:      write, Google: oauth.NewScopes(writing), Hints: tool.Hints{OpenWorld: true}, Tier: tool.Extended, Asks: true,
 	}, d.comment)
+	tool.Add(&s, tool.Description{
+		Name: "drive_revisions_list", Title: "List a file's revisions",
+		Description: "List who changed a file when, the oldest first. Google leaves out older changes of Docs, Sheets and Slides.",
+		Scopes:      read, Google: oauth.NewScopes(readonly), Hints: tool.Read, Tier: tool.Complete,
+	}, d.revisions)
+	tool.Add(&s, tool.Description{
+		Name: "drive_approvals_list", Title: "List a file's approvals",
+		Description: "List the reviews of a file: who asked for approval, who gave it and who declined.",
+		Scopes:      read, Google: oauth.NewScopes(readonly), Hints: tool.Read, Tier: tool.Complete,
+	}, d.approvals)
 	return s.Tools()
 }
 

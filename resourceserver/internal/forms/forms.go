@@ -17,6 +17,7 @@ const (
 	google      = "https://www.googleapis.com/auth/"
 	body        = google + "forms.body.readonly"
 	answered    = google + "forms.responses.readonly"
+	writing     = google + "forms.body"
 	maxText     = 500
 	maxAnswer   = 4_000
 	maxItems    = 300
@@ -39,6 +40,11 @@ func Tools(api *googleapi.API) ([]*tool.Tool, error) {
 		Description: "List the answers to a form by question_id (see forms_get).",
 		Scopes:      scopes, Google: oauth.NewScopes(answered), Hints: tool.Read, Tier: tool.Extended,
 	}, p.responses)
+	tool.Add(&s, tool.Description{
+		Name: "forms_create", Title: "Create a form",
+		Description: "Create a form. Nobody can answer it until it is published: publish, which the person confirms.",
+		Scopes:      oauth.NewScopes("forms.write"), Google: oauth.NewScopes(writing), Hints: tool.Hints{OpenWorld: true}, Tier: tool.Extended, Asks: true,
+	}, p.create)
 	return s.Tools()
 }
 

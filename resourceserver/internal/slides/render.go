@@ -14,10 +14,11 @@ const (
 	maxLevel = 8  // of lists in lists: Slides has nine
 )
 
-// text writes all slides one after the other, and their ids if they are wanted.
+// text writes all slides one after the other, and their ids if they are wanted. How
+// many there are is bounded by what Google may answer (googleapi.MaxResponse).
 func text(p *slidesapi.Presentation, ids bool) string {
 	var b strings.Builder
-	for i, slide := range p.Slides[:min(len(p.Slides), maxPages)] {
+	for i, slide := range p.Slides {
 		fmt.Fprintf(&b, "[slide %d", i+1)
 		if ids {
 			b.WriteString(" | slide_id " + content.Line(slide.ObjectId, maxTitle))

@@ -17,7 +17,6 @@ const (
 	writing  = google + "presentations"
 
 	maxTitle     = 300
-	maxPages     = 2_000 // slides of one presentation that are looked at
 	defaultChars = 20_000
 )
 

@@ -73,7 +73,7 @@ func half(err error, id string) error {
 type updateInput struct {
 	PresentationID string   `json:"presentation_id" jsonschema:"id or address" limit:"minlen=1,maxlen=500"`
 	Text           string   `json:"text,omitempty" jsonschema:"slides to add (Markdown)" limit:"maxlen=100000"`
-	Position       int      `json:"position,omitempty" jsonschema:"slide number to get; default: last" limit:"min=1,max=2000"`
+	Position       int      `json:"position,omitempty" jsonschema:"slide number to get; default: last" limit:"min=1,max=100000"`
 	Find           string   `json:"find,omitempty" jsonschema:"exact text" limit:"maxlen=2000"`
 	Replace        string   `json:"replace,omitempty" limit:"maxlen=2000"`
 	SlideIDs       []string `json:"slide_ids,omitempty" jsonschema:"to move, or only there to replace" limit:"maxitems=100"`
@@ -144,7 +144,8 @@ func (p *product) update(ctx context.Context, in updateInput) (tool.Output[chang
 	}
 	done, err := presentations.BatchUpdate(id, body).Fields("replies/replaceAllText").Context(ctx).Do()
 	if err != nil {
-		return out, tool.Doubtful(googleapi.Error("changing presentation", err), "Google did not answer: the presentation may have been changed.", "Look with slides_get before you try again.")
+		err = stale(ctx, presentations, id, in.RevisionID, googleapi.Error("changing presentation", err))
+		return out, tool.Doubtful(err, "Google did not answer: the presentation may have been changed.", "Look with slides_get before you try again.")
 	}
 	for _, r := range done.Replies {
 		if r != nil && r.ReplaceAllText != nil {
@@ -157,6 +158,20 @@ func (p *product) update(ctx context.Context, in updateInput) (tool.Output[chang
 	out.Value = v
 	out.Text = fmt.Sprintf("Changed presentation %s in %s: %s added, %s replaced. %s", id, account.Email, content.Count(len(v.SlideIDs), "slide", "slides"), content.Count(v.Replaced, "place", "places"), v.URL)
 	return out, nil
+}
+
+// stale tells an old revision from a mistake of ours, to both of which Google says
+// "bad request".
+func stale(ctx context.Context, presentations *slidesapi.PresentationsService, id, revision string, err error) error {
+	var e *tool.Error
+	if revision == "" || !errors.As(err, &e) || e.Code != tool.CodeInvalidArgument {
+		return err
+	}
+	now, readErr := presentations.Get(id).Fields("revisionId").Context(ctx).Do()
+	if readErr != nil || now.RevisionId == revision {
+		return err
+	}
+	return &tool.Error{Code: tool.CodeConflict, Message: "Somebody changed the presentation meanwhile; nothing was done.", Retryable: true, NextAction: "Read it again with slides_get, then change it.", Cause: e.Cause}
 }
 
 // move puts slides, in the order that they have, to a place among the others.
@@ -226,7 +241,8 @@ func (p *product) setNotes(ctx context.Context, in notesInput) (tool.Output[chan
 	}
 	if len(body.Requests) > 0 {
 		if _, err := presentations.BatchUpdate(id, body).Fields("presentationId").Context(ctx).Do(); err != nil {
-			return out, tool.Doubtful(googleapi.Error("writing notes", err), "Google did not answer: the notes may have been written.", "Look with slides_get before you try again.")
+			err = stale(ctx, presentations, id, deck.RevisionId, googleapi.Error("writing notes", err))
+			return out, tool.Doubtful(err, "Google did not answer: the notes may have been written.", "Look with slides_get before you try again.")
 		}
 	}
 	out.Value = changed{Account: account, PresentationID: id, URL: Address(id)}

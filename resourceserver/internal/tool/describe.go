@@ -13,13 +13,16 @@ type Argument struct {
 	Meaning  string // "" if the name says it
 }
 
-// Arguments are the tool's arguments, the required ones first, then by name.
-func (t *Tool) Arguments() []Argument {
-	out := make([]Argument, 0, len(t.input.properties))
-	for name, p := range t.input.properties {
-		out = append(out, Argument{Name: name, Required: slices.Contains(t.input.required, name), Takes: p.words(), Meaning: p.schema.Description})
+// Arguments are the tool's arguments, the required ones first, then by name. What the
+// objects of a list have follows the list, as list[].member.
+func (t *Tool) Arguments() []Argument { return t.input.arguments("") }
+
+func (in *input) arguments(place string) []Argument {
+	own := make([]Argument, 0, len(in.properties))
+	for name, p := range in.properties {
+		own = append(own, Argument{Name: name, Required: slices.Contains(in.required, name), Takes: p.words(), Meaning: p.schema.Description})
 	}
-	slices.SortFunc(out, func(a, b Argument) int {
+	slices.SortFunc(own, func(a, b Argument) int {
 		switch {
 		case a.Required != b.Required && a.Required:
 			return -1
@@ -30,6 +33,15 @@ func (t *Tool) Arguments() []Argument {
 		}
 		return 1
 	})
+	var out []Argument
+	for _, a := range own {
+		name := a.Name
+		a.Name = place + name
+		out = append(out, a)
+		if each := in.properties[name].each; each != nil {
+			out = append(out, each.arguments(a.Name+"[].")...)
+		}
+	}
 	return out
 }
 

@@ -5,8 +5,9 @@
 //
 // A product package adds its tools with Set and Add. Names begin with the service,
 // which also decides the resource that has the tool (app.products). Arguments and
-// results are flat structs: the published schemas are small on purpose, because a
-// model pays for them in every conversation (TestCatalogueBudget). A tool that
+// results are flat structs, at most with lists of such: the published schemas are
+// small on purpose, because a model pays for them in every conversation
+// (TestCatalogueBudget). A tool that
 // sends, shares or destroys sets Asks and calls elicit.Confirm before it changes
 // anything; package googleapi holds it to that.
 //

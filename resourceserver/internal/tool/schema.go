@@ -10,7 +10,7 @@ import (
 )
 
 // schemaOf makes the JSON schema of a struct and applies `limit` and `enum` tags,
-// the latter to the items of a list. Unknown
+// the latter to the items of a list, and those of the structs in lists. Unknown
 // properties are refused, so a misspelt argument is an error and not ignored.
 func schemaOf[T any]() (*jsonschema.Schema, error) {
 	s, err := jsonschema.For[T](nil)
@@ -18,16 +18,27 @@ func schemaOf[T any]() (*jsonschema.Schema, error) {
 		return nil, err
 	}
 	tidy(s)
-	t := reflect.TypeFor[T]()
+	return s, tags(s, reflect.TypeFor[T]())
+}
+
+func tags(s *jsonschema.Schema, t reflect.Type) error {
 	for i := range t.NumField() {
 		name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
+		of := s.Properties[name]
 		if limit := t.Field(i).Tag.Get("limit"); limit != "" {
-			if err := apply(s.Properties[name], limit); err != nil {
-				return nil, fmt.Errorf("%s: %w", name, err)
+			if err := apply(of, limit); err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+		}
+		if of == nil {
+			continue
+		}
+		if list := t.Field(i).Type; list.Kind() == reflect.Slice && list.Elem().Kind() == reflect.Struct && of.Items != nil {
+			if err := tags(of.Items, list.Elem()); err != nil {
+				return fmt.Errorf("%s: %w", name, err)
 			}
 		}
 		if choice := t.Field(i).Tag.Get("enum"); choice != "" {
-			of := s.Properties[name]
 			if of.Items != nil {
 				of = of.Items
 			}
@@ -36,14 +47,19 @@ func schemaOf[T any]() (*jsonschema.Schema, error) {
 			}
 		}
 	}
-	return s, nil
+	return nil
 }
 
 // tidy makes lists plain arrays: Go's nil slice would make them nullable, which
-// several clients cannot read, and no result of ours has one.
+// several clients cannot read, and no result of ours has one. What a list holds has
+// a type: of anything, any single value, one type at a time, because clients that
+// translate schemas know one type only (MCP Inspector, "type-union").
 func tidy(s *jsonschema.Schema) {
 	if s == nil {
 		return
+	}
+	if s.Items != nil && untyped(s.Items) {
+		s.Items = &jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string"}, {Type: "number"}, {Type: "boolean"}, {Type: "null"}}}
 	}
 	if len(s.Types) == 2 && s.Types[0] == "null" {
 		s.Type, s.Types = s.Types[1], nil
@@ -53,6 +69,9 @@ func tidy(s *jsonschema.Schema) {
 		tidy(p)
 	}
 }
+
+// untyped reports whether a schema is that of Go's any.
+func untyped(s *jsonschema.Schema) bool { return reflect.DeepEqual(s, &jsonschema.Schema{}) }
 
 func apply(s *jsonschema.Schema, limit string) error {
 	for rule := range strings.SplitSeq(limit, ",") {

@@ -76,6 +76,94 @@ func TestNew(t *testing.T) {
 	}
 }
 
+type order struct {
+	Lines []orderLine `json:"lines" limit:"maxitems=3"`
+}
+
+type orderLine struct {
+	Kind string   `json:"kind" enum:"tea,cake"`
+	N    int      `json:"n,omitempty" limit:"min=1,max=10"`
+	Tags []string `json:"tags,omitempty" limit:"maxitems=2"`
+}
+
+// TestNested: what stands in the objects of a list is held to its limits too, and a
+// mistake is named by its place.
+func TestNested(t *testing.T) {
+	t.Parallel()
+	made, err := tool.New(description(nil), func(context.Context, order) (tool.Output[out], error) { return tool.Output[out]{}, nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := string(made.MCP().RawInputSchema); strings.Contains(s, `"minimum"`) || strings.Contains(s, `"maxItems"`) || !strings.Contains(s, `"enum":["tea","cake"]`) || strings.Count(s, `"additionalProperties":false`) != 2 {
+		t.Errorf("input schema: %s", s)
+	}
+	var names []string
+	for _, a := range made.Arguments() {
+		names = append(names, a.Name)
+	}
+	if s := strings.Join(names, " "); s != "lines lines[].kind lines[].n lines[].tags" {
+		t.Errorf("arguments: %s", s)
+	}
+	for arguments, want := range map[string]string{
+		`{"lines":[{"kind":"tea"},{"kind":"soup"}]}`:             "lines[1].kind must be a text, of [tea cake].",
+		`{"lines":[{"kind":"tea","n":11}]}`:                      "lines[0].n must be a whole number, 1 to 10.",
+		`{"lines":[{"n":1}]}`:                                    "lines[0].kind is missing.",
+		`{"lines":[{"kind":"tea","x":1}]}`:                       `There is no "x" in lines[0].`,
+		`{"lines":[{"kind":"tea","tags":["a","b","c"]}]}`:        "lines[0].tags must be a list, at most 2 entries, each of type string.",
+		`{"lines":["tea"]}`:                                      "lines must be a list, at most 3 entries, each of type object.",
+		`{"lines":[{"kind":"x"},{"kind":"x"},{"kind":"x"},{}]}`:  "lines must be a list, at most 3 entries, each of type object.",
+		`{"lines":{"kind":"tea"}}`:                               "lines must be a list, at most 3 entries, each of type object.",
+		`{"lines":[{"kind":"tea","n":2,"tags":["a"]}],"more":1}`: `There is no argument "more".`,
+	} {
+		var failure *tool.Error
+		if !errors.As(made.Check(json.RawMessage(arguments)), &failure) || failure.Code != tool.CodeInvalidArgument || failure.Message != want {
+			t.Errorf("%s: %+v", arguments, failure)
+		}
+	}
+	if err := made.Check(json.RawMessage(`{"lines":[{"kind":"cake","n":2,"tags":["a"]}]}`)); err != nil {
+		t.Error(err)
+	}
+}
+
+type grid struct {
+	Rows [][]any `json:"rows" limit:"maxitems=3"`
+}
+
+// TestValues: what a list may hold of any kind is single values, each with its type.
+func TestValues(t *testing.T) {
+	t.Parallel()
+	made, err := tool.New(description(nil), func(context.Context, grid) (tool.Output[out], error) { return tool.Output[out]{}, nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := string(made.MCP().RawInputSchema); !strings.Contains(s, `"items":{"type":"array","items":{"anyOf":[{"type":"string"},{"type":"number"},{"type":"boolean"},{"type":"null"}]}}`) {
+		t.Errorf("input schema: %s", s)
+	}
+	if err := made.Check(json.RawMessage(`{"rows":[["a",1,-0.5,true,null],[]]}`)); err != nil {
+		t.Error(err)
+	}
+	for _, arguments := range []string{`{"rows":[[{}]]}`, `{"rows":[[["a"]]]}`, `{"rows":["a"]}`} {
+		var failure *tool.Error
+		if !errors.As(made.Check(json.RawMessage(arguments)), &failure) || failure.Message != "rows must be a list, at most 3 entries, each a list of texts, numbers, true, false or null." {
+			t.Errorf("%s: %+v", arguments, failure)
+		}
+	}
+}
+
+// BenchmarkValues: as many values as a request has room for.
+func BenchmarkValues(b *testing.B) {
+	made, err := tool.New(description(nil), func(context.Context, grid) (tool.Output[out], error) { return tool.Output[out]{}, nil })
+	if err != nil {
+		b.Fatal(err)
+	}
+	args := json.RawMessage(`{"rows":[[` + strings.Repeat("1,", 500_000) + `1]]}`)
+	for b.Loop() {
+		if err := made.Check(args); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 // TestWithoutGuard: a tool that is reached around the guard runs nothing.
 func TestWithoutGuard(t *testing.T) {
 	t.Parallel()

@@ -1,0 +1,154 @@
+package forms
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	formsapi "google.golang.org/api/forms/v1"
+
+	"latchkey/resourceserver/internal/content"
+	"latchkey/resourceserver/internal/elicit"
+	"latchkey/resourceserver/internal/googleapi"
+	"latchkey/resourceserver/internal/policy"
+	"latchkey/resourceserver/internal/tool"
+)
+
+const (
+	maxTitle  = 300
+	maxShown  = 200 // characters of a question in what the person confirms
+	maxChoice = 1_000
+)
+
+type createInput struct {
+	Title       string     `json:"title" limit:"minlen=1,maxlen=300"`
+	Description string     `json:"description,omitempty" limit:"maxlen=4000"`
+	Questions   []question `json:"questions" limit:"maxitems=100"`
+	Publish     bool       `json:"publish,omitempty"`
+	Account     string     `json:"account,omitempty" limit:"maxlen=64"`
+}
+
+// question is one to be asked.
+type question struct {
+	Title       string   `json:"title" limit:"minlen=1,maxlen=1000"`
+	Type        string   `json:"type" enum:"text,paragraph,choice,checkbox,dropdown,scale,date,time"`
+	Description string   `json:"description,omitempty" limit:"maxlen=2000"`
+	Required    bool     `json:"required,omitempty"`
+	Options     []string `json:"options,omitempty" jsonschema:"scale: 2 ends, as '1 bad'" limit:"maxitems=100"`
+}
+
+type createOutput struct {
+	Account   googleapi.Account `json:"account"`
+	FormID    string            `json:"form_id"`
+	Published bool              `json:"published"`
+	URL       string            `json:"responder_url,omitempty"` // where people answer once it is published
+	EditURL   string            `json:"edit_url"`
+	Questions []asked           `json:"questions"`
+}
+
+type asked struct {
+	QuestionID string `json:"question_id"`
+	Title      string `json:"title"`
+}
+
+// address is where a person edits a form.
+func address(id string) string { return "https://docs.google.com/forms/d/" + id + "/edit" }
+
+// create makes a form in three steps, because Google takes nothing but the title at
+// first (Forms API, forms.create) and since 2026-07 publishes no form by itself. It
+// is made unpublished in any case, so that nobody answers a form without questions.
+func (p *product) create(ctx context.Context, in createInput) (tool.Output[createOutput], error) {
+	var out tool.Output[createOutput]
+	in.Title = content.Line(in.Title, maxTitle)
+	requests, err := in.requests()
+	if err != nil {
+		return out, err
+	}
+	forms, account, err := p.open(ctx, in.Account)
+	if err != nil {
+		return out, err
+	}
+	if err := in.allow(ctx, account); err != nil {
+		return out, err
+	}
+	f, err := forms.Create(&formsapi.Form{Info: &formsapi.Info{Title: in.Title, DocumentTitle: in.Title}}).Unpublished(true).
+		Fields("formId", "responderUri", "publishSettings").Context(ctx).Do()
+	if err != nil {
+		return out, tool.Doubtful(googleapi.Error("creating form", err), "Google did not answer: an empty form may have been made.", "Look for it with drive_search before you try again.")
+	}
+	v := createOutput{Account: account, FormID: f.FormId, URL: f.ResponderUri, EditURL: address(f.FormId), Questions: []asked{}, Published: published(f.PublishSettings)}
+	done, err := forms.BatchUpdate(f.FormId, &formsapi.BatchUpdateFormRequest{Requests: requests}).Fields("replies/createItem/questionId").Context(ctx).Do()
+	if err != nil {
+		return out, left(err, "filling form", "The form was made, but it may have no questions: ", "Look with forms_get, form_id "+f.FormId+"; the person can finish it: "+v.EditURL)
+	}
+	for i, r := range done.Replies[max(0, len(done.Replies)-len(in.Questions)):] { // one for each request, in their order
+		if r != nil && r.CreateItem != nil && len(r.CreateItem.QuestionId) > 0 {
+			v.Questions = append(v.Questions, asked{r.CreateItem.QuestionId[0], content.Line(in.Questions[i].Title, maxText)})
+		}
+	}
+	if in.Publish {
+		// Published twice is as published once.
+		set, err := forms.SetPublishSettings(f.FormId, &formsapi.SetPublishSettingsRequest{PublishSettings: &formsapi.PublishSettings{
+			PublishState: &formsapi.PublishState{IsPublished: true, IsAcceptingResponses: true},
+		}}).Fields("publishSettings").Context(googleapi.Idempotent(ctx)).Do()
+		if err != nil {
+			return out, left(err, "publishing form", "The form "+f.FormId+" was made with its questions, but it may not be published: ", "The person can publish it: "+v.EditURL)
+		}
+		v.Published = published(set.PublishSettings)
+	}
+	state := "It is not published: nobody can answer before the person publishes it there."
+	if v.Published {
+		state = "It is published; those whom its settings let in answer at " + v.URL
+	}
+	out.Value = v
+	out.Text = fmt.Sprintf("Created form %s in %s (questions: %d): %s %s", v.FormID, account.Email, len(in.Questions), v.EditURL, state)
+	return out, nil
+}
+
+func published(s *formsapi.PublishSettings) bool {
+	return s != nil && s.PublishState != nil && s.PublishState.IsPublished
+}
+
+// left is the error of a form that was made and is not as it was wanted.
+func left(err error, doing, what, next string) error {
+	err = googleapi.Error(doing, err)
+	var e *tool.Error
+	if errors.As(err, &e) {
+		e.Retryable, e.Message, e.NextAction = false, what+e.Message, next
+	}
+	return err
+}
+
+// allow asks the person before anybody can answer. Who can is for the form's
+// settings and the organization to say, by default everybody with the address, so
+// that an operator who holds back sharing or recipients holds back this. A form that
+// is not published reaches nobody and can be thrown away.
+func (in createInput) allow(ctx context.Context, account googleapi.Account) error {
+	if !in.Publish {
+		elicit.Waive(ctx)
+		return nil
+	}
+	if p := policy.From(ctx); !p.MayShareOutside() || len(p.RecipientDomains) > 0 {
+		return &tool.Error{Code: tool.CodePolicy, Message: "The operator of this server does not allow publishing forms: who can answer cannot be told here. Nothing was made.",
+			NextAction: "Make it without publish; the person can publish it in Google Forms."}
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "Create and publish this form of %s? Everybody with its address may be able to read and answer it.\nTitle:\n%s\n", account.Email, content.Mark(in.Title))
+	if in.Description != "" {
+		fmt.Fprintf(&b, "Description:\n%s\n", content.Mark(strings.TrimSpace(content.Clean(in.Description))))
+	}
+	b.WriteString("Questions:")
+	for _, q := range in.Questions {
+		b.WriteString("\n" + content.Mark(content.Line(q.Title, maxShown)))
+		if len(q.Options) > 0 {
+			b.WriteString(" (" + content.Line(strings.Join(q.Options, " / "), maxShown) + ")")
+		}
+	}
+	err := elicit.Confirm(ctx, elicit.Act{Question: b.String()})
+	var e *tool.Error
+	if errors.As(err, &e) && e.Code == tool.CodeConfirmationUnavailable {
+		e.NextAction = "Make it without publish; the person can publish it in Google Forms."
+	}
+	return err
+}

@@ -1,0 +1,4 @@
+package slides
+
+// Render is what is read of a presentation.
+var Render = text
