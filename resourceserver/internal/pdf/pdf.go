@@ -51,6 +51,13 @@ var (
 // places are those of the files that are read at once.
 var places = make(chan struct{}, Parallel)
 
+// Ready waits for PDFium, which the first file would otherwise wait for. Errors are
+// ErrUnavailable and that of the context.
+func Ready(ctx context.Context) error {
+	_, err := shared.get(ctx)
+	return err
+}
+
 // Text returns a file's text, each page after a line with its number, and whether
 // some was left out because of the limits, or because PDFium could not go on. No
 // text and no error means that all pages were read and none has any. Errors are
