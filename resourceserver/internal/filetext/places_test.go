@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -27,10 +28,10 @@ type hall struct {
 // call is a file that somebody reads.
 type call struct {
 	cancel  context.CancelFunc
-	fetched bool          // whether its bytes were asked for
+	fetched atomic.Bool   // its bytes were asked for
 	let     chan struct{} // closed, its bytes come: an error, so that nothing reads them
-	ended   bool
-	err     error
+	ended   atomic.Bool
+	err     error // once it has ended
 }
 
 var errNotRead = errors.New("not read")
@@ -42,7 +43,7 @@ func (h *hall) read(tenant, subject, mediaType string) *call {
 	c := &call{cancel: cancel, let: make(chan struct{})}
 	go func() {
 		_, _, c.err = h.reader.Text(ctx, filetext.File{Type: mediaType, Fetch: func(ctx context.Context, _ int64) ([]byte, string, error) {
-			c.fetched = true
+			c.fetched.Store(true)
 			select {
 			case <-c.let:
 				return nil, "", errNotRead
@@ -50,7 +51,7 @@ func (h *hall) read(tenant, subject, mediaType string) *call {
 				return nil, "", ctx.Err()
 			}
 		}})
-		c.ended = true
+		c.ended.Store(true)
 	}()
 	synctest.Wait()
 	return c
@@ -64,7 +65,7 @@ func (h *hall) end(calls ...*call) {
 	}
 	synctest.Wait()
 	for i, c := range calls {
-		if c.cancel(); !c.ended {
+		if c.cancel(); !c.ended.Load() {
 			h.t.Errorf("call %d did not end", i)
 		}
 	}
@@ -83,7 +84,7 @@ func within(t *testing.T, f func(h *hall)) {
 // busy reports whether a call was told to come again, without a byte of its file.
 func (c *call) busy() bool {
 	var e *tool.Error
-	return c.ended && !c.fetched && errors.As(c.err, &e) && e.Code == tool.CodeUnavailable && e.Retryable && e.RetryAfter == filetext.RetryAfter && e.NextAction != ""
+	return c.ended.Load() && !c.fetched.Load() && errors.As(c.err, &e) && e.Code == tool.CodeUnavailable && e.Retryable && e.RetryAfter == filetext.RetryAfter && e.NextAction != ""
 }
 
 // TestOneAtATime: a person's files come one after another, whatever their kind;
@@ -93,13 +94,13 @@ func TestOneAtATime(t *testing.T) {
 	within(t, func(h *hall) {
 		first, second, third := h.read("t", "alice", pdf.MediaType), h.read("t", "alice", "text/plain"), h.read("t", "alice", pdf.MediaType)
 		bob, namesake := h.read("t", "bob", pdf.MediaType), h.read("u", "alice", "text/plain")
-		if !first.fetched || second.fetched || third.fetched || !bob.fetched || !namesake.fetched {
-			t.Errorf("fetched: %v %v %v, bob %v, namesake %v", first.fetched, second.fetched, third.fetched, bob.fetched, namesake.fetched)
+		if !first.fetched.Load() || second.fetched.Load() || third.fetched.Load() || !bob.fetched.Load() || !namesake.fetched.Load() {
+			t.Errorf("fetched: %v %v %v, bob %v, namesake %v", first.fetched.Load(), second.fetched.Load(), third.fetched.Load(), bob.fetched.Load(), namesake.fetched.Load())
 		}
 		close(first.let)
 		synctest.Wait()
-		if !first.ended || second.fetched == third.fetched {
-			t.Errorf("after the first: %v %v", second.fetched, third.fetched)
+		if !first.ended.Load() || second.fetched.Load() == third.fetched.Load() {
+			t.Errorf("after the first: %v %v", second.fetched.Load(), third.fetched.Load())
 		}
 		h.end(second, third, bob, namesake)
 	})
@@ -121,17 +122,17 @@ func TestPlaceBeforeFile(t *testing.T) {
 			}
 			began := time.Now()
 			late, later, other := h.read("t", "late", kind), h.read("t", "later", kind), h.read("t", "other", c.other)
-			if late.fetched || later.fetched || !other.fetched {
-				t.Errorf("%s: fetched %v %v, of another kind %v", kind, late.fetched, later.fetched, other.fetched)
+			if late.fetched.Load() || later.fetched.Load() || !other.fetched.Load() {
+				t.Errorf("%s: fetched %v %v, of another kind %v", kind, late.fetched.Load(), later.fetched.Load(), other.fetched.Load())
 			}
 			time.Sleep(filetext.MaxWait / 2)
 			close(slow[0].let)
 			synctest.Wait()
-			if !late.fetched || later.fetched {
-				t.Errorf("%s: a place was free: %v %v", kind, late.fetched, later.fetched)
+			if !late.fetched.Load() || later.fetched.Load() {
+				t.Errorf("%s: a place was free: %v %v", kind, late.fetched.Load(), later.fetched.Load())
 			}
 			time.Sleep(filetext.MaxWait/2 - 1)
-			if later.ended {
+			if later.ended.Load() {
 				t.Errorf("%s: gave up early", kind)
 			}
 			time.Sleep(1)
@@ -156,7 +157,7 @@ func TestQueueOfOne(t *testing.T) {
 		if more := h.read("t", "alice", "text/plain"); !more.busy() {
 			t.Errorf("one too many: %v", more.err)
 		}
-		if bob := h.read("t", "bob", "text/plain"); !bob.fetched {
+		if bob := h.read("t", "bob", "text/plain"); !bob.fetched.Load() {
 			t.Error("another person waits")
 		} else {
 			close(bob.let)
@@ -187,12 +188,12 @@ func TestNoPDFium(t *testing.T) {
 			}
 		})
 		waits, gone, other := h.read("t", "alice", pdf.MediaType), h.read("t", "bob", pdf.MediaType), h.read("t", "alice", "text/plain")
-		if waits.ended || waits.fetched || !other.fetched {
-			t.Errorf("made: fetched %v, another file %v", waits.fetched, other.fetched)
+		if waits.ended.Load() || waits.fetched.Load() || !other.fetched.Load() {
+			t.Errorf("made: fetched %v, another file %v", waits.fetched.Load(), other.fetched.Load())
 		}
 		gone.cancel()
 		synctest.Wait()
-		if !gone.ended || !errors.Is(gone.err, context.Canceled) {
+		if !gone.ended.Load() || !errors.Is(gone.err, context.Canceled) {
 			t.Errorf("nobody waits: %v", gone.err)
 		}
 		time.Sleep(2 * filetext.MaxWait)
@@ -216,14 +217,14 @@ func TestNobodyWaits(t *testing.T) {
 		kind.cancel()
 		synctest.Wait()
 		for _, c := range []*call{own, kind} {
-			if !c.ended || c.fetched || !errors.Is(c.err, context.Canceled) {
-				t.Errorf("ended while it waited: %v %v", c.fetched, c.err)
+			if !c.ended.Load() || c.fetched.Load() || !errors.Is(c.err, context.Canceled) {
+				t.Errorf("ended while it waited: %v %v", c.fetched.Load(), c.err)
 			}
 		}
 		slow[0].cancel()
 		synctest.Wait()
 		again := h.read("t", "c", pdf.MediaType)
-		if !again.fetched {
+		if !again.fetched.Load() {
 			t.Error("the place was lost")
 		}
 		h.end(slow[1], again)
