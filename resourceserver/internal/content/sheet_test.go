@@ -41,6 +41,7 @@ func TestSheetHides(t *testing.T) {
 		"value that is none":          `<style>.h{display:none}.h{display:x}.h{display:block!x}i{display:}</style><i class=h>evil</i>`,
 		"size that is none":           `<style>.h{max-height:0;overflow:hidden}.h{max-height:5;max-height:5foo}</style><i class=h>evil</i>`,
 		"important":                   `<style>.h{display:none ! IMPORTANT}</style><i class=h style="display:block">evil</i>`,
+		"important in its rule":       `<style>.h{display:none!important;display:block}</style><i class=h>evil</i>`,
 		"important first":             `<style>.h{display:none!important}.h{display:block}#i{display:block}</style><i id=i class=h>evil</i>`,
 		"later":                       `<style>.h{display:block}.h{display:none}</style><i class=h>evil</i>`,
 		"more special":                `<style>#h{display:none}.h.h{display:block}i{display:block}</style><i id=h class=h>evil</i>`,
@@ -51,6 +52,7 @@ func TestSheetHides(t *testing.T) {
 		"preheader":                   `<style>.preheader{display:none!important;visibility:hidden;mso-hide:all;font-size:1px;max-height:0}</style><span class=preheader>evil</span>`,
 		"not for the narrow":          `<style>.m{display:none}@media only screen and (max-width:600px){.m{display:block!important}}</style><i class=m>evil</i>`,
 		"its own colour":              `<style>.h{color:#fff}</style><i class=h>evil</i>`,
+		"others under the pointer":    `<style>.x:hover,a:visited{color:red}.h{color:#fff}</style><i class=h>evil</i>`,
 		"the ground's colour":         `<style>.d{background:#123456}.d .h{color:#123456}</style><div class=d><p class=h>evil</p></div>`,
 		"clear as glass":              `<style>a:link{color:red}.h{color:transparent}</style><i class=h>evil</i>`,
 		"in a quotation":              `<style>.q .h{display:none}</style><div class=q><blockquote><i class=h>evil</i></blockquote></div>`,
@@ -95,6 +97,7 @@ func TestSheetHidesNoMore(t *testing.T) {
 		"on a gradient":            `<style>.hero{background-image:linear-gradient(#000,#222)}.w{color:#fff}</style><div class=hero><p class=w>seen</p></div>`,
 		"on what is not read":      `<style>[data-x]{background:#000}.w{color:#fff}</style><div data-x=1><p class=w>seen</p></div>`,
 		"on a sheet from outside":  `<link rel=stylesheet href="https://x.test/"><style>.w{color:#fff}</style><div class=x><p class=w>seen</p></div>`,
+		"on an import":             `<style>@import url(x.css);.w{color:#fff}</style><div class=x><p class=w>seen</p></div>`,
 		"the page is dark":         `<style>body,.wrap{background-color:#111;color:#eee}</style><body><div class=wrap><p>seen</p></div></body>`,
 		"white, dark by its style": `<style>.w{color:#fff!important}</style><div style="background:#000"><p class=w style="color:#000">seen</p></div>`,
 	} {

@@ -212,7 +212,7 @@ func TestNobodyWaits(t *testing.T) {
 	t.Parallel()
 	within(t, func(h *hall) {
 		slow := []*call{h.read("t", "a", pdf.MediaType), h.read("t", "b", pdf.MediaType)}
-		own, kind := h.read("t", "a", pdf.MediaType), h.read("t", "c", pdf.MediaType)
+		own, kind, again := h.read("t", "a", pdf.MediaType), h.read("t", "c", pdf.MediaType), h.read("t", "c", pdf.MediaType)
 		own.cancel()
 		kind.cancel()
 		synctest.Wait()
@@ -223,7 +223,6 @@ func TestNobodyWaits(t *testing.T) {
 		}
 		slow[0].cancel()
 		synctest.Wait()
-		again := h.read("t", "c", pdf.MediaType)
 		if !again.fetched.Load() {
 			t.Error("the place was lost")
 		}
