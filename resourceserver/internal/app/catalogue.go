@@ -9,6 +9,7 @@ import (
 	"latchkey/resourceserver/internal/credential"
 	"latchkey/resourceserver/internal/download"
 	"latchkey/resourceserver/internal/drive"
+	"latchkey/resourceserver/internal/filetext"
 	"latchkey/resourceserver/internal/gmail"
 	"latchkey/resourceserver/internal/googleapi"
 	"latchkey/resourceserver/internal/tool"
@@ -23,7 +24,7 @@ type toolsCmd struct {
 func (c *toolsCmd) Run(e *env) error {
 	// Descriptions only: nothing here is ever called.
 	api := &googleapi.API{}
-	tools, err := allTools(tool.Preset(c.Preset), api, credential.New(nil, nil), &gmail.Gmail{API: api, Links: &download.Links{}}, &drive.Drive{API: api, Links: &download.Links{}, Uploads: &upload.Links{}})
+	tools, err := allTools(tool.Preset(c.Preset), api, credential.New(nil, nil), &gmail.Gmail{API: api, Links: &download.Links{}, Files: filetext.New()}, &drive.Drive{API: api, Links: &download.Links{}, Uploads: &upload.Links{}, Files: filetext.New()})
 	if err != nil {
 		return err
 	}

@@ -97,6 +97,8 @@ func TestAttachmentText(t *testing.T) {
 		"PDF":                         {fakegoogle.NewAttachment{Name: "a.pdf", MimeType: "application/pdf", Content: []byte(offer)}, "[page 1]\nAn offer\n", ""},
 		"PDF without type":            {fakegoogle.NewAttachment{Name: "a.pdf", MimeType: "application/octet-stream", Content: []byte(offer)}, "[page 1]\nAn offer\n", ""},
 		"no PDF":                      {fakegoogle.NewAttachment{Name: "a.pdf", MimeType: "application/pdf", Content: []byte("%PDF-1.7 nothing")}, "", "damaged"},
+		"PDF with a password":         {fakegoogle.NewAttachment{Name: "a.pdf", MimeType: "application/pdf", Content: []byte(locked)}, "", "password"},
+		"PDF of a picture":            {fakegoogle.NewAttachment{Name: "a.pdf", MimeType: "application/pdf", Content: []byte(strings.Replace(offer, "(An offer) Tj", "0 0 9 9 re f ", 1))}, "", "pictures"},
 		"no Word file":                {fakegoogle.NewAttachment{Name: "a.docx", MimeType: docx, Content: []byte("MZ")}, "", "damaged"},
 		"a picture":                   {fakegoogle.NewAttachment{Name: "a.png", MimeType: "image/png", Content: []byte("\x89PNG")}, "", "no text here"},
 		"17 MB of Word":               {fakegoogle.NewAttachment{Name: "b.docx", MimeType: docx, Content: make([]byte, 17<<20)}, "", "larger than the 16 MB"},

@@ -25,6 +25,7 @@ import (
 	"latchkey/resourceserver/internal/download"
 	"latchkey/resourceserver/internal/drive"
 	"latchkey/resourceserver/internal/elicit"
+	"latchkey/resourceserver/internal/filetext"
 	"latchkey/resourceserver/internal/forms"
 	"latchkey/resourceserver/internal/gmail"
 	"latchkey/resourceserver/internal/googleapi"
@@ -142,8 +143,9 @@ func build(c *config.Server, log *slog.Logger) (*server, error) {
 		return nil, err
 	}
 	api := &googleapi.API{Transport: googleapi.NewOpener(googleapi.NewTransport()), Credentials: credentials, QuotaUsers: quotaUsers, BaseURL: c.GoogleAPIURL}
-	mail := &gmail.Gmail{API: api, Links: downloads}
-	files := &drive.Drive{API: api, Links: downloads, Uploads: uploads}
+	reader := filetext.New()
+	mail := &gmail.Gmail{API: api, Links: downloads, Files: reader}
+	files := &drive.Drive{API: api, Links: downloads, Uploads: uploads, Files: reader}
 	if s.tools, err = allTools(c.ToolPreset, api, credentials, mail, files); err != nil {
 		return nil, err
 	}

@@ -273,6 +273,7 @@ func TestCut(t *testing.T) {
 func FuzzHTML(f *testing.F) {
 	f.Add("<p>a<table><td><a href=https://x>b</a>")
 	f.Add("<div style='display:none'><p>x</div>y")
+	f.Add("<style><!--@media screen{td.x,#y>a b{d\\69splay:none!important;top:url(/*)}}</style><td class=x>a<b id=y>c")
 	f.Fuzz(func(t *testing.T, s string) {
 		if out, _ := content.HTML(s); !utf8.ValidString(out) || strings.ContainsRune(out, '\u200b') {
 			t.Errorf("%q", out)

@@ -1,6 +1,7 @@
 package content
 
 import (
+	"iter"
 	"strconv"
 	"strings"
 	"unicode"
@@ -13,14 +14,14 @@ import (
 // look is what is known of how text is shown. A colour that is nil is unknown.
 type look struct {
 	text, ground *colour
-	sheet        bool // the mail has style sheets, which are not read
+	sheet        bool // colours may come from a style sheet that is not read
 	tiny, veiled bool // by font-size and visibility, which an element inside may change back
 }
 
 type colour struct{ r, g, b, a int } // 0 to 255
 
 // page is how a mail begins: black on white, but for the text's colour where a
-// style sheet may say another one.
+// style sheet that is not read may say another one.
 func page(sheet bool) look {
 	l := look{ground: &colour{255, 255, 255, 255}, sheet: sheet}
 	if !sheet {
@@ -45,9 +46,9 @@ func (l look) invisible() bool {
 	return near(l.text.r, l.ground.r) && near(l.text.g, l.ground.g) && near(l.text.b, l.ground.b)
 }
 
-// within is the look inside an element. What a style sheet or a picture may change
-// is unknown from there on.
-func (l look) within(n *html.Node) look {
+// within is the look inside an element, for which set holds. What a style sheet that
+// is not read or a picture may change is unknown from there on.
+func (l look) within(n *html.Node, set []declaration) look {
 	if l.sheet {
 		for _, a := range n.Attr {
 			if a.Key == "class" || a.Key == "id" {
@@ -87,8 +88,8 @@ func (l look) within(n *html.Node) look {
 		}
 	}
 	var tiny, sized, veiled, shown bool
-	for property, value := range declarations(attr(n, "style")) {
-		switch property {
+	for _, d := range set {
+		switch property, value := d.property, d.value; property {
 		case "font-size", "font":
 			hidden := conceals(property, value)
 			tiny, sized = tiny || hidden, sized || !hidden && absolute(property, value)
@@ -206,19 +207,18 @@ func parseColour(s string) (colour, bool) {
 	return colour{values[0], values[1], values[2], values[3]}, true
 }
 
-// declarations yields the properties and values of a style, in lower case and
-// without escapes and comments. A comment's mark may stand in a string, so both
-// readings are given.
-func declarations(style string) func(yield func(property, value string) bool) {
-	return func(yield func(property, value string) bool) {
+// declarations yields those of a style. A comment's mark may stand in a string, so
+// both readings are given.
+func declarations(style string) iter.Seq[declaration] {
+	return func(yield func(declaration) bool) {
 		if style == "" {
 			return
 		}
 		for _, reading := range []string{style, uncommented(style)} {
-			for declaration := range strings.SplitSeq(reading, ";") {
-				property, value, found := strings.Cut(uncommented(declaration), ":")
-				value, _, _ = strings.Cut(value, "!") // important
-				if found && !yield(plainCSS(property), plainCSS(value)) {
+			for one := range strings.SplitSeq(reading, ";") {
+				property, value, found := strings.Cut(uncommented(one), ":")
+				value, mark, _ := strings.Cut(value, "!")
+				if found && !yield(declaration{plainCSS(property), plainCSS(value), plainCSS(mark) == "important"}) {
 					return
 				}
 			}
@@ -265,12 +265,13 @@ func unescaped(s string) string {
 	return b.String()
 }
 
-// hides reports whether a style takes its element out of sight, with all that is
-// inside; with inherited, also what an element inside could change back. A
+// hides reports whether declarations take their element out of sight, with all that
+// is inside; with inherited, also what an element inside could change back. A
 // declaration that a later one undoes counts too.
-func hides(style string, inherited bool) bool {
+func hides(set []declaration, inherited bool) bool {
 	clipped, empty, moved, away := false, false, false, false
-	for property, value := range declarations(style) {
+	for _, d := range set {
+		property, value := d.property, d.value
 		switch property {
 		case "font", "font-size", "visibility":
 			if inherited && conceals(property, value) {

@@ -1,6 +1,7 @@
 package content
 
 import (
+	"slices"
 	"strings"
 
 	"golang.org/x/net/html"
@@ -23,10 +24,11 @@ func HTML(s string) (text string, hidden bool) {
 	w := &writer{}
 	root, err := html.Parse(strings.NewReader(s)) // bounds the nesting
 	if err != nil {
+		w.sheets = readFlat(s)
 		w.flat(s)
 	} else {
-		lower := strings.ToLower(s)
-		w.node(root, false, page(strings.Contains(lower, "<style") || strings.Contains(lower, "<link")))
+		w.sheets = readSheets(root)
+		w.node(root, false, page(w.sheets.unread))
 	}
 	return w.String(), w.hidden
 }
@@ -44,6 +46,10 @@ func (w *writer) flat(s string) {
 			return
 		}
 		t := z.Token()
+		concealed := func() bool { // by itself or by what it is in
+			n := &html.Node{Type: html.ElementNode, Data: t.Data, DataAtom: t.DataAtom, Attr: t.Attr}
+			return concealed(n, w.sheets.declared(n), true)
+		}
 		switch kind {
 		case html.TextToken:
 			if len(open) == 0 {
@@ -62,9 +68,9 @@ func (w *writer) flat(s string) {
 			case void(t.DataAtom), t.DataAtom == atom.Head: // text ends a head
 			case len(open) > 0:
 				open = append(open, t.Data)
-				telling = telling || concealed(t.Attr, true)
-			case unread(t.DataAtom) || concealed(t.Attr, true):
-				open, telling = []string{t.Data}, !raw(t.DataAtom) || concealed(t.Attr, true)
+				telling = telling || concealed()
+			case unread(t.DataAtom) || concealed():
+				open, telling = []string{t.Data}, !raw(t.DataAtom) || concealed()
 			}
 		case html.EndTagToken:
 			if n := len(open); n > 0 && open[n-1] == t.Data {
@@ -95,6 +101,7 @@ func void(a atom.Atom) bool {
 
 // writer collects text with collapsed white space.
 type writer struct {
+	sheets   *sheets
 	b        strings.Builder
 	newlines int  // pending
 	blank    bool // pending space
@@ -149,11 +156,13 @@ func (w *writer) node(n *html.Node, pre bool, seen look) {
 		}
 		return
 	case html.ElementNode:
-		if silent := unread(n.DataAtom); silent || concealed(n.Attr, false) {
-			w.hidden = w.hidden || (!silent || concealed(n.Attr, true)) && says(n)
+		set := w.sheets.declared(n)
+		if silent := unread(n.DataAtom); silent || concealed(n, set, false) {
+			w.hidden = w.hidden || (!silent || concealed(n, set, true)) && says(n)
 			return
 		}
-		seen = seen.within(n)
+		seen.sheet = seen.sheet || w.sheets.steps <= 0
+		seen = seen.within(n, set)
 		if quotation(n) && w.quoted < maxQuoted {
 			w.quotation(n, pre, seen)
 			return
@@ -183,7 +192,7 @@ const maxQuoted = 5
 
 // quotation writes an element with ">" before each line (RFC 3676 §4.5).
 func (w *writer) quotation(n *html.Node, pre bool, seen look) {
-	inner := &writer{quoted: w.quoted + 1}
+	inner := &writer{sheets: w.sheets, quoted: w.quoted + 1}
 	for c := n.FirstChild; c != nil; c = c.NextSibling {
 		inner.node(c, pre, seen)
 	}
@@ -250,15 +259,10 @@ func unread(name atom.Atom) bool {
 	return false
 }
 
-// concealed reports whether the element is hidden on purpose, with all that is
-// inside; inherited as for hides.
-func concealed(attrs []html.Attribute, inherited bool) bool {
-	for _, a := range attrs {
-		if a.Key == "hidden" || a.Key == "style" && hides(a.Val, inherited) {
-			return true
-		}
-	}
-	return false
+// concealed reports whether an element for which set holds is hidden on purpose,
+// with all that is inside; inherited as for hides.
+func concealed(n *html.Node, set []declaration, inherited bool) bool {
+	return slices.ContainsFunc(n.Attr, func(a html.Attribute) bool { return a.Key == "hidden" }) || hides(set, inherited)
 }
 
 // uncommented is CSS without its comments; one that does not end goes to the end.

@@ -10,6 +10,7 @@ import (
 
 	"latchkey/pkg/oauth"
 	"latchkey/resourceserver/internal/content"
+	"latchkey/resourceserver/internal/filetext"
 	"latchkey/resourceserver/internal/googleapi"
 	"latchkey/resourceserver/internal/tool"
 	"latchkey/resourceserver/internal/upload"
@@ -44,12 +45,13 @@ type Drive struct {
 	API     *googleapi.API
 	Links   Links
 	Uploads Uploads
+	Files   *filetext.Reader
 }
 
 // Tools returns the Drive tools.
 func (d *Drive) Tools() ([]*tool.Tool, error) {
-	if d.API == nil || d.Links == nil || d.Uploads == nil {
-		return nil, errors.New("the Drive tools need Google's API and links")
+	if d.API == nil || d.Links == nil || d.Uploads == nil || d.Files == nil {
+		return nil, errors.New("the Drive tools need Google's API, links and who reads files")
 	}
 	read, files, write := oauth.NewScopes("drive.read"), oauth.NewScopes("drive.files"), oauth.NewScopes("drive.write")
 	var s tool.Set

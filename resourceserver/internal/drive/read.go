@@ -214,7 +214,7 @@ func (d *Drive) text(ctx context.Context, s *googleapi.Session, f *drive.File) (
 	if strings.HasPrefix(f.MimeType, ownTypes) {
 		return "", "Files of this type have no text here; the person can open it in Drive.", nil
 	}
-	return filetext.Text(ctx, filetext.File{Name: f.Name, Type: f.MimeType, Size: f.Size, Fetch: func(ctx context.Context, max int64) ([]byte, string, error) {
+	return d.Files.Text(ctx, filetext.File{Name: f.Name, Type: f.MimeType, Size: f.Size, Fetch: func(ctx context.Context, max int64) ([]byte, string, error) {
 		return fetch(ctx, s, f.Id, max)
 	}})
 }

@@ -17,13 +17,9 @@ import (
 const (
 	// maxPlain is the most of a text file that is read, in bytes.
 	maxPlain = 4 << 20
-	// parallel bounds how many files are held and read at once in this process.
-	parallel = 4
 	// maxReading bounds the reading of one file of others' making.
 	maxReading = 15 * time.Second
 )
-
-var reading = make(chan struct{}, parallel)
 
 // File is a file that can be fetched.
 type File struct {
@@ -35,34 +31,38 @@ type File struct {
 	Fetch func(ctx context.Context, max int64) (b []byte, charset string, err error)
 }
 
-// Text reads a file's text. incomplete says what is missing, also if it is all.
-// Errors are those of Fetch and of the context.
-func Text(ctx context.Context, f File) (text, incomplete string, err error) {
+// byLink is what a person can do about a file that is not read here: the tools give
+// a link to every file.
+const byLink = " The person can open it with the download link."
+
+// Text reads a file's text for the person of the running call, when there is a place
+// for it. incomplete says what is missing, also if it is all. Errors are those of
+// Fetch and of the context, and a *tool.Error if there is no place.
+func (r *Reader) Text(ctx context.Context, f File) (text, incomplete string, err error) {
 	mediaType, params := typeOf(f)
-	max := int64(maxPlain)
+	max, kind := int64(maxPlain), r.others
 	switch {
 	case office.Reads(mediaType):
 		max = office.MaxFile
 	case mediaType == pdf.MediaType:
-		max = pdf.MaxFile
+		max, kind = pdf.MaxFile, r.pdf
 	case !plain(mediaType):
-		return "", "Files of this type have no text here; the person can download it.", nil
+		return "", "Files of this type have no text here." + byLink, nil
 	}
 	if f.Size > max {
-		return "", fmt.Sprintf("The file is larger than the %d MB that are read here; the person can download it.", max>>20), nil
+		return "", fmt.Sprintf("The file is larger than the %d MB that are read here.", max>>20) + byLink, nil
 	}
-	select { // each holds a file in memory
-	case reading <- struct{}{}:
-		defer func() { <-reading }()
-	case <-ctx.Done():
-		return "", "", ctx.Err()
+	leave, err := r.take(ctx, kind)
+	if err != nil {
+		return "", "", err
 	}
+	defer leave()
 	b, charset, err := f.Fetch(ctx, max)
 	if err != nil {
 		return "", "", err
 	}
 	if mediaType == pdf.MediaType {
-		return pages(ctx, b)
+		return pages(pdf.Text(ctx, b, pdf.Default))
 	}
 	if office.Reads(mediaType) {
 		return letters(ctx, mediaType, b)
@@ -92,44 +92,56 @@ func typeOf(f File) (string, map[string]string) {
 	return mediaType, params
 }
 
+// What is said of files of every kind.
+const (
+	noText  = "There is no text in the file: perhaps its pages are pictures, as a scan's are." + byLink
+	tooSlow = "Reading the file takes longer than the time that a file has here." + byLink
+	damaged = "The file is damaged, or not what it says it is." + byLink + " If it does not open there either, whoever made it has to send it again."
+)
+
 // letters reads the text of an Office file.
 func letters(ctx context.Context, mediaType string, b []byte) (text, incomplete string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, maxReading)
+	within, cancel := context.WithTimeout(ctx, maxReading)
 	defer cancel()
-	text, cut, err := office.Text(ctx, mediaType, b, office.Default)
+	text, cut, err := office.Text(within, mediaType, b, office.Default)
 	switch {
+	case ctx.Err() != nil:
+		return "", "", ctx.Err()
+	case within.Err() != nil:
+		return "", tooSlow, nil
 	case errors.Is(err, office.ErrTooLarge):
-		incomplete = "The file unpacks to more than what is read here; the person can download it."
-	case errors.Is(err, office.ErrUnreadable):
-		return "", "The file is damaged, encrypted or not what it says it is; the person can download it.", nil
+		incomplete = "The file unpacks to more than what is read here." + byLink
+	case errors.Is(err, office.ErrUnreadable): // Office packs a file with a password into another format
+		return "", "The file is protected with a password, damaged, or not what it says it is." + byLink, nil
 	case err != nil:
 		return "", "", err
 	case cut:
-		incomplete = "The file has more text than what is read here; the person can download it."
+		incomplete = "The file has more text than what is read here." + byLink
 	case strings.TrimSpace(text) == "":
-		incomplete = "There is no text in the file: perhaps it is made of pictures. The person can download it."
+		incomplete = noText
 	}
 	return text, incomplete, nil
 }
 
-// pages reads the text of a PDF file.
-func pages(ctx context.Context, b []byte) (text, incomplete string, err error) {
-	text, cut, err := pdf.Text(ctx, b, pdf.Default)
+// pages is what is said of a PDF file of which package pdf says this.
+func pages(text string, cut bool, err error) (string, string, error) {
 	switch {
 	case errors.Is(err, pdf.ErrEncrypted):
-		return "", "The file opens with a password only; the person can download it.", nil
+		return "", "The file is protected with a password, so its text is not read here." + byLink, nil
 	case errors.Is(err, pdf.ErrSlow):
-		return "", "The file takes too long to read; the person can download it.", nil
+		return "", tooSlow, nil
+	case errors.Is(err, pdf.ErrTooComplex):
+		return "", "Reading the file takes more memory than a file has here." + byLink, nil
 	case errors.Is(err, pdf.ErrUnreadable):
-		return "", "The file is damaged or not the PDF that it says it is; the person can download it.", nil
+		return "", damaged, nil
 	case err != nil:
-		return "", "", err
+		return "", "", unavailable(err)
 	case cut:
-		incomplete = "The file has more than what is read here, or a part of it cannot be read; the person can download it."
+		return text, "The file has more text than what is read here, or a part of it cannot be read." + byLink, nil
 	case strings.TrimSpace(text) == "":
-		incomplete = "There is no text in the file: perhaps it is made of pictures. The person can download it."
+		return text, noText, nil
 	}
-	return text, incomplete, nil
+	return text, "", nil
 }
 
 // plain reports whether bytes of a type are text.

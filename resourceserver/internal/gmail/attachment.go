@@ -78,7 +78,7 @@ func (g *Gmail) attachment(ctx context.Context, in attachmentInput) (tool.Output
 		return out, err
 	}
 	v := attached(account, p)
-	text, incomplete, err := filetext.Text(ctx, filetext.File{Name: p.Filename, Type: typeOf(p), Size: p.Body.Size, Fetch: func(ctx context.Context, max int64) ([]byte, string, error) {
+	text, incomplete, err := g.Files.Text(ctx, filetext.File{Name: p.Filename, Type: typeOf(p), Size: p.Body.Size, Fetch: func(ctx context.Context, max int64) ([]byte, string, error) {
 		b, err := fetch(ctx, session, in.MessageID, p, max)
 		return b, "", err
 	}})

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/api/gmail/v1"
 
 	"latchkey/pkg/oauth"
+	"latchkey/resourceserver/internal/filetext"
 	"latchkey/resourceserver/internal/googleapi"
 	"latchkey/resourceserver/internal/tool"
 )
@@ -37,17 +38,18 @@ type Links interface {
 	Make(ctx context.Context, account, file string) (link string, until time.Time, err error)
 }
 
-// Gmail makes the tools and opens the attachments of their links. Both fields
-// are required.
+// Gmail makes the tools and opens the attachments of their links. Every field
+// is required.
 type Gmail struct {
 	API   *googleapi.API
 	Links Links
+	Files *filetext.Reader
 }
 
 // Tools returns the Gmail tools.
 func (g *Gmail) Tools() ([]*tool.Tool, error) {
-	if g.API == nil || g.Links == nil {
-		return nil, errors.New("the Gmail tools need Google's API and links")
+	if g.API == nil || g.Links == nil || g.Files == nil {
+		return nil, errors.New("the Gmail tools need Google's API, links and who reads files")
 	}
 	var s tool.Set
 	tool.Add(&s, tool.Description{

@@ -33,26 +33,41 @@ type Limits struct {
 var Default = Limits{Time: 15 * time.Second, Pages: 2_000, Text: 2 << 20}
 
 var (
-	// ErrUnreadable means that a file is damaged or no PDF.
+	// ErrUnreadable means that a file is damaged or no PDF: it cannot be opened, has no
+	// pages, or none that can be read.
 	ErrUnreadable = errors.New("file cannot be read as PDF")
 	// ErrEncrypted means that a file opens with a password only.
 	ErrEncrypted = errors.New("file needs a password")
 	// ErrSlow means that the time was over before there was any text.
 	ErrSlow = errors.New("file takes too long to read")
+	// ErrTooComplex means that a file needs more memory than an instance has: PDFium
+	// gives itself up then, as where it finds itself wrong.
+	ErrTooComplex = errors.New("file takes too much memory to read")
+	// ErrUnavailable means that there is no PDFium at the moment: nothing is known of
+	// the file.
+	ErrUnavailable = errors.New("PDF cannot be read now")
 )
 
 // places are those of the files that are read at once.
-var places = make(chan struct{}, parallel)
+var places = make(chan struct{}, Parallel)
+
+// Ready waits for PDFium, which the first file would otherwise wait for. Errors are
+// ErrUnavailable and that of the context.
+func Ready(ctx context.Context) error {
+	_, err := shared.get(ctx)
+	return err
+}
 
 // Text returns a file's text, each page after a line with its number, and whether
-// some was left out because of the limits, or because PDFium could not go on.
-// Errors are ErrUnreadable, ErrEncrypted, ErrSlow, those of the context, and that
-// there is no PDFium.
+// some was left out because of the limits, or because PDFium could not go on. No
+// text and no error means that all pages were read and none has any. Errors are
+// ErrUnreadable, ErrEncrypted, ErrSlow, ErrTooComplex, ErrUnavailable and those of
+// the context.
 func Text(ctx context.Context, file []byte, l Limits) (text string, cut bool, err error) {
 	if len(file) == 0 || len(file) > MaxFile {
 		return "", false, ErrUnreadable
 	}
-	pool, err := engine(ctx)
+	pool, err := shared.get(ctx)
 	if err != nil {
 		return "", false, err
 	}
@@ -62,11 +77,9 @@ func Text(ctx context.Context, file []byte, l Limits) (text string, cut bool, er
 	case <-ctx.Done():
 		return "", false, ctx.Err()
 	}
-	within, cancel := context.WithTimeout(ctx, l.Time)
-	defer cancel()
-	p, end, err := instance(within, pool)
+	p, within, end, err := instance(ctx, pool, l.Time)
 	if err != nil {
-		return "", false, over(ctx, within, err)
+		return "", false, err
 	}
 	defer end()
 	r := &reading{pdfium: p, limits: l}
@@ -75,24 +88,15 @@ func Text(ctx context.Context, file []byte, l Limits) (text string, cut bool, er
 		return "", false, ctx.Err()
 	}
 	text = content.Clean(strings.ToValidUTF8(r.out.String(), "\uFFFD"))
-	if err != nil && r.pages > 0 { // what was read before is the file's
-		return text, true, nil
-	}
-	if err != nil {
-		return "", false, over(ctx, within, err)
-	}
-	return text, r.cut, nil
-}
-
-// over tells the end of the file's time from that of the call.
-func over(ctx, within context.Context, err error) error {
 	switch {
-	case ctx.Err() != nil:
-		return ctx.Err()
+	case err == nil:
+		return text, r.cut, nil
+	case strings.TrimSpace(text) != "": // what was read before is the file's
+		return text, true, nil
 	case within.Err() != nil:
-		return ErrSlow
+		return "", false, ErrSlow
 	}
-	return err
+	return "", false, err
 }
 
 // reading is one file being read.
@@ -110,27 +114,42 @@ func (r *reading) read(file []byte) error {
 		return ErrEncrypted
 	}
 	if err != nil {
-		return fmt.Errorf("%w: opening", ErrUnreadable)
+		return broken("opening", err)
 	}
 	count, err := r.pdfium.FPDF_GetPageCount(&requests.FPDF_GetPageCount{Document: opened.Document})
 	if err != nil {
-		return fmt.Errorf("%w: counting pages", ErrUnreadable)
+		return broken("counting pages", err)
 	}
 	for i := range count.PageCount {
 		if i >= r.limits.Pages || r.out.Len() >= r.limits.Text {
 			r.cut = true
-			return nil
+			break
 		}
 		s, err := r.page(opened.Document, i)
+		if errors.Is(err, pdfiumerror.ErrPage) { // it does not open; others may
+			r.cut = true
+			continue
+		}
 		if err != nil {
-			return fmt.Errorf("%w: reading page", ErrUnreadable)
+			return broken("reading page", err)
 		}
 		if r.pages++; strings.TrimSpace(s) == "" {
 			continue
 		}
 		r.write(fmt.Sprintf("[page %d]\n%s\n", i+1, strings.TrimSpace(s)))
 	}
+	if r.pages == 0 {
+		return fmt.Errorf("%w: no page", ErrUnreadable)
+	}
 	return nil
+}
+
+// broken is the error of a file at which PDFium ends. Its own text is not passed on.
+func broken(what string, err error) error {
+	if strings.HasPrefix(err.Error(), "wasm error: unreachable") { // PDFium ends itself so (PartitionAlloc's OOM_CRASH, CHECK)
+		return fmt.Errorf("%w: %s", ErrTooComplex, what)
+	}
+	return fmt.Errorf("%w: %s", ErrUnreadable, what)
 }
 
 func (r *reading) write(s string) {
@@ -140,16 +159,16 @@ func (r *reading) write(s string) {
 	r.out.WriteString(s)
 }
 
-// page reads a page's text. A page that PDFium does not open is empty; an error
-// means that the instance is at its end.
+// page reads a page's text. ErrPage means that PDFium does not open it; after any
+// other error the instance is at its end.
 func (r *reading) page(document references.FPDF_DOCUMENT, index int) (string, error) {
 	loaded, err := r.pdfium.FPDF_LoadPage(&requests.FPDF_LoadPage{Document: document, Index: index})
 	if err != nil {
-		return "", alive(r.pdfium, err)
+		return "", err
 	}
 	text, err := r.pdfium.FPDFText_LoadPage(&requests.FPDFText_LoadPage{Page: requests.Page{ByReference: &loaded.Page}})
 	if err != nil {
-		return "", alive(r.pdfium, err)
+		return "", err
 	}
 	count, err := r.pdfium.FPDFText_CountChars(&requests.FPDFText_CountChars{TextPage: text.TextPage})
 	if err != nil {
@@ -159,7 +178,7 @@ func (r *reading) page(document references.FPDF_DOCUMENT, index int) (string, er
 	if n := min(count.Count, r.limits.Text-r.out.Len()+1); n > 0 { // each has a byte at least
 		got, err := r.pdfium.FPDFText_GetText(&requests.FPDFText_GetText{TextPage: text.TextPage, StartIndex: 0, Count: n})
 		if err != nil {
-			return "", alive(r.pdfium, err)
+			return "", err
 		}
 		s = got.Text
 	}
@@ -172,12 +191,4 @@ func (r *reading) page(document references.FPDF_DOCUMENT, index int) (string, er
 	// PDFium ends a line with CR LF, and marks where it took a hyphen for the end of
 	// a line by U+0002 or U+FFFE.
 	return strings.NewReplacer("\r\n", "\n", "\x02", "", "\uFFFE", "").Replace(s), nil
-}
-
-// alive is nil if the instance still answers: the error was of one page.
-func alive(p pdfium.Pdfium, err error) error {
-	if _, lost := p.FPDF_GetLastError(&requests.FPDF_GetLastError{}); lost != nil {
-		return err
-	}
-	return nil
 }

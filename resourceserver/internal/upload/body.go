@@ -5,12 +5,14 @@ import (
 	"io"
 	"mime/multipart"
 	"net/http"
+	"net/textproto"
 	"time"
 )
 
 var (
 	errTooLarge = errors.New("file is larger than what is taken")
 	errNoFile   = errors.New("form has no file")
+	errForm     = errors.New("form is malformed")
 )
 
 // body is the file in a request. It remembers why it could not be read, which the
@@ -54,8 +56,12 @@ func fileOf(r *http.Request) (io.Reader, error) {
 		return nil, errNoFile
 	}
 	part, err := form.NextPart()
-	if errors.Is(err, io.EOF) {
+	var malformed textproto.ProtocolError
+	switch {
+	case errors.Is(err, io.EOF):
 		return nil, errNoFile
+	case errors.As(err, &malformed): // no control character may stand in a name (RFC 7578 §4.2, RFC 9110 §5.5)
+		return nil, errForm
 	}
 	if err != nil {
 		return nil, err

@@ -122,6 +122,8 @@ func unreadable(err error) error {
 		return &tool.Error{Code: tool.CodeTooLarge, Message: tooLarge + " Nothing was uploaded."}
 	case errors.Is(err, errNoFile):
 		return tool.Invalid("Choose one file. Nothing was uploaded.")
+	case errors.Is(err, errForm):
+		return tool.Invalid("The form cannot be read: perhaps the file's name has characters that no name may have. Rename the file and try again. Nothing was uploaded.")
 	}
 	return &tool.Error{Code: tool.CodeUnavailable, Message: "The file did not arrive whole. Nothing was uploaded; try again.", Retryable: true, Cause: tool.Plain(err)}
 }

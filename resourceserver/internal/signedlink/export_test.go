@@ -1,0 +1,4 @@
+package signedlink
+
+// Parallel is how many transfers of a kind run at once.
+const Parallel = parallel
