@@ -161,8 +161,8 @@ func (s *Server) count(name string) {
 }
 
 // Count returns how many requests with method and path there were, e.g.
-// "POST /token"; "refresh" counts successful refreshes, "given up" the requests
-// that a fault let hang and whose callers went away.
+// "POST /token"; "refresh" counts successful refreshes, "held" the requests that
+// a fault let hang or held, "given up" those of them whose callers went away.
 func (s *Server) Count(name string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
