@@ -88,10 +88,14 @@ func (s *Server) after(name string) {
 	h.run()
 }
 
+// signingKey is the key of ID tokens and events, one for all servers of a process:
+// to make it takes longer than all the rest of New, and tests make hundreds.
+var signingKey = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) })
+
 // New returns a server with seeded users: alice and bob of example.com, carol
 // of another domain.
 func New(c Config) (*Server, error) {
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	key, err := signingKey()
 	if err != nil {
 		return nil, fmt.Errorf("making the ID token key: %w", err)
 	}
