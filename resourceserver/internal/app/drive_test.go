@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -124,7 +125,11 @@ func TestFileLink(t *testing.T) {
 func TestZipBomb(t *testing.T) {
 	t.Parallel()
 	r := start(t)
-	bomb := packed(t, "word/document.xml", append(append([]byte(`<w:document><w:body>`), bytes.Repeat([]byte(`<w:p><w:r><w:t> </w:t></w:r></w:p>`), 3_000_000)...), `</w:body></w:document>`...))
+	unpacked := bytes.Repeat([]byte(`<w:p><w:r><w:t> </w:t></w:r></w:p>`), 3_000_000)
+	if raced { // to pack and read so much takes longer than a call has then; one long text is given up too. Package office tests both
+		unpacked = bytes.Repeat([]byte(" "), 4<<20)
+	}
+	bomb := packed(t, "word/document.xml", slices.Concat([]byte(`<w:document><w:body>`), unpacked, []byte(`</w:body></w:document>`)))
 	if len(bomb) > 1<<20 {
 		t.Fatal(len(bomb))
 	}
