@@ -95,7 +95,7 @@ func TestKeysRotateUnderLoad(t *testing.T) {
 		out := s.SignIn(t, v)
 		load.Go(func() {
 			defer func() { tokens[w] = out }()
-			tick := time.NewTicker(20 * time.Millisecond) // two cores shall not be busy with this alone
+			tick := time.NewTicker(50 * time.Millisecond) // two cores shall not be busy with this alone
 			defer tick.Stop()
 			for n := 0; ; n++ {
 				select {

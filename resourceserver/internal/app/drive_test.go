@@ -98,6 +98,9 @@ func TestReadFile(t *testing.T) {
 		"5 MB of text":   {Name: "b.txt", MimeType: "text/plain", Content: make([]byte, 5<<20)},
 		"an unknown one": {Name: "c.bin", MimeType: "nonsense", Content: []byte{0}},
 	} {
+		if raced && what == "no PDF" { // for PDFium to say so it must be compiled
+			continue
+		}
 		out := read(f)
 		if out["text"] != nil || out["incomplete"] == nil || strings.HasPrefix(f.MimeType, "application/vnd.google-apps") != (out["download_url"] == nil) {
 			t.Errorf("%s: %v", what, out)
