@@ -10,8 +10,8 @@ import (
 const (
 	memoryDir = "/dev/shm"
 	tmpfs     = 0x01021994 // statfs(2)
-	roomFree  = 6 << 30    // a package of tests makes some two hundred databases of 10 MB
-	ramFree   = 8 << 30
+	roomFree  = 3 << 30    // the largest package of tests takes a good gigabyte, and two run at once
+	ramFree   = 5 << 30
 )
 
 // Memory is a directory in memory for clusters that end with their tests, "" where
