@@ -60,9 +60,14 @@ func TestSecretsAreNotShown(t *testing.T) {
 		"sslmode=" + canary, // refused by the driver, whose text repeats it
 	}
 	commands := [][]string{{"config", "check"}, {"config", "check", "--json"}, {"config", "print"}, {"config", "print", "--json"}}
+	looks := 0
 	look := func(how string, args ...string) {
 		t.Helper()
-		for _, c := range commands {
+		looks++
+		for i, c := range commands {
+			if raced && i != looks%len(commands) { // each run builds the whole command line, which takes ten times as long then
+				continue
+			}
 			var out, errOut bytes.Buffer
 			app.Main(t.Context(), append(c, args...), &out, &errOut)
 			if all := out.String() + errOut.String(); strings.Contains(all, canary) || all == "" {

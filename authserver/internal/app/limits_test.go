@@ -131,7 +131,7 @@ func TestLimits(t *testing.T) {
 			var h http.Header
 			var body string
 			start := time.Now()
-			for range 3*row.burst + 10 {
+			for range 100 * row.burst { // slow requests may be beyond the limit late
 				if status, h, body = at(v.Client, bad); status == http.StatusTooManyRequests && h.Get("RateLimit") != "" && strings.Contains(h.Get("RateLimit-Policy"), row.limit+`"`) {
 					break
 				}
@@ -204,6 +204,7 @@ func guessing(t *testing.T) {
 	token := s.SignIn(t, v)["refresh_token"].(string)
 	forged := token[:len(token)-4] + "AAAA"
 	seen := map[string]int{}
+	start := time.Now()
 	for i := range 60 {
 		f := v.Refresh(forged)
 		if i%3 == 0 {
@@ -212,7 +213,8 @@ func guessing(t *testing.T) {
 		status, out := replicas[i%2].Token(t, f)
 		seen[fmt.Sprint(status, " ", out["error"])]++
 	}
-	if n := seen["400 invalid_grant"]; n < 20 || n > 30 || n+seen["429 temporarily_unavailable"] != 60 {
+	most := 30 + int(time.Since(start)/(3*time.Second)) // 20 at once, and each replica may err a little
+	if n := seen["400 invalid_grant"]; n < 20 || n > most || n+seen["429 temporarily_unavailable"] != 60 {
 		t.Errorf("answers: %v", seen)
 	}
 	for _, r := range replicas {
@@ -236,7 +238,7 @@ func TestLimitsOverReplicas(t *testing.T) {
 	}{
 		"consent, a small burst":     {"/authorize/consent", 1, 60, 2},
 		"callback, a middling burst": {"/google/callback", 0.3, 90, 3},
-		"introspect, a large burst":  {"/introspect", 0.2, 600, 40},
+		"introspect, a large burst":  {"/introspect", 0.1, 300, 20},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -247,23 +249,39 @@ func TestLimitsOverReplicas(t *testing.T) {
 			}
 			var served, refused atomic.Int64
 			var all sync.WaitGroup
-			start := time.Now()
+			var mu sync.Mutex
+			start, first, last := time.Now(), time.Time{}, time.Time{} // first answer of all, last question of the first worker to end
 			for i := range 6 {
 				all.Go(func() {
+					var asked time.Time
 					for spent := time.Duration(0); spent < 3*time.Second || refused.Load() < 10*served.Load() && spent < time.Minute; spent = time.Since(start) {
+						asked = time.Now()
 						status, _, _ := send(t, method, replicas[i%3]+row.path, formType, "", "192.0.2.1")
 						if status == http.StatusTooManyRequests {
 							refused.Add(1)
 						} else {
 							served.Add(1)
 						}
+						mu.Lock()
+						if first.IsZero() {
+							first = time.Now()
+						}
+						mu.Unlock()
+					}
+					mu.Lock()
+					defer mu.Unlock()
+					if last.IsZero() || asked.Before(last) {
+						last = asked
 					}
 				})
 			}
 			all.Wait()
-			want, got := row.burst+row.rate*time.Since(start).Seconds(), float64(served.Load())
-			t.Logf("%.0f served, want %.1f: %+.1f %%; %d refused", got, want, 100*(got-want)/want, refused.Load())
-			if off := (got - want) / want; off > 0.05 || off < -0.05 || refused.Load() < 10*served.Load() {
+			// The bucket began to fill between start and the first answer, and was asked for all of it until last at least.
+			least, most := row.burst+row.rate*last.Sub(first).Seconds(), row.burst+row.rate*time.Since(start).Seconds()
+			got := float64(served.Load())
+			t.Logf("%.0f served, want %.1f to %.1f; %d refused", got, least, most, refused.Load())
+			// Ten times too much is asked where the machine can do it within a minute; beyond the limit it always is.
+			if got > 1.05*most || got < 0.95*least || refused.Load() < 2*served.Load() {
 				t.Error("beyond five per cent, or too little asked")
 			}
 		})
@@ -301,17 +319,20 @@ func TestLimitsAway(t *testing.T) {
 			t.Errorf("%s: %d %s", path, status, body)
 		}
 	}
-	seen := map[int]int{}
-	for range 100 {
-		status, _, _ := send(t, http.MethodPost, s.URL+"/authorize/consent", formType, "decision=approve", "192.0.2.10")
-		seen[status]++
+	served, refused, start := 0, 0, time.Now()
+	for refused < 20 && served < 1000 {
+		if status, _, _ := send(t, http.MethodPost, s.URL+"/authorize/consent", formType, "decision=approve", "192.0.2.10"); status == http.StatusTooManyRequests {
+			refused++
+		} else {
+			served++
+		}
 	}
-	if seen[http.StatusTooManyRequests] < 20 || seen[http.StatusTooManyRequests] > 40 {
-		t.Errorf("limits of a server by itself: %v", seen)
+	if most := 60 + int(2*time.Since(start).Seconds()) + 1; served < 60 || served > most {
+		t.Errorf("limits of a server by itself: %d served, 60 to %d are right", served, most)
 	}
 	limitsSQL(t, s.DSN, `GRANT SELECT, INSERT, UPDATE, DELETE ON rate_limits TO latchkey_jobs`)
 	status := 0
-	for deadline := time.Now().Add(20 * time.Second); status != http.StatusCreated && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(time.Minute); status != http.StatusCreated && time.Now().Before(deadline); {
 		status, _, _ = send(t, http.MethodPost, s.URL+"/register", "application/json", registration, "192.0.2.11")
 	}
 	if status != http.StatusCreated {

@@ -227,7 +227,7 @@ func TestRowsStrangers(t *testing.T) {
 			if status, _, out := post(t, s.Internal+"/internal/exchange", f, "", ""); status != http.StatusUnauthorized && status != http.StatusBadRequest {
 				t.Errorf("%s at the exchange: %d %v", name, status, out)
 			}
-			if took := time.Since(start); took > 5*time.Second {
+			if took := time.Since(start); took > time.Minute { // the rounds alone would take a quarter of an hour
 				t.Errorf("%s took %v", name, took)
 			}
 		}

@@ -253,7 +253,7 @@ func New(c *config.Server, db *postgres.DB, key *vault.KEK, callers *exchange.Cl
 	if c.RateLimitScale == 0 {
 		log.Warn("there are no rate limits (RATE_LIMIT_SCALE is 0): anyone can fill the database and use up Google's quota")
 	}
-	limits := ratelimit.New(ratelimit.Config{Store: db, Limits: ratelimit.ByPolicy(c.RateLimitScale), Proxies: c.Proxies, Log: log})
+	limits := ratelimit.New(ratelimit.Config{Store: db, Limits: ratelimit.ByPolicy(c.RateLimitScale), Proxies: c.Proxies, Log: log, AskTime: c.LimitsAskTime})
 	fetch, err := outbound.New(outbound.Config{AllowHosts: c.TestHosts, RootCAs: c.TestRoots, Now: time.Now, Shared: limits})
 	if err != nil {
 		return nil, fmt.Errorf("CIMD_TEST_ALLOW_HOSTS: %w", err)

@@ -424,9 +424,9 @@ func TestDirectoryFollows(t *testing.T) {
 	if _, err := o.Create(t.Context(), "acme", tenancy.Change{}); err != nil {
 		t.Fatal(err)
 	}
-	deadline := time.Now().Add(tenancy.DefaultTTL / 2) // that of the TTL comes later
 	until := func(what string, status int, at string) {
 		t.Helper()
+		deadline := time.Now().Add(tenancy.DefaultTTL / 2) // that of the TTL comes later
 		for ask(t, http.MethodGet, at, "").Status != status {
 			if time.Now().After(deadline) {
 				t.Fatalf("%s was not noticed", what)

@@ -149,6 +149,7 @@ type Server struct {
 	RateLimitScale  float64        // 0: no limits
 	TestHosts       []string       // host:port; test only
 	TestRoots       *x509.CertPool // nil: the system's; test only
+	LimitsAskTime   time.Duration  // 0: the limiter's default; only tests, on busy machines, have another
 
 	AccessTokenAlg   string        // ES256, EdDSA or RS256
 	SigningKeyPeriod time.Duration // 0: keys change by hand only

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -55,22 +56,48 @@ func serverURL(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return cluster.DSN("postgres"), nil
+	return cluster.DSN("postgres"), removeAtEnd(cluster.PID())
 }
 
 // processDir is this process's place for clusters.
-func processDir() string {
+var processDir = sync.OnceValue(func() string {
 	base := os.TempDir()
 	if os.Geteuid() == 0 {
 		base = "/tmp" // a directory that the server's user can enter, whatever TMPDIR says
 	}
+	if memory := pgcluster.Memory(); memory != "" {
+		base = memory
+	}
 	return filepath.Join(base, dirPrefix+strconv.Itoa(os.Getpid()))
+})
+
+// removeAtEnd has the clusters' directories removed when this process has ended,
+// however it ends, and its server after it: a process of tests has no last moment
+// of its own.
+func removeAtEnd(server int) error {
+	const script = `read -r _; for _ in $(seq 300); do kill -0 "$1" 2>/dev/null || break; sleep 0.1; done; rm -rf "$0" "$0"-own-*`
+	ours, theirs, err := os.Pipe()
+	if err != nil {
+		return fmt.Errorf("minding the test server: %w", err)
+	}
+	defer func() { _ = ours.Close() }()
+	cmd := exec.Command("sh", "-c", script, processDir(), strconv.Itoa(server))
+	cmd.Stdin = ours // ends with us
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("minding the test server: %w", err)
+	}
+	minded = theirs
+	return nil
 }
 
-// removeOrphans deletes the directories of test processes that are gone; their
-// servers ended with them.
+// minded is never closed: that the kernel does.
+var minded *os.File
+
+// removeOrphans deletes the directories of test processes that are gone and that
+// nobody removed; their servers ended with them.
 func removeOrphans() {
-	for _, base := range []string{os.TempDir(), "/tmp"} {
+	for _, base := range []string{os.TempDir(), "/tmp", "/dev/shm"} {
 		dirs, _ := filepath.Glob(filepath.Join(base, dirPrefix+"*"))
 		for _, dir := range dirs {
 			number, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(dir), dirPrefix), "-")

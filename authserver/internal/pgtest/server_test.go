@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -64,6 +65,42 @@ func TestGivenServer(t *testing.T) {
 		t.Errorf("%d databases on the given server, want 11: %v", made, err)
 	}
 	_ = conn.Close(ctx)
+}
+
+// TestNothingIsLeft: soon after a test process has ended its cluster is gone, from disk or memory.
+func TestNothingIsLeft(t *testing.T) {
+	t.Parallel()
+	run := exec.Command(os.Args[0], "-test.run=^TestClonesAreSeparate$")
+	run.Env = append(os.Environ(), "TEST_DATABASE_URL=")
+	if err := run.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- run.Wait() }()
+	left := func() (found []string) {
+		for _, base := range []string{os.TempDir(), "/tmp", "/dev/shm"} {
+			dirs, _ := filepath.Glob(fmt.Sprintf("%s/latchkey-test-pg-%d*", base, run.Process.Pid))
+			found = append(found, dirs...)
+		}
+		return found
+	}
+	was, over := false, false
+	for deadline := time.Now().Add(2 * time.Minute); !over || len(left()) > 0; time.Sleep(20 * time.Millisecond) { // other processes' work: there is no event to wait on
+		select {
+		case err := <-ended:
+			if over = true; err != nil {
+				t.Error(err)
+			}
+		default:
+			was = was || len(left()) > 0
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("left behind: %v", left())
+		}
+	}
+	if !was {
+		t.Error("there was no cluster: the test looks in the wrong place")
+	}
 }
 
 // TestNoServer: without a database a test fails with a sentence that says what

@@ -110,7 +110,7 @@ func TestBar(t *testing.T) {
 		}()
 		p := progress.New(program, "work", c.machine)
 		// It is drawn ten times a second: reported until it is seen.
-		for deadline := time.Now().Add(5 * time.Second); !strings.Contains(shown.String(), c.half) && time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		for deadline := time.Now().Add(time.Minute); !strings.Contains(shown.String(), c.half) && time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 			p.Report(step(20, 40))
 		}
 		p.End(step(40, 40))

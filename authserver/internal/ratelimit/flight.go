@@ -41,7 +41,7 @@ func (l *Limiter) fly() {
 		}
 		l.mu.Unlock()
 
-		ctx, cancel := context.WithTimeout(context.Background(), askTime)
+		ctx, cancel := context.WithTimeout(context.Background(), l.AskTime)
 		balances, err := l.Store.Spend(ctx, debits)
 		cancel()
 

@@ -15,7 +15,7 @@ import (
 const (
 	maxEntries = 65_536
 	maxFlight  = 500                    // buckets in one statement
-	askTime    = 500 * time.Millisecond // then the sieve decides
+	askTime    = 500 * time.Millisecond // by default
 	askAgain   = time.Second            // while PostgreSQL does not answer
 )
 
@@ -41,12 +41,13 @@ type Store interface {
 	Spend(ctx context.Context, debits []Debit) ([]Balance, error)
 }
 
-// Config configures a Limiter. Every field but Now is required.
+// Config configures a Limiter. Every field but AskTime and Now is required.
 type Config struct {
 	Store   Store
 	Limits  Of
 	Proxies httpx.Proxies // that say where a request comes from
 	Log     *slog.Logger
+	AskTime time.Duration // that PostgreSQL has for an answer, then the sieve decides; default half a second
 	Now     func() time.Time
 }
 
@@ -72,6 +73,9 @@ type Limiter struct {
 func New(c Config) *Limiter {
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.AskTime == 0 {
+		c.AskTime = askTime
 	}
 	return &Limiter{Config: c, start: c.Now(), entries: map[Bucket]*entry{}}
 }

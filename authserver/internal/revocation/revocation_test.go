@@ -352,7 +352,7 @@ func TestHeldRows(t *testing.T) {
 		_, err := f.r.Run(ctx, job.ID, nil)
 		done <- err
 	}()
-	for deadline := time.Now().Add(10 * time.Second); f.count(tn, marked) != 19; time.Sleep(10 * time.Millisecond) { // another process's work: there is no event to wait on
+	for deadline := time.Now().Add(time.Minute); f.count(tn, marked) != 19; time.Sleep(10 * time.Millisecond) { // another process's work: there is no event to wait on
 		if time.Now().After(deadline) {
 			t.Fatal("the other rows are not done")
 		}

@@ -181,17 +181,18 @@ func TestEventDuringRefresh(t *testing.T) {
 	r := start(t)
 	r.exec(t, `UPDATE credentials SET access_expires_at = now()`)
 	before := r.Google.Count("POST /token")
-	clear := r.Google.Inject(fakegoogle.Fault{Prefix: "/token", Delay: time.Second, Times: 1})
-	defer clear()
+	hold := make(chan struct{}) // Google answers when the event has acted
+	r.Google.Inject(fakegoogle.Fault{Prefix: "/token", Hold: hold})
 	result := make(chan string, 1)
 	go func() { result <- r.exchange(t, r.tokens) }()
-	for deadline := time.Now().Add(10 * time.Second); r.Google.Count("POST /token") == before; {
+	for deadline := time.Now().Add(time.Minute); r.Google.Count("POST /token") == before; {
 		if time.Now().After(deadline) {
 			t.Fatal("no refresh has begun")
 		}
 		time.Sleep(5 * time.Millisecond) // the other side of a real HTTP call
 	}
 	r.send(t, fakegoogle.Signal{Event: "tokens-revoked", Email: alice})
+	close(hold)
 	if got := <-result; got != "reauth_required" {
 		t.Errorf("the exchange under way: %q", got)
 	}

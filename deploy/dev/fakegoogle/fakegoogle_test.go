@@ -224,6 +224,20 @@ func TestFaults(t *testing.T) {
 	if _, err := g.Users.GetProfile("me").Context(ctx).Do(); !errors.Is(err, context.DeadlineExceeded) {
 		t.Error("hang:", err)
 	}
+	hold, before := make(chan struct{}), r.Count("held")
+	r.Inject(fakegoogle.Fault{Prefix: "/gmail/", Hold: hold, Times: 1})
+	answered := make(chan error, 1)
+	go func() {
+		_, err := g.Users.GetProfile("me").Do()
+		answered <- err
+	}()
+	for r.Count("held") == before && len(answered) == 0 {
+		time.Sleep(time.Millisecond) // the other side of a real HTTP call
+	}
+	close(hold)
+	if err := <-answered; err != nil || r.Count("held") != before+1 {
+		t.Error("hold:", err)
+	}
 	r.Inject(fakegoogle.Fault{Prefix: "/token", Status: 400, Code: "invalid_grant", Subtype: "invalid_rapt", Times: 1})
 	var re *oauth2.RetrieveError
 	if _, err := r.config.TokenSource(t.Context(), &oauth2.Token{RefreshToken: "x"}).Token(); !errors.As(err, &re) || !bytes.Contains(re.Body, []byte("invalid_rapt")) {

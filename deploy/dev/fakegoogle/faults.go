@@ -19,6 +19,7 @@ type Fault struct {
 	Delay   time.Duration `json:"delay,omitempty"` // wait first, in nanoseconds
 	Reset   bool          `json:"reset,omitempty"` // cut the connection
 	Hang    bool          `json:"hang,omitempty"`  // never answer, until the caller goes away
+	Hold    chan struct{} `json:"-"`               // wait first until it is closed, or the caller goes away
 	Times   int           `json:"times,omitempty"` // how often; 0 until cleared
 
 	Method string `json:"method,omitempty"` // only requests with this HTTP method
@@ -81,7 +82,7 @@ func (s *Server) take(path string, want func(*Fault) bool) *Fault {
 func (s *Server) inject(w http.ResponseWriter, r *http.Request) bool {
 	f := s.take(r.URL.Path, func(f *Fault) bool {
 		name, value, named := strings.Cut(f.Unless, ": ")
-		return (f.Method == "" || f.Method == r.Method) && !(named && r.Header.Get(name) == value) && (f.Status != 0 || f.Delay > 0 || f.Reset || f.Hang)
+		return (f.Method == "" || f.Method == r.Method) && !(named && r.Header.Get(name) == value) && (f.Status != 0 || f.Delay > 0 || f.Reset || f.Hang || f.Hold != nil)
 	})
 	if f == nil {
 		return false
@@ -93,6 +94,16 @@ func (s *Server) inject(w http.ResponseWriter, r *http.Request) bool {
 		select {
 		case <-r.Context().Done():
 		case <-time.After(f.Delay):
+		}
+	}
+	if f.Hold != nil || f.Hang {
+		s.count("held")
+	}
+	if f.Hold != nil {
+		select {
+		case <-r.Context().Done():
+			s.count("given up")
+		case <-f.Hold:
 		}
 	}
 	switch {

@@ -88,10 +88,14 @@ func (s *Server) after(name string) {
 	h.run()
 }
 
+// signingKey is the key of ID tokens and events, one for all servers of a process:
+// to make it takes longer than all the rest of New, and tests make hundreds.
+var signingKey = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) })
+
 // New returns a server with seeded users: alice and bob of example.com, carol
 // of another domain.
 func New(c Config) (*Server, error) {
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	key, err := signingKey()
 	if err != nil {
 		return nil, fmt.Errorf("making the ID token key: %w", err)
 	}
@@ -161,8 +165,8 @@ func (s *Server) count(name string) {
 }
 
 // Count returns how many requests with method and path there were, e.g.
-// "POST /token"; "refresh" counts successful refreshes, "given up" the requests
-// that a fault let hang and whose callers went away.
+// "POST /token"; "refresh" counts successful refreshes, "held" the requests that
+// a fault let hang or held, "given up" those of them whose callers went away.
 func (s *Server) Count(name string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -19,7 +19,7 @@ import (
 const ClientID = "dev-client"
 
 const (
-	readyTimeout = 40 * time.Second // the authorization server itself gives a database 30 s
+	readyTimeout = 2 * time.Minute // the authorization server itself gives a database 30 s, and a busy machine takes its time
 	clientSecret = "dev-client-secret-of-the-stand-in"
 )
 

@@ -85,7 +85,7 @@ type finding struct{ Step, State, Found, Advice string }
 // examine runs authserver doctor and returns its report.
 func examine(t *testing.T, program string, env []string, args ...string) (report []finding, code int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, append([]string{"doctor", "--json"}, args...)...)
 	cmd.Env = append([]string{}, env...)

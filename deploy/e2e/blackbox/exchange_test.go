@@ -11,7 +11,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/go-jose/go-jose/v4"
 
@@ -113,7 +112,8 @@ func TestLeaderKilledMidRefresh(t *testing.T) {
 		refused := asked(c) // which makes the old token unusable, so nothing else can be served
 		refused.ForceRefresh, refused.GrantVersion = true, before.GrantVersion
 		refreshes, calls := s.Google.Count("refresh"), s.Google.Count("POST /token")
-		clear := s.Google.Inject(fakegoogle.Fault{Prefix: "/token", Delay: 3 * time.Second, Times: 1})
+		hold := make(chan struct{}) // Google answers when the leader is dead
+		clear := s.Google.Inject(fakegoogle.Fault{Prefix: "/token", Hold: hold})
 		lost := make(chan error, 1)
 		go func() {
 			_, err := there.Exchange(context.WithoutCancel(t.Context()), refused)
@@ -126,12 +126,13 @@ func TestLeaderKilledMidRefresh(t *testing.T) {
 			wg.Go(func() { tokens[i], errs[i] = here.Exchange(t.Context(), refused) })
 		}
 		leader.Kill()
+		clear()
+		close(hold)
 		var e *exchange.Error
 		if err := <-lost; !errors.As(err, &e) || e.Code != oauth.TemporarilyUnavailable {
 			t.Errorf("round %d: who asked the leader hears %v", round, err)
 		}
 		wg.Wait()
-		clear()
 		for i := range waiting {
 			if errs[i] != nil {
 				t.Fatalf("round %d: %v", round, errs[i])

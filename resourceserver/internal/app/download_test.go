@@ -169,7 +169,7 @@ func TestDownloadLimits(t *testing.T) {
 		return out.status == http.StatusTooManyRequests && out.header.Get("Retry-After") != "" && strings.Contains(out.body, "of this tool")
 	})
 	seen := map[string]int{}
-	for deadline := time.After(20 * time.Second); seen["rate_limited"] < 2 || seen["ok"] < 4 || seen["temporarily_unavailable"] < 3; {
+	for deadline := time.After(time.Minute); seen["rate_limited"] < 2 || seen["ok"] < 4 || seen["temporarily_unavailable"] < 3; {
 		select {
 		case o := <-r.as.outcomes:
 			if o.Tool == "gmail_get_attachment" {
@@ -195,7 +195,7 @@ func TestDownloadOfToolNotOffered(t *testing.T) {
 // eventually waits for another process's work.
 func eventually(t testing.TB, what string, done func() bool) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if done() {
 			return
 		}

@@ -6,9 +6,9 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"latchkey/deploy/dev/fakegoogle"
 	"latchkey/resourceserver/internal/config"
@@ -102,6 +102,9 @@ func TestReadFile(t *testing.T) {
 		"5 MB of text":   {Name: "b.txt", MimeType: "text/plain", Content: make([]byte, 5<<20)},
 		"an unknown one": {Name: "c.bin", MimeType: "nonsense", Content: []byte{0}},
 	} {
+		if raced && what == "no PDF" { // for PDFium to say so it must be compiled
+			continue
+		}
 		out := read(f)
 		if out["text"] != nil || out["incomplete"] == nil || strings.HasPrefix(f.MimeType, "application/vnd.google-apps") != (out["download_url"] == nil) {
 			t.Errorf("%s: %v", what, out)
@@ -129,7 +132,11 @@ func TestFileLink(t *testing.T) {
 func TestZipBomb(t *testing.T) {
 	t.Parallel()
 	r := start(t)
-	bomb := packed(t, "word/document.xml", append(append([]byte(`<w:document><w:body>`), bytes.Repeat([]byte(`<w:p><w:r><w:t> </w:t></w:r></w:p>`), 3_000_000)...), `</w:body></w:document>`...))
+	unpacked := bytes.Repeat([]byte(`<w:p><w:r><w:t> </w:t></w:r></w:p>`), 3_000_000)
+	if raced { // to pack and read so much takes longer than a call has then; one long text is given up too. Package office tests both
+		unpacked = bytes.Repeat([]byte(" "), 4<<20)
+	}
+	bomb := packed(t, "word/document.xml", slices.Concat([]byte(`<w:document><w:body>`), unpacked, []byte(`</w:body></w:document>`)))
 	if len(bomb) > 1<<20 {
 		t.Fatal(len(bomb))
 	}
@@ -468,9 +475,9 @@ func TestFileCancelled(t *testing.T) {
 		"docs_get":        {"/v1/documents/", map[string]any{"document_id": r.file("Meeting notes")}},
 		"sheets_read":     {"/v4/spreadsheets/", map[string]any{"spreadsheet_id": r.file("Budget 2027")}},
 	} {
-		before := r.google.Count("given up")
+		held, before := r.google.Count("held"), r.google.Count("given up")
 		clear := r.google.Inject(fakegoogle.Fault{Prefix: c.prefix, Hang: true})
-		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		ctx, cancel := context.WithCancel(t.Context())
 		req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.mcp, strings.NewReader(callBody(name, c.args)))
 		if err != nil {
 			t.Fatal(err)
@@ -478,16 +485,18 @@ func TestFileCancelled(t *testing.T) {
 		req.Header.Set("Content-Type", "application/json")
 		req.Header.Set("Accept", "application/json, text/event-stream")
 		req.Header.Set("Authorization", "Bearer "+r.as.mint(full))
-		if resp, err := http.DefaultClient.Do(req); err == nil {
-			_ = resp.Body.Close()
-			t.Errorf("%s answered %d", name, resp.StatusCode)
-		}
-		cancel()
-		for deadline := time.Now().Add(10 * time.Second); r.google.Count("given up") == before; time.Sleep(5 * time.Millisecond) { // Google sees it when it sees it
-			if time.Now().After(deadline) {
-				t.Fatalf("%s: Google still works on it", name)
+		gone := make(chan struct{})
+		go func() {
+			defer close(gone)
+			if resp, err := http.DefaultClient.Do(req); err == nil {
+				_ = resp.Body.Close()
+				t.Errorf("%s answered %d", name, resp.StatusCode)
 			}
-		}
+		}()
+		eventually(t, name+" to be at Google", func() bool { return r.google.Count("held") > held })
+		cancel()
+		<-gone
+		eventually(t, name+" to end at Google", func() bool { return r.google.Count("given up") > before })
 		clear()
 	}
 }

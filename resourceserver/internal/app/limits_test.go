@@ -30,7 +30,9 @@ func TestToolLimit(t *testing.T) {
 	served := 0
 	var last result
 	for range 20 {
-		if last = r.call(token, "account_status", nil); !last.IsError {
+		if out := r.call(token, "account_status", nil); out.IsError {
+			last = out // of those that are refused: the very last call may find a unit that has come back
+		} else {
 			served++
 		}
 	}
@@ -82,8 +84,10 @@ func TestTenantLimits(t *testing.T) {
 		t.Error("the log does not say what the dry run would have refused, or says it of another")
 	}
 	last := reply{}
-	for range 10 {
-		last = r.send(http.MethodPost, acme.url, own, list)
+	for range 20 {
+		if out := r.send(http.MethodPost, acme.url, own, list); out.status != http.StatusOK {
+			last = out
+		}
 	}
 	if last.status != http.StatusTooManyRequests || last.header.Get("RateLimit-Policy") != `"requests";q=9;w=60` {
 		t.Errorf("requests of any kind: %d %v", last.status, last.header)
@@ -99,8 +103,10 @@ func TestRequestLimit(t *testing.T) {
 	served := 0
 	var last reply
 	for range 60 {
-		if last = r.send(http.MethodPost, r.mcp, token, list); last.status == http.StatusOK {
+		if out := r.send(http.MethodPost, r.mcp, token, list); out.status == http.StatusOK {
 			served++
+		} else {
+			last = out
 		}
 	}
 	if most := 24 + int(time.Since(began)/(2*time.Second)) + 1; served < 24 || served > most {

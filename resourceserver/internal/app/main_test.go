@@ -78,7 +78,7 @@ func TestServe(t *testing.T) {
 		code, _, _ := run(t.Context(), "healthcheck", "--rs-listen", address)
 		return code == 0
 	}
-	for deadline := time.Now().Add(10 * time.Second); !ready(); {
+	for deadline := time.Now().Add(time.Minute); !ready(); {
 		if time.Now().After(deadline) {
 			t.Fatal("not ready: ", log.String())
 		}

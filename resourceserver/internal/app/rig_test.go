@@ -174,6 +174,7 @@ type authority struct {
 	outcomes chan exchange.Outcome
 	forceNew bool
 	listed   int                        // how often the list was asked for
+	fed      int                        // how often the feed of revocations was
 	tenants  []exchange.Tenant          // nil: the list does not answer
 	keys     map[string]jose.JSONWebKey // of tenants, by id
 }
@@ -204,6 +205,7 @@ func newAuthority(t testing.TB, aud string, google oauth2.Config) *authority {
 	mux.HandleFunc("GET "+exchange.RevocationsPath, func(w http.ResponseWriter, _ *http.Request) {
 		a.mu.Lock()
 		defer a.mu.Unlock()
+		a.fed++
 		_ = json.NewEncoder(w).Encode(exchange.Revocations{Grants: a.revoked, Next: time.Now().UnixMilli()})
 	})
 	mux.HandleFunc("GET "+exchange.ResourcesPath, func(w http.ResponseWriter, _ *http.Request) {

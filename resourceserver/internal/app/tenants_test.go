@@ -2,10 +2,10 @@ package app_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/go-jose/go-jose/v4"
 
@@ -54,13 +54,8 @@ func (r *rig) list(probe string, status int, tenants ...served) {
 			r.as.tenants = append(r.as.tenants, one.Tenant)
 		}
 	})
-	from := time.Now()
-	for r.send(http.MethodPost, probe, "", list).status != status {
-		if time.Since(from) > 10*time.Second {
-			r.t.Fatalf("%s is not %d after 10 s", probe, status)
-		}
-		time.Sleep(50 * time.Millisecond) // the list is asked for in real time
-	}
+	// The list is asked for in real time.
+	eventually(r.t, fmt.Sprint(probe, " to be ", status), func() bool { return r.send(http.MethodPost, probe, "", list).status == status })
 }
 
 const (
@@ -185,11 +180,7 @@ func TestLastGoodListServes(t *testing.T) {
 	var before int
 	r.as.set(func() { r.as.tenants, before = nil, r.as.listed })
 	asked := func() (n int) { r.as.set(func() { n = r.as.listed - before }); return n }
-	for deadline := time.Now().Add(20 * time.Second); asked() < 2; time.Sleep(50 * time.Millisecond) { // the list is asked for in real time
-		if time.Now().After(deadline) {
-			t.Fatal("the list is not asked for any more")
-		}
-	}
+	eventually(t, "the list to be asked for twice more", func() bool { return asked() >= 2 })
 	if out := r.send(http.MethodPost, acme.url, acme.token(r.as, nil), list); out.status != http.StatusOK {
 		t.Errorf("%d %s", out.status, out.body)
 	}
@@ -248,13 +239,9 @@ func TestTenantPolicyOfOrigins(t *testing.T) {
 	acme, globex := r.twoTenants(func(x *exchange.Tenant) { x.AllowedOrigins = []string{"https://app.acme.example"} })
 	globex.ReportOnly = []string{"allowed_origins"}
 	r.list(acme.url, http.StatusUnauthorized, acme, globex)
-	deadline := time.Now().Add(10 * time.Second)
-	for r.send(http.MethodPost, globex.url, "", list, "Origin", "https://inspector.example").status == http.StatusForbidden {
-		if time.Now().After(deadline) {
-			t.Fatal("the dry run is not in force after 10 s")
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
+	eventually(t, "the dry run to be in force", func() bool {
+		return r.send(http.MethodPost, globex.url, "", list, "Origin", "https://inspector.example").status != http.StatusForbidden
+	})
 	for _, c := range []struct {
 		at     string
 		origin string

@@ -273,7 +273,7 @@ func TestUploadRefused(t *testing.T) {
 		"a form that does not end":   {http.MethodPost, unfinished, int64(len(unfinished)), []string{"Content-Type", unfinishedType}, 503},
 		"an empty form, well formed": {http.MethodPost, boundary + "--\r\n", int64(len(boundary) + 4), []string{"Content-Type", twoType}, 400},
 	} {
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		req, err := http.NewRequestWithContext(ctx, c.method, link, io.NopCloser(strings.NewReader(c.body)))
 		if err != nil {
 			t.Fatal(err)
@@ -440,7 +440,7 @@ func TestUploadLimits(t *testing.T) {
 		return out.status == http.StatusTooManyRequests && out.header.Get("Retry-After") != "" && strings.Contains(out.body, "of this tool")
 	})
 	seen := map[string]int{}
-	for deadline := time.After(20 * time.Second); seen["ok"] < 2 || seen["temporarily_unavailable"] < 1 || seen["permission_denied"] < 1 || seen["not_found"] < 1 || seen["conflict"] < 1 || seen["rate_limited"] < 1; {
+	for deadline := time.After(time.Minute); seen["ok"] < 2 || seen["temporarily_unavailable"] < 1 || seen["permission_denied"] < 1 || seen["not_found"] < 1 || seen["conflict"] < 1 || seen["rate_limited"] < 1; {
 		select {
 		case o := <-r.as.outcomes:
 			if o.Tool == "drive_upload_file" {

@@ -4,6 +4,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -19,6 +20,8 @@ import (
 	"latchkey/deploy/dev/smoke"
 )
 
+const maxBody = 16 << 20
+
 func main() {
 	if len(os.Args) != 2 {
 		log.Fatal("usage: bearer MCP-URL")
@@ -28,6 +31,22 @@ func main() {
 	if err := run(ctx, os.Args[1]); err != nil {
 		log.Fatal(err)
 	}
+}
+
+// whole reads each request's body before it is passed on. The server of a proxy
+// closes the body with the first byte of the answer; a transport that has sent all
+// of it, and not seen its end yet, takes that for a failed request and cuts the
+// connection, and with it an answer that comes as a stream.
+func whole(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+		if err != nil {
+			http.Error(w, "the body could not be read", http.StatusBadRequest)
+			return
+		}
+		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+		next.ServeHTTP(w, r)
+	})
 }
 
 // run prints its own URL once it answers, and ends with ctx.
@@ -47,13 +66,14 @@ func run(ctx context.Context, mcpURL string) error {
 	if err != nil {
 		return err
 	}
-	server := &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: &httputil.ReverseProxy{
+	proxy := &httputil.ReverseProxy{
 		FlushInterval: -1,
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.Out.URL.Scheme, r.Out.URL.Host = to.Scheme, to.Host
 			r.Out.Header.Set("Authorization", "Bearer "+c.AccessToken())
 		},
-	}}
+	}
+	server := &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: whole(proxy)}
 	go func() {
 		<-ctx.Done()
 		_ = server.Close()
