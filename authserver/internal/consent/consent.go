@@ -31,12 +31,14 @@ type Request struct {
 type Account struct {
 	Handle, Alias, Email string
 	Checked              bool
+	Allowed              oauth.Scopes // what the app may do with it already
 }
 
 // Scope is one line of the page.
 type Scope struct {
 	Name, Text, Product, GoogleText string
-	Beyond                          bool // what the organisation has approved of the client
+	New                             bool   // marked as such: the app may do other things already
+	Beyond                          string // the organisation that has approved the client, and not this of it
 }
 
 // View is what the page shows; text from outside is already cleaned, and the
@@ -57,9 +59,12 @@ type View struct {
 	Accounts        []Account // of the person, if known; instead of Account
 	AnotherChecked  bool      // none of them is suggested
 	Duration        string
-	Scopes          []Scope
-	Action          string // form target
-	Sealed          string // the sealed request
+	Scopes          []Scope // what the app may not do yet; all of it, unless AllowedWith is known
+	AllowedWith     string  // alias of the suggested account, if the app may use it already
+	Allowed         []Scope // what it may do with that account already
+	AccountPage     string  // where the person takes back what was allowed
+	Action          string  // form target
+	Sealed          string  // the sealed request
 }
 
 // NewView describes a request in words (MCP security best practices, consent
@@ -90,12 +95,36 @@ func NewView(r Request) View {
 	if approval != nil {
 		v.ApprovedBy, v.ApprovedAs, approved = Organisation(r.Tenant), identity(r.Client), approval.Allowed()
 	}
+	var allowed oauth.Scopes
+	v.AllowedWith, allowed = suggested(r.Accounts)
 	for _, name := range r.Scopes.Slice() {
-		if d, ok := scope.Lookup(name); ok {
-			v.Scopes = append(v.Scopes, Scope{Name: d.Name, Text: d.Text, Product: d.Product, GoogleText: d.GoogleText, Beyond: approval != nil && !approved.Contains(d.Name)})
+		d, ok := scope.Lookup(name)
+		if !ok {
+			continue
+		}
+		one := Scope{Name: d.Name, Text: d.Text, Product: d.Product, GoogleText: d.GoogleText, New: v.AllowedWith != "" && !allowed.Contains(d.Name)}
+		if approval != nil && !approved.Contains(d.Name) {
+			one.Beyond = v.ApprovedBy
+		}
+		if allowed.Contains(d.Name) {
+			v.Allowed = append(v.Allowed, one)
+		} else {
+			v.Scopes = append(v.Scopes, one)
 		}
 	}
 	return v
+}
+
+// suggested is the account that the page suggests, if the app may use it
+// already, and for what: implied scopes are not new to it either. The page names
+// the account, because with another one that is chosen it can be otherwise.
+func suggested(accounts []Account) (alias string, allowed oauth.Scopes) {
+	for _, a := range accounts {
+		if a.Checked && !a.Allowed.Empty() {
+			return a.Alias, scope.Expand(a.Allowed)
+		}
+	}
+	return "", oauth.Scopes{}
 }
 
 // Organisation is a tenant for people.
