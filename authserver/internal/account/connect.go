@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"latchkey/authserver/internal/connection"
+	"latchkey/authserver/internal/consent"
 	"latchkey/authserver/internal/session"
 	"latchkey/authserver/internal/signin"
 	"latchkey/authserver/internal/tenant"
@@ -44,7 +45,7 @@ func (h *Handler) Connect(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return oauth.Unavailable(err)
 	}
-	view := connectView{Action: t.Issuer.Path() + connection.ConnectPath + value, App: appName(i.AppName), Why: whys[exchange.Reason(i.Reason)]}
+	view := connectView{Action: t.Issuer.Path() + connection.ConnectPath + value, App: consent.AppName(i.AppName), Why: whys[exchange.Reason(i.Reason)]}
 	if i.OfPerson {
 		s, err := h.Sessions.Current(r, t)
 		if errors.Is(err, session.ErrNone) {

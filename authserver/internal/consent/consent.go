@@ -46,6 +46,7 @@ type Scope struct {
 type View struct {
 	ClientName      string
 	Unverified      bool
+	Imitates        bool   // the name mixes alphabets
 	ClientHost      string // of a client's metadata document: the one thing about it that is verified
 	Publisher       string // of a document in the built-in catalogue
 	ApprovedBy      string // the organisation, if its administrator has approved the client
@@ -71,22 +72,19 @@ type View struct {
 // UI; OWASP ASVS 10.7.2).
 func NewView(r Request) View {
 	v := View{
-		ClientName: Clean(r.Client.Name, 80), Unverified: !r.Client.Trusted(),
+		ClientName: AppName(r.Client.Name), Unverified: !r.Client.Trusted(), Imitates: mixed(r.Client.Name),
 		ClientHost: r.Client.Host(), Publisher: r.Client.Publisher,
 		IssuerHost: hostOf(r.Tenant.Issuer.String()), ResourceHost: hostOf(r.Resource.String()),
 		Account: Clean(r.LoginHint, 120), Accounts: r.Accounts,
 	}
 	v.AnotherChecked = !slices.ContainsFunc(v.Accounts, func(a Account) bool { return a.Checked })
-	if v.ClientName == "" {
-		v.ClientName = "An app without a name"
-	}
 	v.Destination, v.DestinationNote, v.Warning = destination(r.RedirectURI)
 	if v.Warning == "" && v.Unverified && v.ClientHost != "" && v.ClientHost != v.Destination {
 		// Draft client ID metadata document §6.4: identity and destination differ.
 		v.Warning = "The app is described at " + v.ClientHost + " but takes you to " + v.Destination + ". Continue only if you know both."
 	}
 	if r.Offline {
-		v.Duration = fmt.Sprintf("The app keeps access while you are away, until you disconnect it, at the latest after %s.", days(r.Tenant.Lifetimes.RefreshAbsolute))
+		v.Duration = fmt.Sprintf("The app keeps access while you are away, %s at most.", days(r.Tenant.Lifetimes.RefreshAbsolute))
 	} else {
 		v.Duration = fmt.Sprintf("The app has access for %d minutes.", int(r.Tenant.Lifetimes.AccessToken/time.Minute))
 	}
@@ -195,19 +193,66 @@ func NewSnapshot(r Request) Snapshot {
 	return s
 }
 
+// AppName is what people are shown as the name of a client.
+func AppName(s string) string {
+	if s = Clean(s, 80); s == "" {
+		return "An app without a name"
+	}
+	return s
+}
+
+// alike are alphabets that have letters which look like another's.
+var alike = []*unicode.RangeTable{unicode.Latin, unicode.Greek, unicode.Cyrillic, unicode.Armenian, unicode.Cherokee}
+
+// mixed reports whether a word mixes them, as imitations of a known name do
+// (Unicode TS #39 §5).
+func mixed(s string) bool {
+	for _, word := range strings.FieldsFunc(s, func(c rune) bool { return !unicode.IsLetter(c) }) {
+		var first *unicode.RangeTable
+		for _, c := range word {
+			i := slices.IndexFunc(alike, func(t *unicode.RangeTable) bool { return unicode.Is(t, c) })
+			if i < 0 {
+				continue
+			}
+			if first == nil {
+				first = alike[i]
+			}
+			if first != alike[i] {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// maxMarks bounds the marks on one letter: more than any language writes would
+// cover the lines above and below.
+const maxMarks = 4
+
+// blank are characters that count as graphic and show nothing.
+func blank(c rune) bool {
+	return unicode.Is(unicode.Other_Default_Ignorable_Code_Point, c) || c == '\u2800'
+}
+
 // Clean makes self-asserted text safe to read: no control, format (zero width,
-// direction override) or private-use characters, white space folded, at most
-// limit characters. Escaping is the template's work.
+// direction override), private-use or blank characters, no towers of marks, white
+// space folded, at most limit characters. Text of marks alone is none. Escaping is
+// the template's work.
 func Clean(s string, limit int) string {
 	var b strings.Builder
-	n := 0
+	n, marks, shows := 0, 0, false
 	for _, field := range strings.FieldsFunc(s, unicode.IsSpace) {
 		if b.Len() > 0 {
 			b.WriteByte(' ')
 			n++
 		}
 		for _, c := range field {
-			if !unicode.IsGraphic(c) || unicode.Is(unicode.Co, c) {
+			if !unicode.IsGraphic(c) || unicode.Is(unicode.Co, c) || blank(c) {
+				continue
+			}
+			if !unicode.In(c, unicode.Mn, unicode.Me) {
+				marks, shows = 0, true
+			} else if marks++; marks > maxMarks {
 				continue
 			}
 			if n++; n > limit {
@@ -215,6 +260,9 @@ func Clean(s string, limit int) string {
 			}
 			b.WriteRune(c)
 		}
+	}
+	if !shows {
+		return ""
 	}
 	return strings.TrimSpace(b.String())
 }
