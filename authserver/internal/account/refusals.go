@@ -19,7 +19,9 @@ var errOtherAccount = errors.New("another Google account came back")
 // Leading makes the error pages of a person's forms and links lead to the person's
 // own page.
 func Leading(h httpx.HandlerFunc) httpx.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) error { return leading(tenant.FromContext(r.Context()), h(w, r)) }
+	return func(w http.ResponseWriter, r *http.Request) error {
+		return leading(tenant.FromContext(r.Context()), h(w, r))
+	}
 }
 
 func leading(t *tenant.Tenant, err error) error {

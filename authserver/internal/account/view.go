@@ -139,6 +139,8 @@ func state(c *connection.Record, upstream string) (string, bool) {
 		return "Works.", false
 	case c.LastError == string(google.ReauthPolicy):
 		return "The administrator of this account asks for a new sign-in.", true
+	case c.LastError == connection.ByOperator:
+		return "The operator of this service asks for a new sign-in. Repair the connection by signing in at Google again.", true
 	case c.LastError == string(google.AdminBlocked):
 		return "The administrator of this account does not allow this service.", true
 	}

@@ -16,6 +16,7 @@ import (
 	"latchkey/authserver/internal/app"
 	"latchkey/authserver/internal/authtest"
 	"latchkey/authserver/internal/operator"
+	"latchkey/deploy/dev/fakegoogle"
 )
 
 // TestEveryCommandSpeaksJSON: a program that calls the commands needs no other form of any of them.
@@ -121,6 +122,8 @@ func TestPeopleCommands(t *testing.T) {
 	if one := decoded[operator.Connection](t, at("connections", "show", c.ID.String(), "--json")); one.Status != "needs_reauth" {
 		t.Errorf("%+v", one)
 	}
+	p := newPerson(t, acme) // it was not Google that ended it, and the page says so
+	says(t, p.google(p.press(p.account(), "sign-in", ""), fakegoogle.Choice{Account: alice}), http.StatusOK, "The operator of this service asks for a new sign-in")
 	at("connections", "disconnect", c.ID.String())
 	if one := decoded[operator.Connection](t, at("connections", "show", c.ID.String(), "--json")); one.Status != operator.Unlinked {
 		t.Errorf("%+v", one)
