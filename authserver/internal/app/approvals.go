@@ -15,7 +15,7 @@ type tenantsApproveCmd struct {
 	ofTenancy
 	tenantArg
 	Client string   `name:"client" required:"" help:"Its id: of a registration (clients list), or the https address of its metadata document. A registration that somebody made anew is another client." placeholder:"ID"`
-	Scopes []string `name:"scopes" required:"" help:"MCP scopes that it may have; those they imply are approved with them." placeholder:"SCOPE,..."`
+	Scopes []string `name:"scopes" required:"" help:"MCP scopes that it may have; those they imply are approved with them." placeholder:"SCOPE"`
 	Note   string   `name:"note" help:"For administrators: why, and on whose request."`
 }
 

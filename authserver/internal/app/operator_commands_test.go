@@ -241,6 +241,16 @@ func TestAdminsCommands(t *testing.T) {
 	}
 }
 
+// TestDatabaseAway: a command that gets no connection says which setting is meant and what to do, on one line.
+func TestDatabaseAway(t *testing.T) {
+	t.Parallel()
+	var out, errOut bytes.Buffer
+	code := app.Main(t.Context(), []string{"tenants", "list", "--database-url=postgres://nobody@127.0.0.1:1/x", "--issuer=http://127.0.0.1:1", "--resource-url=http://127.0.0.1:2/mcp"}, &out, &errOut)
+	if said := errOut.String(); code != 1 || out.Len() > 0 || !strings.Contains(said, "the database (DATABASE_URL) does not answer: start it or correct the setting") || strings.Count(said, "\n") != 1 {
+		t.Errorf("%d %s%s", code, out.String(), said)
+	}
+}
+
 // TestJSONOfCommands: commands that said it in words say it in JSON too.
 func TestJSONOfCommands(t *testing.T) {
 	t.Parallel()
