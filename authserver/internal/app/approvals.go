@@ -26,7 +26,11 @@ func (c *tenantsApproveCmd) Run(e *env) error {
 			return err
 		}
 		if !c.JSON { // what it was that was approved; the names are the client's own words
-			if _, err := fmt.Fprintf(e.out, "approved: %s client %q, returning to %q\n", approved.Kind, cmp.Or(approved.Name, approved.Publisher, approved.Host()), approved.RedirectURIs); err != nil {
+			returning := fmt.Sprintf("returning to %q", approved.RedirectURIs)
+			if len(approved.RedirectURIs) == 0 {
+				returning = "whose metadata document has not been fetched yet"
+			}
+			if _, err := fmt.Fprintf(e.out, "approved: %s client %q, %s\n", approved.Kind, cmp.Or(approved.Name, approved.Publisher, approved.Host()), returning); err != nil {
 				return err
 			}
 		}
