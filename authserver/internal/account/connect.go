@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"latchkey/authserver/internal/connection"
+	"latchkey/authserver/internal/consent"
 	"latchkey/authserver/internal/session"
 	"latchkey/authserver/internal/signin"
 	"latchkey/authserver/internal/tenant"
@@ -27,6 +28,7 @@ type connectView struct {
 	Alias         string // "": an account is added
 	Why           string
 	Asks          []string // at Google, in words
+	Account       string   // path of the account page
 }
 
 // Connect serves GET /connect/<secret>: what an app asks the person for. It
@@ -44,7 +46,7 @@ func (h *Handler) Connect(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return oauth.Unavailable(err)
 	}
-	view := connectView{Action: t.Issuer.Path() + connection.ConnectPath + value, App: appName(i.AppName), Why: whys[exchange.Reason(i.Reason)]}
+	view := connectView{Action: t.Issuer.Path() + connection.ConnectPath + value, Account: t.Issuer.Path() + Path, App: consent.AppName(i.AppName), Why: whys[exchange.Reason(i.Reason)]}
 	if i.OfPerson {
 		s, err := h.Sessions.Current(r, t)
 		if errors.Is(err, session.ErrNone) {
@@ -80,7 +82,7 @@ func connectForm(value string) string { return "connect " + value }
 // whys says in words why an app sends the person here.
 var whys = map[exchange.Reason]string{
 	exchange.NotLinked:           "No Google account is connected here for it.",
-	exchange.ReauthRequired:      "Google has ended the connection: the password was changed, the access was withdrawn, or it was unused for long.",
+	exchange.ReauthRequired:      "The connection to Google has ended: the password was changed, the access was withdrawn, it was unused for long, or this service asks for a new sign-in.",
 	exchange.MissingGoogleScopes: "It needs access that was not allowed at Google so far.",
 	exchange.TestingExpired:      "Google ends the connection every seven days while this service is in testing there.",
 	exchange.AdminPolicyBlocked:  "The administrator of the Google account asks for a new sign-in.",

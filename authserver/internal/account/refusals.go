@@ -9,11 +9,30 @@ import (
 	"latchkey/authserver/internal/signin"
 	"latchkey/authserver/internal/tenant"
 	"latchkey/authserver/internal/web"
+	"latchkey/pkg/httpx"
 	"latchkey/pkg/oauth"
 )
 
 // errOtherAccount: Google named another account than the one to be repaired.
 var errOtherAccount = errors.New("another Google account came back")
+
+// Leading makes the error pages of a person's forms and links lead to the person's
+// own page.
+func Leading(h httpx.HandlerFunc) httpx.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		return leading(tenant.FromContext(r.Context()), h(w, r))
+	}
+}
+
+func leading(t *tenant.Tenant, err error) error {
+	var page *web.PageError
+	if !errors.As(err, &page) {
+		return err
+	}
+	led := *page
+	led.Account = t.Issuer.Path() + Path
+	return &led
+}
 
 // recorded is a continuation whose refusals are in the audit trail, as kind:
 // somebody tried to sign in, or to change whose mail a person's apps read. Trouble
@@ -21,6 +40,7 @@ var errOtherAccount = errors.New("another Google account came back")
 func (h *Handler) recorded(kind audit.Kind, next signin.Continuation) signin.Continuation {
 	return func(w http.ResponseWriter, r *http.Request, t *tenant.Tenant, o *signin.Outcome) error {
 		err := next(w, r, t, o)
+		err = leading(t, err)
 		var page *web.PageError
 		if !errors.As(err, &page) || page.Status >= http.StatusInternalServerError {
 			return err

@@ -236,6 +236,9 @@ func (h *Handler) renderDone(w http.ResponseWriter, t *tenant.Tenant, alias stri
 // failed is the page of a trip that came to nothing.
 func failed(e *oauth.Error) error {
 	page := &web.PageError{Status: e.HTTPStatus(), Title: "The sign-in at Google was not completed", Advice: e.Description + " Nothing was changed.", Cause: e}
+	if e.Code == oauth.AccessDenied && e.Cause == nil { // said to a client it is about a person, said here it is to that person
+		page.Advice = "You did not allow it there. Nothing was changed."
+	}
 	if page.Status == http.StatusBadRequest || page.Status == http.StatusUnauthorized {
 		page.Status = http.StatusForbidden
 	}

@@ -120,17 +120,10 @@ func (h *Handler) view(ctx context.Context, t *tenant.Tenant, s *session.Session
 func (v *View) add(g Grant, one GrantView) {
 	i := slices.IndexFunc(v.Apps, func(a AppView) bool { return a.ClientID == g.ClientID })
 	if i < 0 {
-		v.Apps = append(v.Apps, AppView{ClientID: g.ClientID, Name: appName(g.AppName), Destination: consent.Clean(g.Destination, 120)})
+		v.Apps = append(v.Apps, AppView{ClientID: g.ClientID, Name: consent.AppName(g.AppName), Destination: consent.Clean(g.Destination, 120)})
 		i = len(v.Apps) - 1
 	}
 	v.Apps[i].Grants = append(v.Apps[i].Grants, one)
-}
-
-func appName(s string) string {
-	if s = consent.Clean(s, 80); s == "" {
-		return "An app without a name"
-	}
-	return s
 }
 
 // state says in words how a connection is, and whether it wants to be repaired.
@@ -146,6 +139,8 @@ func state(c *connection.Record, upstream string) (string, bool) {
 		return "Works.", false
 	case c.LastError == string(google.ReauthPolicy):
 		return "The administrator of this account asks for a new sign-in.", true
+	case c.LastError == connection.ByOperator:
+		return "The operator of this service asks for a new sign-in. Repair the connection by signing in at Google again.", true
 	case c.LastError == string(google.AdminBlocked):
 		return "The administrator of this account does not allow this service.", true
 	}

@@ -374,7 +374,9 @@ func TestAllowedScopesHoldOnThePage(t *testing.T) {
 	f, button := find(t, page, "add", "")
 	f.Values["scope"] = []string{"gmail.organize"}
 	refused, err := p.b.Submit(t.Context(), page, f, button)
-	if err != nil || refused.Status != http.StatusBadRequest {
-		t.Errorf("%d %v", refused.Status, err)
+	if err != nil {
+		t.Fatal(err)
 	}
+	says(t, refused, http.StatusBadRequest, "Nothing was chosen", `<a href="/t/acme/account">Your account page</a>`)
+	says(t, p.get(acme.URL+"/connect/x"), http.StatusNotFound, `<a href="/t/acme/account">Your account page</a>`)
 }

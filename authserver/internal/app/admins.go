@@ -46,7 +46,7 @@ type adminsCreateCmd struct {
 	config.Database
 	inJSON
 	Name     string   `name:"name" required:"" help:"Name for operators."`
-	Scope    []string `name:"scope" sep:"," required:"" help:"What it may do, e.g. tenants:read,audit:read; all: everything." placeholder:"SCOPE,..."`
+	Scope    []string `name:"scope" sep:"," required:"" help:"What it may do, e.g. tenants:read,audit:read; all: everything." placeholder:"SCOPE"`
 	Tenant   string   `name:"tenant" help:"Slug of the one tenant that it reaches; default: the whole deployment." placeholder:"SLUG"`
 	JWKSFile string   `name:"jwks-file" help:"Its public keys, for private_key_jwt; without, it gets a secret." placeholder:"FILE"`
 }

@@ -15,7 +15,7 @@ type tenantsApproveCmd struct {
 	ofTenancy
 	tenantArg
 	Client string   `name:"client" required:"" help:"Its id: of a registration (clients list), or the https address of its metadata document. A registration that somebody made anew is another client." placeholder:"ID"`
-	Scopes []string `name:"scopes" required:"" help:"MCP scopes that it may have; those they imply are approved with them." placeholder:"SCOPE,..."`
+	Scopes []string `name:"scopes" required:"" help:"MCP scopes that it may have; those they imply are approved with them." placeholder:"SCOPE"`
 	Note   string   `name:"note" help:"For administrators: why, and on whose request."`
 }
 
@@ -26,7 +26,11 @@ func (c *tenantsApproveCmd) Run(e *env) error {
 			return err
 		}
 		if !c.JSON { // what it was that was approved; the names are the client's own words
-			if _, err := fmt.Fprintf(e.out, "approved: %s client %q, returning to %q\n", approved.Kind, cmp.Or(approved.Name, approved.Publisher, approved.Host()), approved.RedirectURIs); err != nil {
+			returning := fmt.Sprintf("returning to %q", approved.RedirectURIs)
+			if len(approved.RedirectURIs) == 0 {
+				returning = "whose metadata document has not been fetched yet"
+			}
+			if _, err := fmt.Fprintf(e.out, "approved: %s client %q, %s\n", approved.Kind, cmp.Or(approved.Name, approved.Publisher, approved.Host()), returning); err != nil {
 				return err
 			}
 		}

@@ -62,7 +62,7 @@ func TestRelink(t *testing.T) {
 	}
 	p := newPerson(t, s)
 	for range 3 { // looking does not use it up
-		says(t, p.get(e.InteractionURI), http.StatusOK, "Test app", "example.com", "Gmail: ", "Google has ended the connection")
+		says(t, p.get(e.InteractionURI), http.StatusOK, "Test app", "example.com", "Gmail: ", "The connection to Google has ended")
 	}
 	page := p.google(p.press(p.get(e.InteractionURI), "connect", ""), fakegoogle.Choice{})
 	says(t, page, http.StatusOK, "Google is connected", "go back to the app")
@@ -284,7 +284,7 @@ func TestFurtherAccountNeedsItsPerson(t *testing.T) {
 	uri = link()
 	p = newPerson(t, s)
 	page = p.google(p.press(p.get(uri), "sign-in", ""), fakegoogle.Choice{Account: alice})
-	says(t, page, http.StatusOK, "example.com-2", "Google has ended the connection")
+	says(t, page, http.StatusOK, "example.com-2", "The connection to Google has ended")
 	says(t, p.google(p.press(page, "connect", ""), fakegoogle.Choice{Account: bob}), http.StatusOK, "Google is connected")
 	got, err := s.Exchanger(t, s.Internal).Exchange(t.Context(), r)
 	if err != nil || got.AccountEmail != bob {

@@ -9,11 +9,13 @@ import (
 	"net/http"
 	"os"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/alecthomas/kong"
 
 	"latchkey/authserver/internal/config"
+	"latchkey/authserver/internal/postgres"
 	"latchkey/authserver/internal/tenant"
 	"latchkey/migrations"
 )
@@ -77,6 +79,9 @@ func commandLine(c *cli, options ...kong.Option) (*kong.Kong, error) {
 }
 
 func fail(w io.Writer, err error) int {
+	if postgres.Unreachable(err) { // the driver tells of every address it tried, on lines of their own
+		err = fmt.Errorf("the database (DATABASE_URL) does not answer: start it or correct the setting: %s", strings.Join(strings.Fields(err.Error()), " "))
+	}
 	_, _ = fmt.Fprintf(w, "authserver: %v\n", err)
 	return 1
 }

@@ -16,6 +16,7 @@ import (
 	"latchkey/authserver/internal/app"
 	"latchkey/authserver/internal/authtest"
 	"latchkey/authserver/internal/operator"
+	"latchkey/deploy/dev/fakegoogle"
 )
 
 // TestEveryCommandSpeaksJSON: a program that calls the commands needs no other form of any of them.
@@ -121,6 +122,8 @@ func TestPeopleCommands(t *testing.T) {
 	if one := decoded[operator.Connection](t, at("connections", "show", c.ID.String(), "--json")); one.Status != "needs_reauth" {
 		t.Errorf("%+v", one)
 	}
+	p := newPerson(t, acme) // it was not Google that ended it, and the page says so
+	says(t, p.google(p.press(p.account(), "sign-in", ""), fakegoogle.Choice{Account: alice}), http.StatusOK, "The operator of this service asks for a new sign-in")
 	at("connections", "disconnect", c.ID.String())
 	if one := decoded[operator.Connection](t, at("connections", "show", c.ID.String(), "--json")); one.Status != operator.Unlinked {
 		t.Errorf("%+v", one)
@@ -235,6 +238,16 @@ func TestAdminsCommands(t *testing.T) {
 	trail := command(t, s, "audit", "search", "--json", "--tenant", "acme", "--kind", "admin.act")
 	if !strings.Contains(trail, "administrator created "+own.ID) || !strings.Contains(trail, "administrator deleted "+own.ID) {
 		t.Errorf("%s", trail)
+	}
+}
+
+// TestDatabaseAway: a command that gets no connection says which setting is meant and what to do, on one line.
+func TestDatabaseAway(t *testing.T) {
+	t.Parallel()
+	var out, errOut bytes.Buffer
+	code := app.Main(t.Context(), []string{"tenants", "list", "--database-url=postgres://nobody@127.0.0.1:1/x", "--issuer=http://127.0.0.1:1", "--resource-url=http://127.0.0.1:2/mcp"}, &out, &errOut)
+	if said := errOut.String(); code != 1 || out.Len() > 0 || !strings.Contains(said, "the database (DATABASE_URL) does not answer: start it or correct the setting") || strings.Count(said, "\n") != 1 {
+		t.Errorf("%d %s%s", code, out.String(), said)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 
+	"latchkey/authserver/internal/account"
 	"latchkey/authserver/internal/audit"
 	"latchkey/authserver/internal/ratelimit"
 	"latchkey/authserver/internal/tenant"
@@ -43,9 +44,9 @@ func (s *Server) Public(log *slog.Logger) http.Handler {
 		"/account/export": s.account.Export, "/account/erase": s.account.Erase,
 		"/connect/{secret}": s.account.UseConnect,
 	} {
-		per.Handle("POST "+path, sameOrigin(web.Page(s.limits.Guard(ratelimit.Forms, serving(serve)))))
+		per.Handle("POST "+path, sameOrigin(web.Page(s.limits.Guard(ratelimit.Forms, serving(account.Leading(serve))))))
 	}
-	per.Handle("GET /connect/{secret}", web.Page(s.limits.Guard(ratelimit.Pages, serving(s.account.Connect))))
+	per.Handle("GET /connect/{secret}", web.Page(s.limits.Guard(ratelimit.Pages, serving(account.Leading(s.account.Connect)))))
 	per.Handle("GET /account/erase", web.Page(s.limits.Guard(ratelimit.Pages, serving(s.account.ErasePage))))
 	per.Handle("GET /account/erasure/{code}", web.Page(s.limits.Guard(ratelimit.Pages, s.account.Erasure))) // also of a tenant that is suspended
 	per.Handle("GET /account/erasure/{code}/receipt", web.Page(s.limits.Guard(ratelimit.Pages, s.account.ErasureReceipt)))

@@ -267,8 +267,8 @@ func New(c *config.Server, db *postgres.DB, key *vault.KEK, callers *exchange.Cl
 		Google: func(ctx context.Context, t tenant.ID) (signin.Google, error) { return upstreams.For(ctx, t) },
 	}
 	authorization := &flow.Handler{
-		Clients: clients, Auth: auth, Store: db, Vault: v, SignIn: trips, Sessions: sessions, Audit: db, Now: time.Now, Proxies: c.Proxies,
-		GoogleOrigin: authURL.Scheme + "://" + authURL.Host,
+		Clients: clients, Auth: auth, Store: db, Grants: db, Vault: v, SignIn: trips, Sessions: sessions, Audit: db, Now: time.Now, Proxies: c.Proxies,
+		AccountPath: account.Path, GoogleOrigin: authURL.Scheme + "://" + authURL.Host,
 		Codes: func(ctx context.Context, t tenant.ID) (*grant.Codec, error) {
 			set, err := keys.For(ctx, t)
 			if err != nil {

@@ -61,7 +61,7 @@ type Serve struct {
 	InternalTLSKey    string   `name:"as-internal-tls-key-file" env:"AS_INTERNAL_TLS_KEY_FILE" help:"Key of AS_INTERNAL_TLS_CERT_FILE (PEM)." placeholder:"FILE"`
 	InternalClientCA  string   `name:"as-internal-tls-client-ca-file" env:"AS_INTERNAL_TLS_CLIENT_CA_FILE" help:"Certificate authority of the resource server's certificate, together with AS_INTERNAL_TLS_CLIENT_SAN." placeholder:"FILE"`
 	InternalClientSAN string   `name:"as-internal-tls-client-san" env:"AS_INTERNAL_TLS_CLIENT_SAN" help:"DNS name or URI that the resource server's certificate must have, exactly." placeholder:"NAME"`
-	InternalClientPin []string `name:"as-internal-tls-client-sha256" env:"AS_INTERNAL_TLS_CLIENT_SHA256" help:"Instead of an authority: SHA-256, in hex, of the resource server's certificate or of its public key (SubjectPublicKeyInfo)." placeholder:"HEX,..."`
+	InternalClientPin []string `name:"as-internal-tls-client-sha256" env:"AS_INTERNAL_TLS_CLIENT_SHA256" help:"Instead of an authority: SHA-256, in hex, of the resource server's certificate or of its public key (SubjectPublicKeyInfo)." placeholder:"HEX"`
 
 	RSClientID       string `name:"rs-client-id" env:"RS_CLIENT_ID" default:"latchkey-rs" help:"Client id of the resource server at the token exchange."`
 	RSJWKSFile       string `name:"rs-jwks-file" env:"RS_JWKS_FILE" help:"Public keys of the resource server (JWKS)." placeholder:"FILE"`
@@ -86,11 +86,11 @@ type Serve struct {
 	ConsentProfile string `name:"consent-profile" env:"CONSENT_PROFILE" default:"full" enum:"lite,standard,full" help:"What people can be asked for: lite (nothing that Google restricts), standard (also reading mail and files, and drafts) or full."`
 
 	ClientDocuments     string   `name:"client-documents" env:"CLIENT_DOCUMENTS" default:"open" enum:"disabled,allow-list,report-only,open" help:"Which client ID metadata documents are admitted: disabled, allow-list (known clients and CLIENT_DOCUMENT_HOSTS), report-only (all, and logs what allow-list would refuse) or open."`
-	ClientDocumentHosts []string `name:"client-document-hosts" env:"CLIENT_DOCUMENT_HOSTS" help:"Exact hosts of client metadata documents to admit beside the built-in catalogue." placeholder:"HOST,..."`
-	CustomRedirects     []string `name:"custom-redirect-uris" env:"CUSTOM_REDIRECT_URIS" help:"Exact private-use redirect URIs that clients may register, beside the built-in ones." placeholder:"URI,..."`
+	ClientDocumentHosts []string `name:"client-document-hosts" env:"CLIENT_DOCUMENT_HOSTS" help:"Exact hosts of client metadata documents to admit beside the built-in catalogue." placeholder:"HOST"`
+	CustomRedirects     []string `name:"custom-redirect-uris" env:"CUSTOM_REDIRECT_URIS" help:"Exact private-use redirect URIs that clients may register, beside the built-in ones." placeholder:"URI"`
 	TrustedProxies      string   `name:"trusted-proxies" env:"TRUSTED_PROXIES" help:"Networks of the reverse proxies in front of this server: only they are believed about a client's address." placeholder:"CIDR,..."`
 	RateLimitScale      float64  `name:"rate-limit-scale" env:"RATE_LIMIT_SCALE" default:"1" help:"Factor on every rate limit, 0.001 to 1000; 0: none."`
-	CIMDTestAllowHosts  []string `name:"cimd-test-allow-hosts" env:"CIMD_TEST_ALLOW_HOSTS" help:"Test only: host:port on loopback from which client metadata documents may come." placeholder:"HOST:PORT,..."`
+	CIMDTestAllowHosts  []string `name:"cimd-test-allow-hosts" env:"CIMD_TEST_ALLOW_HOSTS" help:"Test only: host:port on loopback from which client metadata documents may come." placeholder:"HOST:PORT"`
 	CIMDTestCAFile      string   `name:"cimd-test-ca-file" env:"CIMD_TEST_CA_FILE" help:"Test only: certificate authority of these hosts." placeholder:"FILE"`
 
 	AccessTokenAlg   string        `name:"access-token-alg" env:"ACCESS_TOKEN_ALG" default:"ES256" enum:"ES256,EdDSA,RS256" help:"Algorithm of access tokens: ES256, EdDSA or RS256 (2048 bits). A change rotates the keys."`

@@ -15,6 +15,8 @@ const (
 	skew = 5 * time.Minute
 	// testingEnded is the last error of such a credential.
 	testingEnded = "testing_expired"
+	// ByOperator is the last error of one whose operator asks for a new sign-in.
+	ByOperator = "operator_request"
 
 	tellEvery = 24 * time.Hour // in the log, for all replicas
 	askEvery  = time.Hour      // whether to tell, per replica

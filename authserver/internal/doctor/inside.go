@@ -63,7 +63,7 @@ func Inside(ctx context.Context, c Client, p Parts) *Report {
 	r := &Report{}
 	r.look(ctx, stepSettings, nil, func(context.Context) (string, error) {
 		if err := p.Settings(); err != nil {
-			return "", bad(oneLine(err), "authserver config print shows every setting and where it comes from.")
+			return "", bad(err.Error(), "authserver config print shows every setting and where it comes from.")
 		}
 		return "complete", nil
 	})

@@ -91,7 +91,7 @@ func (r *Report) Text() string {
 	for _, s := range r.Steps {
 		fmt.Fprintf(&b, "%-8s %s", s.State, s.Name)
 		if s.Found != "" {
-			fmt.Fprintf(&b, ": %s", s.Found)
+			fmt.Fprintf(&b, ": %s", strings.ReplaceAll(s.Found, "\n", "\n       ")) // a list of problems
 		}
 		b.WriteByte('\n')
 		if s.Advice != "" {

@@ -63,6 +63,19 @@ type Store interface {
 	TakeRequest(ctx context.Context, t tenant.ID, id [sha256.Size]byte, clientID string, browser [sha256.Size]byte) ([]byte, error)
 }
 
+// Grants knows what a person has allowed before.
+type Grants interface {
+	// Allowed returns what a client may do at a resource by grants of that person
+	// which live, the newest first.
+	Allowed(ctx context.Context, t tenant.ID, subject uuid.UUID, clientID, resource string) ([]Allowed, error)
+}
+
+// Allowed is what a client may do with an account.
+type Allowed struct {
+	Connection uuid.UUID
+	Scopes     oauth.Scopes
+}
+
 // Sealer seals for a binding and opens for the same one only.
 type Sealer interface {
 	Seal(ctx context.Context, b vault.Binding, plaintext []byte) ([]byte, error)
@@ -80,12 +93,14 @@ type Handler struct {
 	Clients      Clients
 	Auth         Authenticator // of clients that push their requests
 	Store        Store
+	Grants       Grants
 	Vault        Sealer
 	SignIn       *signin.Handler // has Returned for KindAuthorize
 	Sessions     *session.Sessions
 	Codes        func(ctx context.Context, t tenant.ID) (*grant.Codec, error)
 	Audit        Recorder
 	Proxies      httpx.Proxies
+	AccountPath  string // of the person's page, beneath the issuer
 	GoogleOrigin string // where the consent form may lead (CSP form-action)
 	Now          func() time.Time
 }
@@ -125,6 +140,7 @@ func (h *Handler) Authorize(w http.ResponseWriter, r *http.Request) error {
 	asked.Accounts = accounts
 	view := consent.NewView(asked)
 	view.Action = t.Issuer.Path() + "/authorize/consent"
+	view.AccountPage = t.Issuer.Path() + h.AccountPath
 	view.Sealed = base64.RawURLEncoding.EncodeToString(sealed)
 	return web.Render(w, http.StatusOK, "consent.html", view, h.formTargets(a))
 }

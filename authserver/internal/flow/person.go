@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -26,7 +27,9 @@ type chosen struct {
 }
 
 // accounts are those that the consent page offers: of the person whose session
-// this browser has, unless the client wants the person to choose at Google.
+// this browser has, unless the client wants the person to choose at Google. What
+// somebody has allowed is told to nobody else: without their session it is not
+// even read.
 func (h *Handler) accounts(r *http.Request, t *tenant.Tenant, a *authorization) (uuid.UUID, []consent.Account, error) {
 	if a.Again {
 		return uuid.Nil, nil, nil
@@ -42,19 +45,47 @@ func (h *Handler) accounts(r *http.Request, t *tenant.Tenant, a *authorization) 
 	if err != nil {
 		return uuid.Nil, nil, oauth.Unavailable(err)
 	}
+	allowed, err := h.Grants.Allowed(r.Context(), t.ID, s.Subject, a.ClientID, a.Resource)
+	if err != nil {
+		return uuid.Nil, nil, oauth.Unavailable(err)
+	}
+	preferred := suggested(records, allowed)
 	var out []consent.Account
 	for _, c := range records {
 		email, err := connection.Email(r.Context(), h.Vault, c)
 		if err != nil {
 			return uuid.Nil, nil, oauth.Unavailable(err)
 		}
-		checked := c.IsDefault
+		checked := c.Connection == preferred
 		if a.LoginHint != "" {
 			checked = strings.EqualFold(a.LoginHint, email) // a suggestion, and shown; it decides nothing
 		}
-		out = append(out, consent.Account{Handle: c.Handle(), Alias: c.Alias, Email: email, Checked: checked})
+		one := consent.Account{Handle: c.Handle(), Alias: c.Alias, Email: email, Checked: checked}
+		for _, g := range allowed {
+			if g.Connection == c.Connection {
+				one.Allowed = one.Allowed.Union(g.Scopes)
+			}
+		}
+		out = append(out, one)
 	}
 	return s.Subject, out, nil
+}
+
+// suggested is the account that the page suggests of itself: for an app that has
+// access the one that it used last, else the default. One that is disconnected
+// is not among the records, and what was allowed with it is of no use.
+func suggested(records []*connection.Record, allowed []Allowed) uuid.UUID {
+	for _, g := range allowed {
+		if slices.ContainsFunc(records, func(c *connection.Record) bool { return c.Connection == g.Connection }) {
+			return g.Connection
+		}
+	}
+	for _, c := range records {
+		if c.IsDefault {
+			return c.Connection
+		}
+	}
+	return uuid.Nil
 }
 
 // chosen is the account that the person chose on the consent page, nil for

@@ -10,10 +10,17 @@ import (
 	"latchkey/authserver/internal/account"
 	"latchkey/authserver/internal/audit"
 	"latchkey/authserver/internal/connection"
+	"latchkey/authserver/internal/flow"
 	"latchkey/authserver/internal/session"
 	"latchkey/authserver/internal/tenant"
 	"latchkey/pkg/oauth"
 )
+
+// liveGrants is the condition that a grant g is of use to its client: the code was
+// redeemed, nothing has ended it, and without a refresh token the longest life of
+// an access token has not passed. $1 is the tenant, $2 the subject.
+var liveGrants = `g.tenant_id = $1 AND g.subject_id = $2 AND g.revoked_at IS NULL AND g.redeemed_at IS NOT NULL
+	AND g.expires_at > now() AND g.idle_expires_at > now() AND (g.offline OR g.redeemed_at > now() - interval '24 hours') AND NOT ` + grantEpoch("g")
 
 // Account reads what a person's page shows, in one round trip. Everything is
 // found by the subject.
@@ -43,13 +50,11 @@ func (db *DB) Account(ctx context.Context, t tenant.ID, subject uuid.UUID, life 
 		return err
 	},
 		stmt(recordQuery+` WHERE c.tenant_id = $1 AND c.subject_id = $2 ORDER BY c.status = 'linked' DESC, c.is_default DESC, c.created_at, c.id LIMIT $3`, t.UUID(), subject, mostConnections),
-		// Without a refresh token there is nothing left after the longest life of an access token.
 		stmt(`SELECT g.client_id, g.connection_id, g.scopes, g.created_at, greatest(g.redeemed_at, g.rotated_at),
 				coalesce(s.snapshot->>'client_name', ''), coalesce(s.snapshot->>'destination', ''),
 				coalesce((SELECT array_agg(x) FROM jsonb_array_elements_text(s.snapshot->'left_out') x), '{}')
 			FROM grants g LEFT JOIN consents s ON s.tenant_id = g.tenant_id AND s.subject_id = g.subject_id AND s.client_id = g.client_id AND s.resource = g.resource
-			WHERE g.tenant_id = $1 AND g.subject_id = $2 AND g.revoked_at IS NULL AND g.redeemed_at IS NOT NULL
-			  AND g.expires_at > now() AND g.idle_expires_at > now() AND (g.offline OR g.redeemed_at > now() - interval '24 hours') AND NOT `+grantEpoch("g")+`
+			WHERE `+liveGrants+`
 			ORDER BY g.created_at DESC LIMIT 500`, t.UUID(), subject),
 		stmt(`SELECT id, browser, created_at, last_used_at FROM sessions
 			WHERE tenant_id = $1 AND subject_id = $2 AND ended_at IS NULL AND last_used_at > now() - $3::interval AND created_at > now() - $4::interval AND `+unlessEndedBefore+`
@@ -65,6 +70,30 @@ func scanAccountGrant(row pgx.CollectableRow) (g account.Grant, err error) {
 	err = row.Scan(&g.ClientID, &g.Connection, &scopes, &g.Since, &g.Used, &g.AppName, &g.Destination, &leftOut)
 	g.Scopes, g.LeftOut = oauth.NewScopes(scopes...), oauth.NewScopes(leftOut...)
 	return g, err
+}
+
+// Allowed returns what a client may do at a resource by a person's grants, the
+// newest first.
+func (db *DB) Allowed(ctx context.Context, t tenant.ID, subject uuid.UUID, clientID, resource string) ([]flow.Allowed, error) {
+	var out []flow.Allowed
+	err := db.batch(ctx, t, func(results pgx.BatchResults) error {
+		rows, err := results.Query()
+		if err != nil {
+			return err
+		}
+		out, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (a flow.Allowed, err error) {
+			var scopes []string
+			err = row.Scan(&a.Connection, &scopes)
+			a.Scopes = oauth.NewScopes(scopes...)
+			return a, err
+		})
+		return err
+	}, stmt(`SELECT g.connection_id, g.scopes FROM grants g WHERE `+liveGrants+` AND g.client_id = $3 AND g.resource = $4
+		ORDER BY g.created_at DESC LIMIT 500`, t.UUID(), subject, clientID, resource))
+	if err != nil {
+		return nil, fmt.Errorf("reading what an app may do: %w", err)
+	}
+	return out, nil
 }
 
 // RevokeApp ends every grant that a person gave a client. It reports how many

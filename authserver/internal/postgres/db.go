@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"latchkey/authserver/internal/tenant"
@@ -57,6 +58,12 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 		return nil, err
 	}
 	return &DB{runtime: runtime, jobs: jobs, limits: limits}, nil
+}
+
+// Unreachable reports whether err is that of a database which gives no connection.
+func Unreachable(err error) bool {
+	var e *pgconn.ConnectError
+	return errors.As(err, &e)
 }
 
 // CheckURL reports whether Open can read a URL. It connects to nothing.

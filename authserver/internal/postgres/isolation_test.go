@@ -208,7 +208,19 @@ func otherTenantFindsNothing(t *testing.T) {
 			}
 			return err
 		}, none},
-		"Connections":    {func() error { list, err := f.db.Connections(ctx, other, ref.Subject); return found(len(list), err) }, none},
+		"Connections": {func() error { list, err := f.db.Connections(ctx, other, ref.Subject); return found(len(list), err) }, none},
+		"Allowed": {func() error {
+			list, err := f.db.Allowed(ctx, other, record.Subject, live.ClientID, live.Resource.String())
+			return found(len(list), err)
+		}, none},
+		"Allowed of another person": {func() error {
+			list, err := f.db.Allowed(ctx, tenant.DefaultID, uuid.New(), live.ClientID, live.Resource.String())
+			return found(len(list), err)
+		}, none},
+		"Allowed at another resource": {func() error {
+			list, err := f.db.Allowed(ctx, tenant.DefaultID, record.Subject, live.ClientID, live.Resource.String()+"/x")
+			return found(len(list), err)
+		}, none},
 		"EnsureLinkable": {func() error { _, err := f.db.EnsureLinkable(ctx, other, ref.Subject, "sub-9", ""); return err }, connection.ErrTooMany},
 		"SetDefault":     {func() error { return f.db.SetDefault(ctx, ref) }, connection.ErrNotFound},
 		"Rename":         {func() error { return f.db.Rename(ctx, ref, "x") }, connection.ErrNotFound},

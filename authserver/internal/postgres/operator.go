@@ -77,7 +77,7 @@ func byOperator(ctx context.Context, t tenant.ID, kind audit.Kind, detail string
 func (db *DB) RequireReauth(ctx context.Context, t tenant.ID, id uuid.UUID) error {
 	e := byOperator(ctx, t, audit.NeedsReauth, "operator_request")
 	e.Connection = id
-	n, err := db.exec(ctx, t, audited(ctx, stmt(`UPDATE credentials k SET status = '`+string(connection.NeedsReauth)+`', last_error = 'operator_request', version = version + 1,
+	n, err := db.exec(ctx, t, audited(ctx, stmt(`UPDATE credentials k SET status = '`+string(connection.NeedsReauth)+`', last_error = '`+connection.ByOperator+`', version = version + 1,
 			lease_owner = NULL, lease_until = NULL, updated_at = now()
 		FROM connections c WHERE k.tenant_id = $1 AND k.connection_id = $2 AND k.status <> 'revoked' AND c.tenant_id = $1 AND c.id = $2 AND c.status = 'linked'
 		RETURNING c.subject_id`, t.UUID(), id), e, fromRow{"subject_id": `act.subject_id`}, "", count))

@@ -179,7 +179,10 @@ func httpsURL(s string) bool {
 // withoutControl drops what no name has and no database column takes.
 func withoutControl(s string) string {
 	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || r == utf8.RuneError {
+		switch {
+		case unicode.IsSpace(r): // of a line end too: words stay apart
+			return ' '
+		case unicode.IsControl(r), r == utf8.RuneError:
 			return -1
 		}
 		return r

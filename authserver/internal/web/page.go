@@ -34,10 +34,11 @@ var pages = template.Must(template.New("").Funcs(template.FuncMap{"style": func(
 // PageError is an error with words for a person. Anything else that reaches
 // Page is shown as a plain apology with the request id.
 type PageError struct {
-	Status int    // HTTP status
-	Title  string // what happened
-	Advice string // what to do next
-	Cause  error  // for the log
+	Status  int    // HTTP status
+	Title   string // what happened
+	Advice  string // what to do next
+	Account string // path of the person's own page, where the page leads to it
+	Cause   error  // for the log
 }
 
 func (e *PageError) Error() string {
@@ -68,7 +69,7 @@ func Page(h httpx.HandlerFunc) http.Handler {
 			setRetryAfter(w, e)
 			page = describe(e)
 		}
-		_ = Render(w, page.Status, "error.html", struct{ Title, Advice, RequestID string }{page.Title, page.Advice, httpx.RequestID(r.Context())}, nil)
+		_ = Render(w, page.Status, "error.html", struct{ Title, Advice, Account, RequestID string }{page.Title, page.Advice, page.Account, httpx.RequestID(r.Context())}, nil)
 	})
 }
 

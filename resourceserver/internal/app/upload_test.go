@@ -109,7 +109,7 @@ func TestUploadPage(t *testing.T) {
 		t.Errorf("page: %d %s", out.status, out.body)
 	}
 	for name, want := range map[string]string{
-		"Content-Security-Policy": "default-src 'none'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store",
+		"Content-Security-Policy": "default-src 'none'; style-src 'sha256-EZ8OP2sqYGpZWqHmIxaxb+1d5Bp5bF1xqN5itF5DTa8='; form-action 'self'; frame-ancestors 'none'; base-uri 'none'", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store",
 		"X-Content-Type-Options": "nosniff", "Cross-Origin-Resource-Policy": "same-origin", "Access-Control-Allow-Origin": "",
 	} {
 		if got := out.header.Get(name); got != want {

@@ -41,7 +41,8 @@ func banner(w io.Writer, s *stack.Stack, took time.Duration) {
 		print("")
 		print("Real Google needs this once, in the Google Cloud console:")
 		print("  redirect URI of your OAuth client: %s", s.RedirectURI())
-		print("  APIs switched on: Gmail, Drive, Calendar")
+		print("  APIs switched on, of those whose tools you want: Gmail, Drive, Docs, Sheets,")
+		print("  Slides, Calendar, People, Tasks, Chat, Forms, Meet")
 		print("Then try it by hand, in your own browser:")
 		print("  bin/smoke -manual -url %s", s.MCPURL)
 	}
