@@ -63,7 +63,8 @@ func (db *DB) ShredTenant(ctx context.Context, t tenant.ID) (erasure.Shredded, e
 			return err
 		}
 		const of = ` WHERE tenant_id = $1`
-		statements := []destruction{{"credentials", forgetCredentials + of}, {"connections", `UPDATE connections SET email = ''` + of}}
+		statements := []destruction{{"", `SELECT connection_id::text FROM credentials` + of + ` ORDER BY connection_id FOR UPDATE`},
+			{"credentials", forgetCredentials + of}, {"connections", `UPDATE connections SET email = ''` + of}}
 		for _, table := range deletedByShred { // data keys last, when nothing refers to them
 			sql := `DELETE FROM ` + table + of
 			if table == "data_keys" {
