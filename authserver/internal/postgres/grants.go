@@ -279,6 +279,20 @@ func (db *DB) RevokeClientGrant(ctx context.Context, t tenant.ID, id uuid.UUID, 
 	return nil
 }
 
+// OwnTokenEnded reports whether a mass revocation ended what a client got for
+// itself at a time, in seconds, as resource servers decide it (revocation.Follower).
+// No row is marked for such a token, so closed epochs count too: they are kept
+// longer than any token lives.
+func (db *DB) OwnTokenEnded(ctx context.Context, t tenant.ID, clientID string, issued time.Time) (bool, error) {
+	var ended bool
+	err := db.row(ctx, t, stmt(`SELECT EXISTS (SELECT FROM revocation_epochs e WHERE e.tenant_id = $1 AND e.subject_id IS NULL AND (e.client_id = '' OR e.client_id = $2)
+		AND e.revoked_before >= $3)`, t.UUID(), clientID, issued), &ended)
+	if err != nil {
+		return false, fmt.Errorf("reading epochs: %w", err)
+	}
+	return ended, nil
+}
+
 var grantState = `SELECT ` + grantColumns + `, rotated_at, least(idle_expires_at, expires_at) FROM grants
 	WHERE tenant_id = $1 AND id = $2 AND redeemed_at IS NOT NULL AND revoked_at IS NULL AND expires_at > now() AND ` + unlessRevokedBefore
 
