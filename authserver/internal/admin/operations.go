@@ -8,6 +8,7 @@ import (
 	"latchkey/authserver/internal/keyset"
 	"latchkey/authserver/internal/operator"
 	"latchkey/authserver/internal/tenancy"
+	"latchkey/authserver/internal/tenant"
 )
 
 // operationRoutes are about keys and the audit trail.
@@ -36,6 +37,11 @@ func (a *API) rotateKeys(c *call) error {
 			return tenancy.Invalid("purpose is one of %v", keyset.Purposes())
 		}
 		purposes = append(purposes, body.Purpose)
+	}
+	// The deployment's administrators have tokens by the default tenant's key for
+	// access tokens (decision 0016): who may end them must be one of them.
+	if !c.who.Everywhere && c.tenant == tenant.DefaultID && body.Purpose != keyset.ForGrants {
+		return forbidden("deployment_only", "The default tenant's keys for access tokens are for administrators of the whole deployment: their own tokens are signed by them.")
 	}
 	done, err := a.Operator.Rotate(c.ctx(), c.tenant, body.AtOnce, purposes...)
 	return shown(c, &list{Items: done}, err)

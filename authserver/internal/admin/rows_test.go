@@ -9,7 +9,9 @@ import (
 	"github.com/go-jose/go-jose/v4/jwt"
 	"github.com/google/uuid"
 
+	"latchkey/authserver/internal/admin"
 	"latchkey/authserver/internal/authtest"
+	"latchkey/authserver/internal/tenant"
 	"latchkey/deploy/dev/fakegoogle"
 	"latchkey/pkg/exchange"
 	"latchkey/pkg/oauth"
@@ -270,6 +272,27 @@ func TestKeysAndTrailByAPI(t *testing.T) {
 	if n := len(w.root.must(http.StatusOK, "GET", trail+"?until=2020-01-01T00:00:00Z", nil).items()); n != 0 {
 		t.Errorf("%d events before there were any", n)
 	}
+}
+
+// TestDefaultTenantsKeys: the default tenant's own administrator cannot end the tokens of the deployment's administrators, which its key
+// signs: not at once and not later. Another tenant's rotates its keys.
+func TestDefaultTenantsKeys(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t).peopled()
+	own := w.admin(tenant.DefaultID, admin.TenantScopes())
+	const rotate = "/tenants/default/keys/rotate"
+	before := w.root.must(http.StatusOK, "GET", "/tenants/default/keys", nil).raw
+	for _, body := range []map[string]any{{"purpose": "access_token", "at_once": true}, {"purpose": "access_token"}, {}, {"at_once": true}} {
+		if out := own.call("POST", rotate, body); out.status != http.StatusForbidden || out.body["code"] != "deployment_only" {
+			t.Errorf("%v: %d %s", body, out.status, out.raw)
+		}
+	}
+	if after := w.root.must(http.StatusOK, "GET", "/tenants/default/keys", nil).raw; after != before {
+		t.Errorf("keys changed: %s\n%s", before, after)
+	}
+	own.must(http.StatusOK, "POST", rotate, map[string]any{"purpose": "grant"})
+	w.acme.own.must(http.StatusOK, "POST", "/tenants/acme/keys/rotate", map[string]any{"purpose": "access_token", "at_once": true})
+	w.root.must(http.StatusOK, "GET", "/tenants", nil) // the deployment's administrator goes on
 }
 
 // TestPeopleByAPI: a person's data are exported, which is recorded; erased for good, once confirmed, also while Google is away.
