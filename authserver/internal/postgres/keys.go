@@ -106,7 +106,7 @@ func (db *DB) DataKeyStates(ctx context.Context, t tenant.ID) ([]DataKeyState, e
 // later is refused.
 func (db *DB) DeleteDataKey(ctx context.Context, t tenant.ID, id uuid.UUID, retired time.Duration) (bool, error) {
 	var n int64
-	err := pgx.BeginFunc(ctx, db.jobs, func(tx pgx.Tx) error {
+	err := db.longJob(ctx, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, patient); err != nil {
 			return err
 		}

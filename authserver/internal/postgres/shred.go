@@ -58,7 +58,7 @@ func (db *DB) ShredTenant(ctx context.Context, t tenant.ID) (erasure.Shredded, e
 		return erasure.Shredded{}, errors.New("no tenant given")
 	}
 	done := erasure.Shredded{Keys: []string{}, Rows: map[string]int64{}}
-	err := pgx.BeginFunc(ctx, db.jobs, func(tx pgx.Tx) error {
+	err := db.longJob(ctx, func(tx pgx.Tx) error {
 		if err := suspended(ctx, tx, t); err != nil {
 			return err
 		}
