@@ -1,6 +1,8 @@
 package admin
 
 import (
+	"context"
+	"io"
 	"slices"
 	"strconv"
 
@@ -11,7 +13,7 @@ import (
 	"latchkey/authserver/internal/tenant"
 )
 
-// operationRoutes are about keys and the audit trail.
+// operationRoutes are about keys, the audit trail and exports.
 func (a *API) operationRoutes() []*Route {
 	return []*Route{
 		{Method: "GET", Path: "/tenants/{tenant}/keys", Scope: KeysRead, serve: plain(func(c *call) error {
@@ -19,6 +21,20 @@ func (a *API) operationRoutes() []*Route {
 			return shown(c, &list{Items: keys}, err)
 		})},
 		{Method: "POST", Path: "/tenants/{tenant}/keys/rotate", Scope: KeysWrite, serve: plain(a.rotateKeys)},
+		{Method: "GET", Path: "/tenants/{tenant}/data-keys", Scope: KeysRead, serve: plain(func(c *call) error {
+			keys, err := a.Operator.DataKeys(c.ctx(), c.tenant)
+			return shown(c, &list{Items: some(keys)}, err)
+		})},
+		{Method: "POST", Path: "/tenants/{tenant}/data-keys/rotate", Scope: KeysWrite, serve: plain(func(c *call) error {
+			done, err := a.Operator.RotateData(c.ctx(), c.tenant)
+			return shown(c, done, err)
+		})},
+		{Method: "GET", Path: "/tenants/{tenant}/audit/export", Scope: AuditRead, query: []string{"since", "until"}, serve: a.exportAudit},
+		{Method: "GET", Path: "/tenants/{tenant}/export", Scope: TenantsExport, serve: plain(func(c *call) error {
+			return a.stream(c, func(ctx context.Context, w io.Writer) error {
+				return a.Operator.ExportTenant(ctx, c.tenant, c.slug, a.Ender, w)
+			})
+		})},
 		{Method: "GET", Path: "/tenants/{tenant}/audit", Scope: AuditRead, query: paged("subject", "client", "grant", "kind", "request", "since", "until"), serve: a.searchAudit},
 	}
 }
@@ -85,4 +101,22 @@ func (a *API) searchAudit(c *call) error {
 		}
 		return out, err
 	}, func(e event) string { return strconv.FormatInt(e.ID, 10) })
+}
+
+func (a *API) exportAudit(c *call) error {
+	q, err := c.query()
+	if err != nil {
+		return err
+	}
+	since, err := timeOf(q, "since")
+	if err != nil {
+		return err
+	}
+	until, err := timeOf(q, "until")
+	if err != nil {
+		return err
+	}
+	return a.stream(c, func(ctx context.Context, w io.Writer) error {
+		return a.Operator.ExportAudit(ctx, c.tenant, since, until, w)
+	})
 }

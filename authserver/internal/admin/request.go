@@ -108,6 +108,14 @@ type list struct {
 	Next  string `json:"next_cursor,omitempty"` // absent: this was the last page
 }
 
+// some is a list that is never null.
+func some[T any](items []T) []T {
+	if items == nil {
+		return []T{}
+	}
+	return items
+}
+
 // page answers with a page that read returns, in which a full page may be
 // followed by another; last names the last entry.
 func page[T any](a *API, c *call, q url.Values, read func(operator.Page) ([]T, error), last func(T) string) error {
@@ -129,10 +137,7 @@ func page[T any](a *API, c *call, q url.Values, read func(operator.Page) ([]T, e
 	if err != nil {
 		return err
 	}
-	if items == nil {
-		items = []T{} // never null
-	}
-	out := list{Items: items}
+	out := list{Items: some(items)}
 	if len(items) == p.Limit {
 		if out.Next, err = a.seal(c, q, last(items[len(items)-1])); err != nil {
 			return err
