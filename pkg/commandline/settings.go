@@ -52,8 +52,8 @@ func Shown(value string, s Secrecy) string {
 	case value == "":
 		return notSet
 	case s == Open:
-		if u, err := url.Parse(value); strings.Contains(value, "@") && (err != nil || u.User != nil) {
-			return set + " not shown: it holds a user"
+		if u, err := url.Parse(value); strings.Contains(value, "@") && (err != nil || u.User != nil || strings.Contains(value, "://")) {
+			return set + " not shown: it may hold a password"
 		}
 		return value
 	case s == SecretURL:

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 )
 
@@ -21,10 +22,10 @@ type IssuerURL struct{ value string }
 func ParseIssuerURL(s string) (IssuerURL, error) {
 	u, err := parseAbsolute(s)
 	if err != nil {
-		return IssuerURL{}, fmt.Errorf("issuer %q: %w", s, err)
+		return IssuerURL{}, fmt.Errorf("issuer %s: %w", ShownURL(s), err)
 	}
 	if u.RawQuery != "" || u.ForceQuery || strings.HasSuffix(s, "/") {
-		return IssuerURL{}, fmt.Errorf("issuer %q: must have no query and no trailing slash", s)
+		return IssuerURL{}, fmt.Errorf("issuer %s: must have no query and no trailing slash", ShownURL(s))
 	}
 	return IssuerURL{s}, nil
 }
@@ -60,10 +61,10 @@ type Resource struct{ value string }
 func ParseResource(s string) (Resource, error) {
 	u, err := parseAbsolute(s)
 	if err != nil {
-		return Resource{}, fmt.Errorf("resource %q: %w", s, err)
+		return Resource{}, fmt.Errorf("resource %s: %w", ShownURL(s), err)
 	}
 	if u.RawQuery != "" || u.ForceQuery || strings.HasSuffix(s, "/") {
-		return Resource{}, fmt.Errorf("resource %q: must have no query and no trailing slash", s)
+		return Resource{}, fmt.Errorf("resource %s: must have no query and no trailing slash", ShownURL(s))
 	}
 	return Resource{s}, nil
 }
@@ -105,6 +106,16 @@ func parseAbsolute(s string) (*url.URL, error) {
 		return nil, errors.New("must be in its normal form: lower-case host, nothing needlessly escaped")
 	}
 	return u, nil
+}
+
+// ShownURL is how an error may repeat what was to be a URL: in quotes, and not at all
+// where an "@" says that a user's password may be in it. It does not ask a parser:
+// "/", "?" or "#" in a password make the rest of it look like something else.
+func ShownURL(s string) string {
+	if strings.Contains(s, "@") {
+		return "(not shown: it may hold a password)"
+	}
+	return strconv.Quote(s)
 }
 
 // LoopbackHost reports whether a host name (without port) is this machine:

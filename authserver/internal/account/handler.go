@@ -15,6 +15,7 @@ import (
 	"latchkey/authserver/internal/session"
 	"latchkey/authserver/internal/signin"
 	"latchkey/authserver/internal/tenant"
+	"latchkey/authserver/internal/text"
 	"latchkey/authserver/internal/web"
 	"latchkey/pkg/httpx"
 	"latchkey/pkg/oauth"
@@ -132,7 +133,11 @@ func (h *Handler) renderSignIn(w http.ResponseWriter, r *http.Request, t *tenant
 // posted from other sites.
 func form(w http.ResponseWriter, r *http.Request) (url.Values, error) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
-	if err := r.ParseForm(); err != nil {
+	err := r.ParseForm()
+	if name, found := text.BadParameter(r.PostForm); found && err == nil {
+		err = errors.New("a parameter is no text: " + name)
+	}
+	if err != nil {
 		return nil, &web.PageError{Status: http.StatusBadRequest, Title: "The form could not be read", Advice: "Nothing was changed. Go back and try again.", Cause: err}
 	}
 	return r.PostForm, nil

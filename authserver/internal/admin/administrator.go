@@ -21,6 +21,7 @@ const (
 	TenantsRead      = "tenants:read"
 	TenantsWrite     = "tenants:write"
 	TenantsErase     = "tenants:erase"
+	TenantsExport    = "tenants:export" // all rows of a tenant, without secrets and addresses
 	ClientsRead      = "clients:read"
 	ClientsWrite     = "clients:write"
 	ConnectionsRead  = "connections:read"
@@ -40,7 +41,7 @@ const (
 
 // AllScopes are all of them.
 func AllScopes() oauth.Scopes {
-	return oauth.NewScopes(TenantsRead, TenantsWrite, TenantsErase, ClientsRead, ClientsWrite, ConnectionsRead, ConnectionsWrite, GrantsRead, GrantsWrite, RevocationsRead, RevocationsWrite,
+	return oauth.NewScopes(TenantsRead, TenantsWrite, TenantsErase, TenantsExport, ClientsRead, ClientsWrite, ConnectionsRead, ConnectionsWrite, GrantsRead, GrantsWrite, RevocationsRead, RevocationsWrite,
 		SessionsRead, SessionsWrite, KeysRead, KeysWrite, AuditRead, SubjectsRead, SubjectsErase)
 }
 

@@ -61,6 +61,7 @@ type API struct {
 	Config
 	verifier *accesstoken.Verifier
 	routes   []*Route
+	streams  chan struct{} // one for each export that is being written
 }
 
 // New returns an API.
@@ -73,7 +74,7 @@ func New(c Config) (*API, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &API{Config: c}
+	a := &API{Config: c, streams: make(chan struct{}, mostStreams)}
 	a.verifier, err = accesstoken.NewVerifier(accesstoken.VerifierConfig{Issuer: issuer, Audience: resource, Type: TokenType, Keys: defaultKeys{a}, Now: c.Now})
 	a.routes = slices.Concat(a.tenantRoutes(), a.peopleRoutes(), a.clientRoutes(), a.operationRoutes(), a.revocationRoutes())
 	return a, err

@@ -13,6 +13,7 @@ import (
 	"latchkey/authserver/internal/audit"
 	"latchkey/authserver/internal/operator"
 	"latchkey/authserver/internal/tenant"
+	"latchkey/authserver/internal/text"
 	"latchkey/authserver/internal/web"
 	"latchkey/pkg/accesstoken"
 	"latchkey/pkg/httpx"
@@ -108,7 +109,7 @@ func (a *API) authenticate(r *http.Request) (*Administrator, oauth.Scopes, error
 // resolve finds the tenant of the path. Another's is as absent as one that does
 // not exist.
 func (a *API) resolve(c *call) error {
-	if !storable(c.r.URL.Path) {
+	if !text.Valid(c.r.URL.Path) {
 		return notFound("There is nothing here.")
 	}
 	c.slug = c.r.PathValue("tenant")

@@ -48,6 +48,7 @@ var described = func() *contract {
 			s.Value.AdditionalProperties = openapi3.AdditionalProperties{Has: &no}
 		}
 	}
+	openapi3filter.RegisterBodyDecoder("application/jsonl", openapi3filter.FileBodyDecoder)
 	router, err := gorillamux.NewRouter(doc)
 	if err != nil {
 		panic(err)
@@ -126,7 +127,7 @@ func (c *contract) unseen() (out []string) {
 			everywhere[s] = true
 		}
 	}
-	raced := []string{"suspendTenant", "resumeTenant", "setGoogleClient", "useDeploymentClient"}
+	raced := []string{"suspendTenant", "resumeTenant", "setGoogleClient", "useDeploymentClient", "rotateDataKey"}
 	for path, item := range c.doc.Paths.Map() {
 		for method, o := range item.Operations() {
 			for text := range o.Responses.Map() {

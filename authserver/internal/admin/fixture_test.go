@@ -152,7 +152,7 @@ func (w *world) send(r *http.Request) answered {
 		w.t.Fatal(err)
 	}
 	out := answered{status: resp.StatusCode, header: resp.Header, raw: string(b)}
-	if len(b) > 0 {
+	if len(b) > 0 && resp.Header.Get("Content-Type") != "application/jsonl" {
 		if err := json.Unmarshal(b, &out.body); err != nil {
 			w.t.Fatalf("%s %s: %d, no JSON object: %s", r.Method, r.URL, resp.StatusCode, b)
 		}

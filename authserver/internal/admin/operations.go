@@ -1,6 +1,8 @@
 package admin
 
 import (
+	"context"
+	"io"
 	"slices"
 	"strconv"
 
@@ -8,9 +10,10 @@ import (
 	"latchkey/authserver/internal/keyset"
 	"latchkey/authserver/internal/operator"
 	"latchkey/authserver/internal/tenancy"
+	"latchkey/authserver/internal/tenant"
 )
 
-// operationRoutes are about keys and the audit trail.
+// operationRoutes are about keys, the audit trail and exports.
 func (a *API) operationRoutes() []*Route {
 	return []*Route{
 		{Method: "GET", Path: "/tenants/{tenant}/keys", Scope: KeysRead, serve: plain(func(c *call) error {
@@ -18,6 +21,20 @@ func (a *API) operationRoutes() []*Route {
 			return shown(c, &list{Items: keys}, err)
 		})},
 		{Method: "POST", Path: "/tenants/{tenant}/keys/rotate", Scope: KeysWrite, serve: plain(a.rotateKeys)},
+		{Method: "GET", Path: "/tenants/{tenant}/data-keys", Scope: KeysRead, serve: plain(func(c *call) error {
+			keys, err := a.Operator.DataKeys(c.ctx(), c.tenant)
+			return shown(c, &list{Items: some(keys)}, err)
+		})},
+		{Method: "POST", Path: "/tenants/{tenant}/data-keys/rotate", Scope: KeysWrite, serve: plain(func(c *call) error {
+			done, err := a.Operator.RotateData(c.ctx(), c.tenant)
+			return shown(c, done, err)
+		})},
+		{Method: "GET", Path: "/tenants/{tenant}/audit/export", Scope: AuditRead, query: []string{"since", "until"}, serve: a.exportAudit},
+		{Method: "GET", Path: "/tenants/{tenant}/export", Scope: TenantsExport, serve: plain(func(c *call) error {
+			return a.stream(c, func(ctx context.Context, w io.Writer) error {
+				return a.Operator.ExportTenant(ctx, c.tenant, c.slug, a.Ender, w)
+			})
+		})},
 		{Method: "GET", Path: "/tenants/{tenant}/audit", Scope: AuditRead, query: paged("subject", "client", "grant", "kind", "request", "since", "until"), serve: a.searchAudit},
 	}
 }
@@ -36,6 +53,11 @@ func (a *API) rotateKeys(c *call) error {
 			return tenancy.Invalid("purpose is one of %v", keyset.Purposes())
 		}
 		purposes = append(purposes, body.Purpose)
+	}
+	// The deployment's administrators have tokens by the default tenant's key for
+	// access tokens (decision 0016): who may end them must be one of them.
+	if !c.who.Everywhere && c.tenant == tenant.DefaultID && body.Purpose != keyset.ForGrants {
+		return forbidden("deployment_only", "The default tenant's keys for access tokens are for administrators of the whole deployment: their own tokens are signed by them.")
 	}
 	done, err := a.Operator.Rotate(c.ctx(), c.tenant, body.AtOnce, purposes...)
 	return shown(c, &list{Items: done}, err)
@@ -79,4 +101,22 @@ func (a *API) searchAudit(c *call) error {
 		}
 		return out, err
 	}, func(e event) string { return strconv.FormatInt(e.ID, 10) })
+}
+
+func (a *API) exportAudit(c *call) error {
+	q, err := c.query()
+	if err != nil {
+		return err
+	}
+	since, err := timeOf(q, "since")
+	if err != nil {
+		return err
+	}
+	until, err := timeOf(q, "until")
+	if err != nil {
+		return err
+	}
+	return a.stream(c, func(ctx context.Context, w io.Writer) error {
+		return a.Operator.ExportAudit(ctx, c.tenant, since, until, w)
+	})
 }

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
@@ -9,13 +10,12 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
 
 	"latchkey/authserver/internal/operator"
+	"latchkey/authserver/internal/text"
 	"latchkey/authserver/internal/web"
 )
 
@@ -30,13 +30,20 @@ func (c *call) decode(into any) error {
 	if kind, _, err := mime.ParseMediaType(c.r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
 		return &web.ProblemError{Status: http.StatusUnsupportedMediaType, Code: "unsupported_media_type", Detail: "The body must be application/json."}
 	}
-	d := json.NewDecoder(http.MaxBytesReader(c.w, c.r.Body, maxBody))
-	d.DisallowUnknownFields()
-	if err := d.Decode(into); err != nil {
+	body, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, maxBody))
+	if err != nil {
 		var tooLarge *http.MaxBytesError
 		if errors.As(err, &tooLarge) {
 			return err
 		}
+		return bad("The body could not be read.", err)
+	}
+	if member, found := text.BadMember(body); found {
+		return bad("A member is no text (UTF-8 without NUL), or a number too large: "+member+".", nil)
+	}
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.DisallowUnknownFields()
+	if err := d.Decode(into); err != nil {
 		return bad("The body is not the JSON object that is needed, or has an unknown member.", err)
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
@@ -53,18 +60,14 @@ func (c *call) query() (url.Values, error) {
 	}
 	for name, values := range q {
 		if !slices.Contains(c.route.query, name) {
-			return nil, bad("The query has an unknown parameter.", errors.New(name))
+			return nil, bad("The query has an unknown parameter: "+text.Printable(name)+".", nil)
 		}
-		if len(values) > 1 || values[0] == "" || !storable(values[0]) {
-			return nil, bad("A parameter of the query is empty, no text, or given more than once.", errors.New(name))
+		if len(values) > 1 || values[0] == "" || !text.Valid(values[0]) {
+			return nil, bad("A parameter of the query is empty, no text, or given more than once: "+name+".", nil)
 		}
 	}
 	return q, nil
 }
-
-// storable reports whether the database can hold a text: UTF-8 without NUL. To ask
-// it for another is an error that looks like doubt.
-func storable(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune(s, 0) }
 
 // id reads the UUID of a path. What is none names nothing.
 func (c *call) id(name string) (uuid.UUID, error) {
@@ -105,6 +108,14 @@ type list struct {
 	Next  string `json:"next_cursor,omitempty"` // absent: this was the last page
 }
 
+// some is a list that is never null.
+func some[T any](items []T) []T {
+	if items == nil {
+		return []T{}
+	}
+	return items
+}
+
 // page answers with a page that read returns, in which a full page may be
 // followed by another; last names the last entry.
 func page[T any](a *API, c *call, q url.Values, read func(operator.Page) ([]T, error), last func(T) string) error {
@@ -126,10 +137,7 @@ func page[T any](a *API, c *call, q url.Values, read func(operator.Page) ([]T, e
 	if err != nil {
 		return err
 	}
-	if items == nil {
-		items = []T{} // never null
-	}
-	out := list{Items: items}
+	out := list{Items: some(items)}
 	if len(items) == p.Limit {
 		if out.Next, err = a.seal(c, q, last(items[len(items)-1])); err != nil {
 			return err

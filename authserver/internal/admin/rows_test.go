@@ -1,15 +1,23 @@
 package admin_test
 
 import (
+	"encoding/json"
+	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
 	"testing"
 
+	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
+	"latchkey/authserver/internal/admin"
+	"latchkey/authserver/internal/audit"
 	"latchkey/authserver/internal/authtest"
+	"latchkey/authserver/internal/tenant"
 	"latchkey/deploy/dev/fakegoogle"
 	"latchkey/pkg/exchange"
 	"latchkey/pkg/oauth"
@@ -270,6 +278,159 @@ func TestKeysAndTrailByAPI(t *testing.T) {
 	if n := len(w.root.must(http.StatusOK, "GET", trail+"?until=2020-01-01T00:00:00Z", nil).items()); n != 0 {
 		t.Errorf("%d events before there were any", n)
 	}
+}
+
+// TestDataKeysByAPI: data keys are shown without keys and rotated; what is sealed afterwards is sealed under the new one.
+func TestDataKeysByAPI(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t).peopled()
+	w.visitor()
+	const keys = "/tenants/default/data-keys"
+	before := w.root.must(http.StatusOK, "GET", keys, nil).items()
+	if len(before) != 1 || before[0]["state"] != "active" || before[0]["kek"] == "" {
+		t.Fatal(before)
+	}
+	fresh := w.root.must(http.StatusOK, "POST", keys+"/rotate", nil).body["data_key"]
+	after := w.root.must(http.StatusOK, "GET", keys, nil).items()
+	if len(after) != 2 || after[0]["data_key"] != before[0]["data_key"] || after[0]["retired_at"] == nil || after[1]["data_key"] != fresh || after[1]["state"] != "active" {
+		t.Errorf("%v, fresh %v", after, fresh)
+	}
+	w.root.must(http.StatusCreated, "POST", "/tenants", map[string]any{"slug": "unused"})
+	if out := w.root.must(http.StatusOK, "POST", "/tenants/unused/data-keys/rotate", nil).body; out["data_key"] != nil || out["note"] == "" {
+		t.Errorf("%v", out)
+	}
+	if out := w.root.must(http.StatusOK, "GET", "/tenants/unused/data-keys", nil).items(); len(out) != 0 {
+		t.Errorf("%v", out)
+	}
+	if n := strings.Count(w.root.must(http.StatusOK, "GET", "/tenants/default/audit?kind=admin.act", nil).raw, `"actor":"operator:`+w.root.id+`","outcome":"ok","detail":"data key rotated to `+fmt.Sprint(fresh)); n != 1 {
+		t.Errorf("%d rotations in the trail", n)
+	}
+}
+
+func jwksOf(t *testing.T, s *authtest.Server) (keys jose.JSONWebKeySet) {
+	t.Helper()
+	resp, err := http.Get(s.URL + "/jwks")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if err := json.NewDecoder(resp.Body).Decode(&keys); err != nil {
+		t.Fatal(err)
+	}
+	return keys
+}
+
+// TestExportsByAPI: the trail and a tenant's rows are written as the commands write them: a verified chain, and no secret, address or
+// other tenant's row. Each export stands in the trail.
+func TestExportsByAPI(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t).peopled()
+	w.s.SealAudit(t)
+	export := w.acme.own.must(http.StatusOK, "GET", "/tenants/acme/audit/export", nil)
+	if export.header.Get("Content-Type") != "application/jsonl" {
+		t.Errorf("%v", export.header)
+	}
+	reports, err := audit.VerifyFile(strings.NewReader(export.raw), int64(len(export.raw)), jwksOf(t, w.acme.s), nil)
+	if err != nil || len(reports) != 1 || !reports[0].OK() || reports[0].Events < 3 || reports[0].Attested != reports[0].Head || reports[0].Tenant != w.acme.s.Tenant.String() {
+		t.Fatalf("%v %+v", err, reports)
+	}
+	if out := w.acme.own.must(http.StatusOK, "GET", "/tenants/acme/audit/export?until=2020-01-01T00:00:00Z", nil); out.raw != "" {
+		t.Errorf("%s", out.raw)
+	}
+	for _, q := range []string{"since=yesterday", "until=x"} {
+		if out := w.root.call("GET", "/tenants/acme/audit/export?"+q, nil); out.status != http.StatusBadRequest {
+			t.Errorf("%s: %d", q, out.status)
+		}
+	}
+	rows := w.acme.own.must(http.StatusOK, "GET", "/tenants/acme/export", nil).raw
+	for _, want := range []string{`{"table":"tenants"`, w.acme.grant.String(), w.acme.client, `"table":"signing_keys"`} {
+		if !strings.Contains(rows, want) {
+			t.Errorf("the export lacks %s", want)
+		}
+	}
+	for _, other := range []string{w.globex.grant.String(), w.globex.subject.String(), "@example.com", `"secret`, `"sealed_key"`, `"refresh_token":`} {
+		if strings.Contains(rows, other) {
+			t.Errorf("the export has %s", other)
+		}
+	}
+	trail := w.root.must(http.StatusOK, "GET", "/tenants/acme/audit?kind=admin.act", nil).raw
+	if strings.Count(trail, `"detail":"audit export"`) != 2 || strings.Count(trail, `"detail":"tenant export"`) != 1 {
+		t.Errorf("%s", trail)
+	}
+}
+
+// TestExportsAreBounded: an export that breaks off half-way is cut off, and exports beyond the two that a server writes at once are told
+// when to come again; when one has ended the next is served.
+func TestExportsAreBounded(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	conn, err := pgx.Connect(ctx, w.s.DSN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	if _, err := conn.Exec(ctx, `BEGIN; LOCK TABLE signing_keys IN ACCESS EXCLUSIVE MODE`); err != nil { // the tenant's own line is written before
+		t.Fatal(err)
+	}
+	get := func() (int, error) {
+		r, err := http.NewRequest("GET", w.s.Admin+admin.Base+"/tenants/default/export", nil)
+		if err != nil {
+			return 0, err
+		}
+		r.Header.Set("Authorization", "Bearer "+w.root.token)
+		resp, err := http.DefaultTransport.RoundTrip(r)
+		if err != nil {
+			return 0, err
+		}
+		defer func() { _ = resp.Body.Close() }()
+		_, err = io.Copy(io.Discard, resp.Body)
+		return resp.StatusCode, err
+	}
+	ended := make(chan error, 2)
+	for range cap(ended) {
+		go func() { _, err := get(); ended <- err }()
+	}
+	for waiting := 0; waiting < 2; {
+		if err := conn.QueryRow(ctx, `SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database WHERE d.datname = current_database() AND NOT l.granted`).Scan(&waiting); err != nil {
+			t.Fatal(err)
+		}
+		if len(ended) > 0 {
+			t.Fatal(<-ended)
+		}
+	}
+	if out := w.root.call("GET", "/tenants/default/export", nil); out.status != http.StatusServiceUnavailable || out.header.Get("Retry-After") == "" {
+		t.Errorf("a third: %d %s", out.status, out.raw)
+	}
+	for range cap(ended) { // they wait for the table no longer than the database lets them
+		if err := <-ended; err == nil {
+			t.Error("half an export ends as if it were whole")
+		}
+	}
+	if _, err := conn.Exec(ctx, `ROLLBACK`); err != nil {
+		t.Fatal(err)
+	}
+	w.root.must(http.StatusOK, "GET", "/tenants/default/export", nil)
+}
+
+// TestDefaultTenantsKeys: the default tenant's own administrator cannot end the tokens of the deployment's administrators, which its key
+// signs: not at once and not later. Another tenant's rotates its keys.
+func TestDefaultTenantsKeys(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t).peopled()
+	own := w.admin(tenant.DefaultID, admin.TenantScopes())
+	const rotate = "/tenants/default/keys/rotate"
+	before := w.root.must(http.StatusOK, "GET", "/tenants/default/keys", nil).raw
+	for _, body := range []map[string]any{{"purpose": "access_token", "at_once": true}, {"purpose": "access_token"}, {}, {"at_once": true}} {
+		if out := own.call("POST", rotate, body); out.status != http.StatusForbidden || out.body["code"] != "deployment_only" {
+			t.Errorf("%v: %d %s", body, out.status, out.raw)
+		}
+	}
+	if after := w.root.must(http.StatusOK, "GET", "/tenants/default/keys", nil).raw; after != before {
+		t.Errorf("keys changed: %s\n%s", before, after)
+	}
+	own.must(http.StatusOK, "POST", rotate, map[string]any{"purpose": "grant"})
+	w.acme.own.must(http.StatusOK, "POST", "/tenants/acme/keys/rotate", map[string]any{"purpose": "access_token", "at_once": true})
+	w.root.must(http.StatusOK, "GET", "/tenants", nil) // the deployment's administrator goes on
 }
 
 // TestPeopleByAPI: a person's data are exported, which is recorded; erased for good, once confirmed, also while Google is away.

@@ -15,6 +15,7 @@ import (
 	"latchkey/authserver/internal/client"
 	"latchkey/authserver/internal/clientauth"
 	"latchkey/authserver/internal/ratelimit"
+	"latchkey/authserver/internal/text"
 	"latchkey/authserver/internal/web"
 	"latchkey/pkg/accesstoken"
 	"latchkey/pkg/httpx"
@@ -130,6 +131,9 @@ func readForm(w http.ResponseWriter, r *http.Request) (url.Values, error) {
 		}
 		return nil, oauth.NewError(oauth.InvalidRequest, "The body is malformed.").WithCause(errors.New("form does not parse"))
 	}
+	if name, found := text.BadParameter(r.PostForm); found {
+		return nil, oauth.NewError(oauth.InvalidRequest, "A parameter is no text (UTF-8 without NUL): "+name+".")
+	}
 	for name, values := range r.PostForm {
 		if len(values) > 1 {
 			return nil, oauth.NewError(oauth.InvalidRequest, "A parameter is given more than once.").WithCause(errors.New(name))
@@ -166,7 +170,7 @@ func (a *API) prove(ctx context.Context, c clientauth.Credentials) (*Administrat
 }
 
 // maybeID reports whether an administrator or a client could have an id.
-func maybeID(id string) bool { return len(id) <= maxID && storable(id) }
+func maybeID(id string) bool { return len(id) <= maxID && text.Valid(id) }
 
 // unknown is the answer to every failed proof alike (PEERS A30).
 func unknown(cause error) error {

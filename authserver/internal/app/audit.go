@@ -190,29 +190,7 @@ type auditExportCmd struct {
 
 func (c *auditExportCmd) Run(e *env) error {
 	return c.each(e, func(db *postgres.DB, _ string, t tenant.ID) error {
-		// Who read the trail stands in it.
-		if err := db.Record(e.ctx, audit.Event{Tenant: t, Kind: audit.AdminAct, Actor: audit.Operator, Detail: "audit export"}); err != nil {
-			return err
-		}
-		last, err := db.LastCheckpoint(e.ctx, t)
-		if err != nil {
-			return err
-		}
-		// A part goes on to the next checkpoint, which attests it.
-		r, err := db.AuditRange(e.ctx, t, audit.Query{Since: c.Since, Until: c.Until})
-		if errors.Is(err, audit.ErrNoEvents) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if !c.Until.IsZero() { // else also the checkpoints of events that are gone
-			last = r.Last
-		}
-		_, err = audit.Export(e.out, audit.Evidence{
-			Tenant: t, From: r.From, Now: time.Now(), Events: db.AuditEvents(e.ctx, t, r), Checkpoints: db.AuditCheckpoints(e.ctx, t, r.From.Seq, last),
-		})
-		return err
+		return (&operator.Operator{Store: db}).ExportAudit(e.ctx, t, c.Since, c.Until, e.out)
 	})
 }
 

@@ -3,6 +3,7 @@ package app_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -91,7 +92,7 @@ func TestSecretsAreNotShown(t *testing.T) {
 		inFile := map[string]any{}
 		for _, f := range settings {
 			flags = append(flags, "--"+f.Name+"="+value)
-			inFile[f.Name], inFile[strings.ReplaceAll(f.Name, "-", "_")] = value, value
+			inFile[strings.ReplaceAll(f.Name, "-", "_")] = value
 		}
 		look("as flags: "+value, flags...)
 		write(inFile)
@@ -114,6 +115,62 @@ func TestSecretsAreNotShown(t *testing.T) {
 	}
 	look("where it does not belong", "--google-client-secret", canary, "--google-auth-url=https://u:"+canary+"@accounts.example/", "--google-jwks-url=https://u:"+canary+"%zz@accounts.example/",
 		"--kek-uri=hcvault://u:"+canary+"@vault.example/transit/keys/k")
+}
+
+// TestPasswordsInURLs: whatever is wrong with a setting that is or may be a URL, its user's password is not repeated.
+func TestPasswordsInURLs(t *testing.T) {
+	t.Parallel()
+	const canary = "kanarienvogel"
+	names := []string{"issuer", "resource-url", "as-listen", "as-internal-listen", "as-admin-listen", "as-internal-url", "google-issuer", "google-auth-url", "google-token-url", "google-jwks-url",
+		"google-revoke-url", "google-signals-issuer", "google-signals-jwks-url", "client-document-hosts", "custom-redirect-uris", "cimd-test-allow-hosts", "kek-uri", "from-kek-uri"}
+	for _, shape := range []string{"https://u:%s@a.example", "http://u:%s@a.example/x/", "https://u:1/%s@a.example/?q", "https://u:%%zz%s@a.example", "u:%s@a.example:1", "https://u:1#%s@a.example"} {
+		args := []string{"config", "check", "--google-signals=on", "--as-internal-tls-cert-file=x", "--as-internal-tls-key-file=x"}
+		for _, name := range names {
+			args = append(args, fmt.Sprintf("--"+name+"="+shape, canary))
+		}
+		var out, errOut bytes.Buffer
+		if code := app.Main(t.Context(), args, &out, &errOut); code != 1 || strings.Contains(out.String()+errOut.String(), canary) {
+			t.Errorf("%s: %d %s", shape, code, errOut.String())
+		}
+	}
+}
+
+// TestUnknownKeys: what a file of settings says and nobody reads is named, all of it, with the other problems; keys of any command are known.
+func TestUnknownKeys(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "settings.json")
+	if err := os.WriteFile(file, []byte(`{"isuer": "https://auth.example.com", "RESOURCE_URL": 1, "as-listen": "127.0.0.1:1", "kekFile": "none", "from_kek_file": "none", "rsClientId": "rs", "nonsense": {"a": 1}, "subject": "x"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{`"RESOURCE_URL": did you mean "resource_url"?`, `"as-listen": did you mean "as_listen"?`, `"isuer": did you mean "issuer"?`, `"nonsense": remove it`, "ISSUER is not set"}
+	for _, command := range [][]string{{"serve"}, {"config", "check"}, {"config", "check", "--json"}} {
+		var out, errOut bytes.Buffer
+		code := app.Main(t.Context(), append(command, "--config", file), &out, &errOut)
+		all := strings.ReplaceAll(out.String()+errOut.String(), `\"`, `"`)
+		for _, text := range want {
+			if code != 1 || !strings.Contains(all, text) {
+				t.Errorf("%v: %d, no %s in:\n%s", command, code, text, all)
+			}
+		}
+		if n := strings.Count(all, "unknown key"); n != 4 {
+			t.Errorf("%v: %d unknown keys:\n%s", command, n, all)
+		}
+	}
+	for _, command := range [][]string{{"config", "print"}, {"version"}, {"keys", "list"}} {
+		var out, errOut bytes.Buffer
+		if code := app.Main(t.Context(), append(command, "--config", file), &out, &errOut); code != 1 || strings.Count(errOut.String(), "unknown key") != 4 {
+			t.Errorf("%v: %d %s", command, code, errOut.String())
+		}
+	}
+	for _, text := range []string{``, `null`, `[]`, `{} {}`, `{"issuer": "a"} x`} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var out, errOut bytes.Buffer
+		if code := app.Main(t.Context(), []string{"version", "--config", file}, &out, &errOut); code != 1 || !strings.Contains(errOut.String(), "no JSON object") {
+			t.Errorf("%q: %d %s", text, code, errOut.String())
+		}
+	}
 }
 
 // TestConfigPrint: every setting has its value and where it comes from.

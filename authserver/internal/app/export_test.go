@@ -7,6 +7,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"latchkey/authserver/internal/config"
 	"latchkey/authserver/internal/tenant"
 	"latchkey/authserver/internal/vault"
 )
@@ -24,4 +25,4 @@ func (s *Server) UseKeys(ctx context.Context, t tenant.ID) (signing, data error)
 }
 
 // CommandLine is what the program's commands are parsed by.
-func CommandLine() (*kong.Kong, error) { return commandLine(&cli{}) }
+func CommandLine() (*kong.Kong, error) { return commandLine(&cli{}, &config.File{}) }

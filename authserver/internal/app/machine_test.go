@@ -10,8 +10,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/uuid"
+
 	"latchkey/authserver/internal/app"
 	"latchkey/authserver/internal/authtest"
+	mass "latchkey/authserver/internal/revocation"
+	"latchkey/authserver/internal/tenant"
 	"latchkey/pkg/accesstoken"
 	"latchkey/pkg/exchange"
 	"latchkey/pkg/oauth"
@@ -108,6 +112,68 @@ func clientCredentials(t *testing.T) {
 	command(t, s, "clients", "delete", made.ID)
 	if status, _, out := post(t, s.Replica(t).URL+"/token", form, made.ID, made.Secret); status != http.StatusUnauthorized || out["error"] != "invalid_client" {
 		t.Errorf("deleted: %d %v", status, out)
+	}
+}
+
+// TestOwnTokenEnds: RFC 7662 §2.2: a client's own token that a mass revocation ended is inactive, as for resource servers; also when the
+// revocation is closed. What it got since, and another client's, is not ended.
+func TestOwnTokenEnds(t *testing.T) {
+	t.Parallel()
+	s := authtest.Start(t)
+	type own struct {
+		ID     string `json:"client_id"`
+		Secret string `json:"client_secret"`
+		tokens []string
+	}
+	clients := [2]own{}
+	for i := range clients {
+		c := &clients[i]
+		if err := json.Unmarshal([]byte(command(t, s, "clients", "create", "--name", "Nightly", "--grant", "client_credentials", "--scope", "accounts")), c); err != nil {
+			t.Fatal(err)
+		}
+		_, _, out := post(t, s.URL+"/token", url.Values{"grant_type": {"client_credentials"}}, c.ID, c.Secret)
+		c.tokens = append(c.tokens, out["access_token"].(string))
+	}
+	active := func(c own, token string) bool {
+		t.Helper()
+		status, _, out := post(t, s.URL+"/introspect", url.Values{"token": {token}}, c.ID, c.Secret)
+		if status != http.StatusOK {
+			t.Fatalf("%d %v", status, out)
+		}
+		return out["active"] == true
+	}
+	revoker := &mass.Revoker{Store: s.DB(t)}
+	end := func(of mass.Selector) {
+		t.Helper()
+		job, _, err := revoker.Begin(t.Context(), of)
+		if err == nil {
+			_, err = revoker.Run(t.Context(), job.ID, nil)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	end(mass.Selector{Tenant: tenant.DefaultID, Subject: uuid.New()}) // somebody's: not theirs
+	if !active(clients[0], clients[0].tokens[0]) || !active(clients[1], clients[1].tokens[0]) {
+		t.Error("what is not ended is inactive")
+	}
+	end(mass.Selector{Tenant: tenant.DefaultID, Client: clients[0].ID})
+	if active(clients[0], clients[0].tokens[0]) || !active(clients[1], clients[1].tokens[0]) {
+		t.Error("the client's revocation does not end its own token, or another's")
+	}
+	if err := revoker.Close(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	if active(clients[0], clients[0].tokens[0]) {
+		t.Error("active again when the revocation is closed")
+	}
+	end(mass.Selector{})
+	if active(clients[1], clients[1].tokens[0]) {
+		t.Error("everybody's revocation does not end it")
+	}
+	moveTime(t, s.DSN, `RESET ROLE; UPDATE revocation_epochs SET revoked_before = now() - interval '1 minute'`) // what is issued now is issued since
+	if !active(clients[0], clients[0].tokens[0]) {
+		t.Error("what was got since is inactive")
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 	"latchkey/authserver/internal/postgres"
 	"latchkey/authserver/internal/tenant"
 	"latchkey/migrations"
+	"latchkey/pkg/commandline"
 )
 
 type cli struct {
@@ -44,18 +45,20 @@ type cli struct {
 
 // env is what a command needs from outside.
 type env struct {
-	ctx    context.Context
-	in     io.Reader
-	out    io.Writer
-	errOut io.Writer
+	ctx     context.Context
+	in      io.Reader
+	out     io.Writer
+	errOut  io.Writer
+	unknown error // keys of --config; serve and config check report them with their own problems
 }
 
 // Main runs one command and returns the exit code: 0, or 1 after one clear
 // message on errOut.
 func Main(ctx context.Context, args []string, out, errOut io.Writer) int {
 	var c cli
+	var file config.File
 	exited := -1
-	parser, err := commandLine(&c, kong.Writers(out, errOut), kong.Exit(func(code int) { exited = code }))
+	parser, err := commandLine(&c, &file, kong.Writers(out, errOut), kong.Exit(func(code int) { exited = code }))
 	if err != nil {
 		return fail(errOut, err)
 	}
@@ -66,16 +69,24 @@ func Main(ctx context.Context, args []string, out, errOut io.Writer) int {
 	if err != nil {
 		return fail(errOut, err)
 	}
-	if err := parsed.Run(&env{ctx: ctx, in: os.Stdin, out: out, errOut: errOut}); err != nil {
+	e := &env{ctx: ctx, in: os.Stdin, out: out, errOut: errOut, unknown: file.Unknown(parser.Model)}
+	switch parsed.Selected().Target.Addr().Interface().(type) {
+	case *serveCmd, *configCheckCmd:
+	default:
+		if e.unknown != nil {
+			return fail(errOut, e.unknown)
+		}
+	}
+	if err := parsed.Run(e); err != nil {
 		return fail(errOut, err)
 	}
 	return 0
 }
 
 // commandLine reads flags, environment and file into c.
-func commandLine(c *cli, options ...kong.Option) (*kong.Kong, error) {
+func commandLine(c *cli, file *config.File, options ...kong.Option) (*kong.Kong, error) {
 	return kong.New(c, append(options, kong.Name("authserver"), kong.Description("Latchkey's authorization server."),
-		kong.UsageOnError(), kong.Vars{"reportable": joined(tenant.Reportable())}, kong.Configuration(config.File))...)
+		kong.UsageOnError(), kong.Vars{"reportable": joined(tenant.Reportable())}, kong.Configuration(file.Load))...)
 }
 
 func fail(w io.Writer, err error) int {
@@ -99,8 +110,11 @@ func newLog(c config.Log, w io.Writer) *slog.Logger {
 type serveCmd struct{ config.Serve }
 
 func (c *serveCmd) Run(e *env) error {
+	var p commandline.Problems
+	p.Add(e.unknown)
 	settings, err := c.Check()
-	if err != nil {
+	p.Add(err)
+	if err := p.Err(); err != nil {
 		return err
 	}
 	return serve(e.ctx, settings, newLog(c.Log, e.errOut))

@@ -17,9 +17,11 @@ import (
 	"latchkey/authserver/internal/config"
 	"latchkey/authserver/internal/erasure"
 	"latchkey/authserver/internal/kek"
+	"latchkey/authserver/internal/operator"
 	"latchkey/authserver/internal/postgres"
 	"latchkey/authserver/internal/progress"
 	"latchkey/authserver/internal/rewrap"
+	"latchkey/authserver/internal/tenancy"
 	"latchkey/authserver/internal/tenant"
 	"latchkey/authserver/internal/vault"
 )
@@ -163,9 +165,8 @@ type keysRotateDataCmd struct {
 
 // rotatedData is what came of rotating a tenant's data key.
 type rotatedData struct {
-	Tenant string    `json:"tenant"`
-	ID     uuid.UUID `json:"data_key,omitzero"` // the new one; absent: nothing was done
-	Note   string    `json:"note,omitempty"`
+	Tenant string `json:"tenant"`
+	operator.DataRotation
 }
 
 func (c *keysRotateDataCmd) Run(e *env) error {
@@ -182,32 +183,16 @@ func (c *keysRotateDataCmd) Run(e *env) error {
 		return err
 	}
 	err = c.each(e, func(db *postgres.DB, slug string, t tenant.ID) error {
-		keys, err := db.DataKeys(e.ctx, t)
-		if err != nil {
-			return err
-		}
-		i := slices.IndexFunc(keys, func(k vault.DataKey) bool { return k.Active })
-		if i < 0 {
-			const note = "there is no data key yet: a server makes it at the tenant's first use"
-			return tell(rotatedData{Tenant: slug, Note: note}, note)
-		}
-		// The old key is unwrapped first: a command with the wrong key-encryption
-		// key changes nothing.
-		if _, err := vault.Rewrap(e.ctx, key, t, keys[i]); err != nil {
-			return err
-		}
-		fresh, err := vault.NewDataKey(e.ctx, key, t)
-		if err != nil {
-			return err
-		}
-		rotated, err := db.RotateDataKey(e.ctx, t, keys[i].ID, fresh)
-		if err != nil {
-			return err
-		}
-		if !rotated {
+		of, err := (&operator.Operator{Store: db, KEK: key}).RotateData(e.ctx, t)
+		switch {
+		case errors.Is(err, tenancy.ErrChanged):
 			return errors.New("another command has just rotated the data key")
+		case err != nil:
+			return err
+		case of.Note != "":
+			return tell(rotatedData{Tenant: slug, DataRotation: *of}, of.Note)
 		}
-		return tell(rotatedData{Tenant: slug, ID: fresh.ID}, "data key %s is active; servers seal under it within %v. Then: authserver keys rewrap", fresh.ID, vault.TTL)
+		return tell(rotatedData{Tenant: slug, DataRotation: *of}, "data key %s is active; servers seal under it within %v. Then: authserver keys rewrap", of.ID, vault.TTL)
 	})
 	if c.JSON {
 		err = errors.Join(err, printJSON(e.out, done)) // what was done is told, whatever came after it

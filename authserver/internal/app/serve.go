@@ -294,7 +294,7 @@ func New(c *config.Server, db *postgres.DB, key *vault.KEK, callers *exchange.Cl
 	api, err := admin.New(admin.Config{
 		Store: db, Audit: db, Tenants: tenants, TenantID: db.TenantID, Keys: keys.For, Vault: v, Limits: limits, Now: time.Now,
 		Operator: &operator.Operator{
-			Store: db, CustomRedirects: c.CustomRedirects, Now: time.Now, Keys: &keyset.Operator{Store: db, Vault: v}, Export: exporter, Erase: eraser,
+			Store: db, CustomRedirects: c.CustomRedirects, Now: time.Now, Keys: &keyset.Operator{Store: db, Vault: v}, KEK: key, Export: exporter, Erase: eraser,
 		},
 		Tenancy: tenantOperator, Ender: &tenancy.Ender{Rows: db, Shred: eraser.Shred, Tenant: tenantOperator},
 		Revoker: &revocation.Revoker{Store: db},
@@ -371,6 +371,9 @@ func (s *Server) GoOnErasing(ctx context.Context) error { return s.eraser.Step(c
 func (s *Server) GoOnRevoking(ctx context.Context, older time.Duration) error {
 	return errors.Join(s.mass.Step(ctx), s.mass.Close(ctx, older))
 }
+
+// SealAudit seals what the audit trails have, once, with checkpoints.
+func (s *Server) SealAudit(ctx context.Context) error { return s.sealer.Round(ctx, 0) }
 
 // leaver is what the account page needs of erasures and exports.
 type leaver struct {

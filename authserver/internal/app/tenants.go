@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"latchkey/authserver/internal/config"
+	"latchkey/authserver/internal/operator"
 	"latchkey/authserver/internal/postgres"
 	"latchkey/authserver/internal/progress"
 	"latchkey/authserver/internal/tenancy"
@@ -326,10 +327,14 @@ func (c *tenantsExportCmd) Run(e *env) error {
 	return c.operate(e, func(o *tenancy.Operator, db *postgres.DB) error {
 		bar, last := progress.New(e.errOut, "tenant "+c.Slug, c.JSON), exportStep(c.Slug, 0)
 		defer func() { bar.End(last) }()
-		return (&tenancy.Ender{Rows: db, Tenant: o, Exported: func(rows int64) {
+		r, err := o.Find(e.ctx, c.Slug)
+		if err != nil {
+			return err
+		}
+		return (&operator.Operator{Store: db}).ExportTenant(e.ctx, r.ID, c.Slug, &tenancy.Ender{Rows: db, Tenant: o, Exported: func(rows int64) {
 			last = exportStep(c.Slug, rows)
 			bar.Report(last)
-		}}).Export(e.ctx, c.Slug, e.out)
+		}}, e.out)
 	})
 }
 

@@ -425,6 +425,14 @@ func (s *Server) GoOnErasing(t testing.TB) {
 	}
 }
 
+// SealAudit lets a server seal the audit trails once, with checkpoints.
+func (s *Server) SealAudit(t testing.TB) {
+	t.Helper()
+	if err := s.app.SealAudit(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // BeginRevocation begins to revoke everybody's access, without doing any of its
 // work, and returns the job.
 func (s *Server) BeginRevocation(t testing.TB) string {

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/url"
 
+	"latchkey/authserver/internal/text"
 	"latchkey/pkg/oauth"
 	"latchkey/pkg/secret"
 )
@@ -64,7 +65,7 @@ func Parse(r *http.Request, f url.Values) (Credentials, error) {
 	switch {
 	case c.ClientID == "":
 		return c, refuse("client_id is missing.")
-	case len(c.ClientID) > maxIDBytes || len(c.Secret.Reveal()) > maxSecretBytes:
+	case len(c.ClientID) > maxIDBytes || len(c.Secret.Reveal()) > maxSecretBytes || !text.Valid(c.ClientID):
 		return c, refuse(notKnown)
 	}
 	return c, nil

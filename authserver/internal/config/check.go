@@ -124,7 +124,7 @@ func (s Serve) Check() (*Server, error) {
 	p.places(out, s.Issuer, s.ResourceURL)
 	for _, at := range [][2]string{{"AS_LISTEN", s.Listen}, {"AS_INTERNAL_LISTEN", s.InternalListen}, {"AS_ADMIN_LISTEN", s.AdminListen}} {
 		if _, _, err := net.SplitHostPort(at[1]); err != nil {
-			p.Addf("%s %q is not host:port", at[0], at[1])
+			p.Addf("%s %s is not host:port", at[0], oauth.ShownURL(at[1]))
 		}
 	}
 	out.KEK, out.FromKEK = s.KEK.check(&p)
@@ -146,7 +146,7 @@ func (s Serve) Check() (*Server, error) {
 		out.Google.SignalsIssuer, out.Google.SignalsJWKSURL = s.GoogleSignalsIssuer, s.GoogleSignalsJWKSURL
 		p.endpoint("GOOGLE_SIGNALS_ISSUER", s.GoogleSignalsIssuer, false)
 		if !strings.HasSuffix(s.GoogleSignalsIssuer, "/") {
-			p.Addf("GOOGLE_SIGNALS_ISSUER %q must end in a slash, as Google's does", s.GoogleSignalsIssuer)
+			p.Addf("GOOGLE_SIGNALS_ISSUER %s must end in a slash, as Google's does", oauth.ShownURL(s.GoogleSignalsIssuer))
 		}
 		if s.GoogleSignalsJWKSURL != "" {
 			p.endpoint("GOOGLE_SIGNALS_JWKS_URL", s.GoogleSignalsJWKSURL, false)
@@ -157,7 +157,7 @@ func (s Serve) Check() (*Server, error) {
 	case out.InternalURL != "":
 		p.endpoint("AS_INTERNAL_URL", s.InternalURL, true)
 		if out.InternalTLS != nil && !strings.HasPrefix(out.InternalURL, "https://") {
-			p.Addf("AS_INTERNAL_URL %q must be https: the internal listener speaks TLS (AS_INTERNAL_TLS_CERT_FILE)", s.InternalURL)
+			p.Addf("AS_INTERNAL_URL %s must be https: the internal listener speaks TLS (AS_INTERNAL_TLS_CERT_FILE)", oauth.ShownURL(s.InternalURL))
 		}
 	case out.InternalTLS != nil:
 		out.InternalURL = "https://" + s.InternalListen
@@ -189,7 +189,7 @@ func (p *problems) places(out *Server, issuer, resource string) {
 	} else if out.Issuer, err = oauth.ParseIssuerURL(issuer); err != nil {
 		p.Addf("ISSUER: %v", err)
 	} else if out.Issuer.Path() != "" {
-		p.Addf("ISSUER %q must be a bare origin: tenants have their issuers below it (/t/<slug>)", issuer)
+		p.Addf("ISSUER %s must be a bare origin: tenants have their issuers below it (/t/<slug>)", oauth.ShownURL(issuer))
 	}
 	if resource == "" {
 		p.Addf("RESOURCE_URL is not set: give the MCP URL of the resource server, e.g. https://mcp.example.com/mcp")
@@ -214,12 +214,12 @@ func (s Serve) checkClients(p *problems, out *Server) {
 	out.Documents = tenant.Admission{Mode: tenant.AdmissionMode(s.ClientDocuments), Hosts: s.ClientDocumentHosts}
 	for _, host := range s.ClientDocumentHosts {
 		if u, err := url.Parse("https://" + host + "/"); err != nil || u.Host != host || strings.ToLower(host) != host || host == "" {
-			p.Addf("CLIENT_DOCUMENT_HOSTS: %q is not a host name in lower case", host)
+			p.Addf("CLIENT_DOCUMENT_HOSTS: %s is not a host name in lower case", oauth.ShownURL(host))
 		}
 	}
 	for _, uri := range s.CustomRedirects {
 		if u, err := url.Parse(uri); err != nil || !u.IsAbs() || u.Scheme == "http" || u.Scheme == "https" || u.Scheme == "javascript" || u.Scheme == "data" || u.Scheme == "file" || u.Scheme == "vbscript" || u.Fragment != "" {
-			p.Addf("CUSTOM_REDIRECT_URIS: %q is not a private-use URI such as com.example.app:/callback", uri)
+			p.Addf("CUSTOM_REDIRECT_URIS: %s is not a private-use URI such as com.example.app:/callback", oauth.ShownURL(uri))
 		}
 	}
 	out.CustomRedirects = s.CustomRedirects
@@ -235,7 +235,7 @@ func (s Serve) checkClients(p *problems, out *Server) {
 	for _, host := range s.CIMDTestAllowHosts {
 		name, _, err := net.SplitHostPort(host)
 		if err != nil || !oauth.LoopbackHost(name) {
-			p.Addf("CIMD_TEST_ALLOW_HOSTS: %q is not host:port on loopback", host)
+			p.Addf("CIMD_TEST_ALLOW_HOSTS: %s is not host:port on loopback", oauth.ShownURL(host))
 		}
 	}
 	if s.CIMDTestCAFile != "" {
@@ -253,16 +253,16 @@ func (p *problems) required(name, value, advice string) {
 // internal listener lives on a private network and may be http.
 func (p *problems) endpoint(name, value string, private bool) {
 	u, err := url.Parse(value)
-	if strings.Contains(value, "@") && (err != nil || u.User != nil) { // a password may be in it: it is not repeated
+	if err == nil && u.User != nil {
 		p.Addf("%s must be an absolute URL without a user", name)
 		return
 	}
 	if err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") {
-		p.Addf("%s %q is not an absolute URL", name, value)
+		p.Addf("%s %s is not an absolute URL", name, oauth.ShownURL(value))
 		return
 	}
 	if u.Scheme == "http" && !private && !oauth.LoopbackHost(u.Hostname()) {
-		p.Addf("%s %q must be https: plain http is accepted on loopback only", name, value)
+		p.Addf("%s %s must be https: plain http is accepted on loopback only", name, oauth.ShownURL(value))
 	}
 }
 

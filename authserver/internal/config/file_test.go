@@ -50,7 +50,7 @@ func parsed(t *testing.T, args ...string) config.Serve {
 		Config kong.ConfigFlag
 		config.Serve
 	}
-	parser, err := kong.New(&line, kong.Configuration(config.File))
+	parser, err := kong.New(&line, kong.Configuration(new(config.File).Load))
 	if err != nil {
 		t.Fatal(err)
 	}

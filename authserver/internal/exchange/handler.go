@@ -18,6 +18,7 @@ import (
 	"latchkey/authserver/internal/connection"
 	"latchkey/authserver/internal/ratelimit"
 	"latchkey/authserver/internal/tenant"
+	"latchkey/authserver/internal/text"
 	"latchkey/authserver/internal/vault"
 	"latchkey/pkg/accesstoken"
 	"latchkey/pkg/exchange"
@@ -159,6 +160,9 @@ func parse(w http.ResponseWriter, r *http.Request) (*exchange.Request, url.Value
 	r.Body = http.MaxBytesReader(w, r.Body, exchange.MaxBodyBytes)
 	if err := r.ParseForm(); err != nil {
 		return nil, nil, fail(oauth.InvalidRequest, "The body cannot be read or is too large.")
+	}
+	if name, found := text.BadParameter(r.PostForm); found {
+		return nil, nil, fail(oauth.InvalidRequest, "A parameter is no text (UTF-8 without NUL): "+name+".")
 	}
 	req, refused := exchange.ParseForm(r.PostForm)
 	if refused != nil {

@@ -23,6 +23,7 @@ import (
 	"latchkey/authserver/internal/session"
 	"latchkey/authserver/internal/signin"
 	"latchkey/authserver/internal/tenant"
+	"latchkey/authserver/internal/text"
 	"latchkey/authserver/internal/vault"
 	"latchkey/authserver/internal/web"
 	"latchkey/pkg/httpx"
@@ -190,6 +191,9 @@ func (h *Handler) Consent(w http.ResponseWriter, r *http.Request) error {
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	if err := r.ParseForm(); err != nil {
 		return badLink("The form could not be read.", err)
+	}
+	if name, found := text.BadParameter(r.PostForm); found {
+		return badLink("The form could not be read.", errors.New("a parameter is no text: "+name))
 	}
 	f, err := h.open(ctx, t, r)
 	if err != nil {

@@ -17,6 +17,7 @@ import (
 	"latchkey/authserver/internal/client"
 	"latchkey/authserver/internal/clientauth"
 	"latchkey/authserver/internal/tenant"
+	"latchkey/authserver/internal/text"
 	"latchkey/authserver/internal/vault"
 	"latchkey/authserver/internal/web"
 	"latchkey/pkg/oauth"
@@ -109,6 +110,9 @@ func pushForm(w http.ResponseWriter, r *http.Request) (url.Values, error) {
 			return nil, err
 		}
 		return nil, oauth.NewError(oauth.InvalidRequest, "The body is malformed.")
+	}
+	if name, found := text.BadParameter(r.PostForm); found {
+		return nil, oauth.NewError(oauth.InvalidRequest, "A parameter is no text (UTF-8 without NUL): "+name+".")
 	}
 	for _, names := range [][]string{singleValued, clientauth.Params, {"redirect_uri"}} {
 		for _, name := range names {

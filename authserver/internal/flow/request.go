@@ -12,6 +12,7 @@ import (
 	"latchkey/authserver/internal/client"
 	"latchkey/authserver/internal/consent"
 	"latchkey/authserver/internal/tenant"
+	"latchkey/authserver/internal/text"
 	"latchkey/authserver/internal/web"
 	"latchkey/pkg/oauth"
 	"latchkey/pkg/scope"
@@ -95,6 +96,9 @@ func query(raw string) (url.Values, error) {
 	q, err := url.ParseQuery(raw)
 	if err != nil {
 		return nil, badLink("The link that brought you here is malformed.", err)
+	}
+	if name, found := text.BadParameter(q); found {
+		return nil, badLink("The link that brought you here is malformed.", errors.New("a parameter is no text: "+name))
 	}
 	return q, nil
 }

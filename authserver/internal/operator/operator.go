@@ -13,6 +13,7 @@ import (
 	"latchkey/authserver/internal/keyset"
 	"latchkey/authserver/internal/tenancy"
 	"latchkey/authserver/internal/tenant"
+	"latchkey/authserver/internal/vault"
 )
 
 // MaxPage is the most that one page of a list has.
@@ -84,6 +85,8 @@ type Store interface {
 	SessionStore
 	ClientStore
 	AuditStore
+	ChainStore
+	DataKeyStore
 }
 
 // Operator does it. Store is required; the others where they are used.
@@ -93,6 +96,7 @@ type Operator struct {
 	CustomRedirects []string // exact private-use redirect URIs that clients may have
 	Now             func() time.Time
 	Keys            *keyset.Operator
+	KEK             *vault.KEK // for data keys
 	Export          *erasure.Exporter
 	Erase           *erasure.Eraser
 }

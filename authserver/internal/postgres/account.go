@@ -99,8 +99,7 @@ func (db *DB) Allowed(ctx context.Context, t tenant.ID, subject uuid.UUID, clien
 // RevokeApp ends every grant that a person gave a client. It reports how many
 // ended.
 func (db *DB) RevokeApp(ctx context.Context, t tenant.ID, subject uuid.UUID, clientID string) (int64, error) {
-	n, err := db.exec(ctx, t, audited(ctx, stmt(`UPDATE grants SET revoked_at = now(), revoked_reason = 'person_request'
-		WHERE tenant_id = $1 AND subject_id = $2 AND client_id = $3 AND revoked_at IS NULL RETURNING `+grantColumns, t.UUID(), subject, clientID),
+	n, err := db.exec(ctx, t, audited(ctx, endingGrants(t, "person_request", `g.subject_id = $3 AND g.client_id = $4`, subject, clientID),
 		audit.Event{Tenant: t, Kind: audit.GrantRevoked, Actor: audit.FromContext(ctx).ActorOr(audit.Person), Detail: "person_request"}, grantRow, "", count))
 	if err != nil {
 		return 0, fmt.Errorf("revoking the grants of an app: %w", err)

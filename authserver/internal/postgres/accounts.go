@@ -301,11 +301,12 @@ func disconnected(ctx context.Context, d disconnection) []statement {
 	t, subject := d.tenant.UUID(), idValue(d.subject)
 	const (
 		// Arrays, so that the indexes are used whatever the planner thinks of the number.
-		whose  = ` FROM connections c WHERE c.tenant_id = $1 AND ($2::uuid IS NULL OR c.subject_id = $2) AND c.id = ANY($3))`
-		mine   = `ANY(ARRAY(SELECT c.id` + whose + `)`
-		people = `ANY(ARRAY(SELECT c.subject_id` + whose + `)`
-		of     = ` WHERE tenant_id = $1 AND connection_id = ` + mine
-		them   = ` WHERE tenant_id = $1 AND id = ` + mine
+		whose   = ` FROM connections c WHERE c.tenant_id = $1 AND ($2::uuid IS NULL OR c.subject_id = $2) AND c.id = ANY($3))`
+		granted = ` FROM connections c WHERE c.tenant_id = $1 AND ($3::uuid IS NULL OR c.subject_id = $3) AND c.id = ANY($4))` // of endingGrants
+		mine    = `ANY(ARRAY(SELECT c.id` + whose + `)`
+		people  = `ANY(ARRAY(SELECT c.subject_id` + whose + `)`
+		of      = ` WHERE tenant_id = $1 AND connection_id = ` + mine
+		them    = ` WHERE tenant_id = $1 AND id = ` + mine
 	)
 	return []statement{
 		stmt(`INSERT INTO google_revocations (tenant_id, id, subject_id, connection_id, upstream_client, purpose, token)
@@ -315,8 +316,8 @@ func disconnected(ctx context.Context, d disconnection) []statement {
 			WHERE k.tenant_id = $1 AND ($2::uuid IS NULL OR c.subject_id = $2) AND c.id = ANY($3) AND coalesce(k.refresh_token, k.access_token) IS NOT NULL`, t, subject, d.connections),
 		stmt(`UPDATE credentials SET status = 'revoked', last_error = 'disconnected', refresh_token = NULL, refresh_hash = NULL, refresh_prefix = NULL, refresh_expires_at = NULL,
 				access_token = NULL, access_expires_at = NULL, version = version + 1, lease_owner = NULL, lease_until = NULL, updated_at = now()`+of, t, subject, d.connections),
-		audited(ctx, stmt(`UPDATE grants SET revoked_at = now(), revoked_reason = $4`+of+` AND subject_id = `+people+` AND revoked_at IS NULL
-			RETURNING `+grantColumns, t, subject, d.connections, d.reason), d.ended, grantRow, "", count),
+		audited(ctx, endingGrants(d.tenant, d.reason, `g.connection_id = ANY(ARRAY(SELECT c.id`+granted+`) AND g.subject_id = ANY(ARRAY(SELECT c.subject_id`+granted+`)`,
+			subject, d.connections), d.ended, grantRow, "", count),
 		stmt(`UPDATE connections SET is_default = false`+them+` AND is_default`, t, subject, d.connections),
 		stmt(`UPDATE connections SET is_default = true WHERE tenant_id = $1 AND id IN (
 			SELECT DISTINCT ON (o.subject_id) o.id FROM connections o

@@ -157,13 +157,19 @@ func TestEveryActIsRecorded(t *testing.T) {
 		}, nil, []string{"connection.needs_reauth by google ok invalid_grant"}},
 		{"Google's signal", func() error {
 			f.grant(t)
+			if err := f.db.BeginSession(ctx, tenant.DefaultID, session.New{SecretHash: [32]byte{8}, ID: uuid.New(), Subject: f.record.Subject, Most: 10}); err != nil {
+				return err
+			}
 			done, err := f.db.ActOnSignal(ctx, &signals.Signal{ID: sha256.Sum256([]byte("1")), Issued: time.Now().Add(time.Hour), Clients: []string{"up"},
 				Acts: []signals.Act{{Subject: "google-sub-1", Reason: "google_account_disabled", RevokeGrants: true}}})
 			if done.Credentials != 1 || done.Grants != 1 {
 				t.Errorf("%+v", done)
 			}
 			return err
-		}, nil, []string{"connection.needs_reauth by google ok google_account_disabled", "connection.relinked by person ok", "consent.granted by person ok", "grant.revoked by google ok google_account_disabled"}},
+		}, nil, []string{
+			"connection.needs_reauth by google ok google_account_disabled", "connection.relinked by person ok", "consent.granted by person ok", "grant.revoked by google ok google_account_disabled",
+			"login by person ok", "session.ended by google ok google_account_disabled",
+		}},
 		{"a browser session", func() error {
 			return f.db.BeginSession(ctx, tenant.DefaultID, session.New{ID: uuid.New(), Subject: f.record.Subject, Most: 10})
 		}, nil, []string{"login by person ok"}},

@@ -131,8 +131,7 @@ func (db *DB) DeleteClient(ctx context.Context, t tenant.ID, id string) error {
 	ended := actOnClient(ctx, t, audit.GrantRevoked, id)
 	ended.Detail = "client_deleted"
 	n, err := db.exec(ctx, t,
-		audited(ctx, stmt(`UPDATE grants SET revoked_at = now(), revoked_reason = 'client_deleted' WHERE tenant_id = $1 AND client_id = $2 AND revoked_at IS NULL
-			RETURNING `+grantColumns, t.UUID(), id), ended, grantRow, "", count),
+		audited(ctx, endingGrants(t, ended.Detail, `g.client_id = $3`, id), ended, grantRow, "", count),
 		audited(ctx, stmt(`DELETE FROM `+table+` WHERE tenant_id = $1 AND id = $2 RETURNING id`, t.UUID(), id), actOnClient(ctx, t, audit.ClientDeleted, id), nil, "", count))
 	if err != nil {
 		return fmt.Errorf("deleting client: %w", err)

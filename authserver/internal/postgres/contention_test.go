@@ -9,10 +9,12 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"latchkey/authserver/internal/connection"
 	"latchkey/authserver/internal/flow"
 	"latchkey/authserver/internal/grant"
+	"latchkey/authserver/internal/revocation"
 	"latchkey/authserver/internal/session"
 	"latchkey/authserver/internal/tenant"
 	"latchkey/pkg/oauth"
@@ -178,5 +180,51 @@ func TestSignOutsUnderContention(t *testing.T) {
 			_, err := f.db.OperatorEndSessions(ctx, tenant.DefaultID, f.record.Subject)
 			return err
 		})
+	}
+}
+
+// TestLongWorkLeavesTheFeed: however much long work is asked for at once, resource servers are told what is revoked: while all of it
+// waits for a table, the feed answers.
+func TestLongWorkLeavesTheFeed(t *testing.T) {
+	t.Parallel()
+	f := setUp(t, nil)
+	r := f.grant(t)
+	if err := f.db.RevokeGrant(ctx, tenant.DefaultID, r.ID, "test"); err != nil {
+		t.Fatal(err)
+	}
+	blocker, err := pgx.Connect(ctx, f.dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = blocker.Close(ctx) }()
+	if _, err := blocker.Exec(ctx, `BEGIN; LOCK TABLE sessions IN ACCESS EXCLUSIVE MODE`); err != nil {
+		t.Fatal(err)
+	}
+	const works = 4
+	done := make(chan error, works)
+	for range works {
+		go func() { _, err := f.db.CountAffected(ctx, revocation.Selector{}); done <- err }()
+	}
+	for waiting := 0; waiting == 0; {
+		if err := blocker.QueryRow(ctx, `SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database WHERE d.datname = current_database() AND NOT l.granted`).Scan(&waiting); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 3 {
+		feed, err := f.db.Revocations(ctx, time.Now().Add(-time.Hour), 10, 10)
+		if err != nil || len(feed.Grants) != 1 {
+			t.Errorf("%+v %v", feed, err)
+		}
+	}
+	if len(done) != 0 {
+		t.Errorf("the feed waited for %d works", len(done))
+	}
+	if _, err := blocker.Exec(ctx, `ROLLBACK`); err != nil {
+		t.Fatal(err)
+	}
+	for range works {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
 	}
 }

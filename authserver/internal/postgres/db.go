@@ -34,6 +34,31 @@ type DB struct {
 	runtime *pgxpool.Pool
 	jobs    *pgxpool.Pool
 	limits  *pgxpool.Pool // the jobs role
+	long    chan struct{} // one for each long work of the jobs role
+}
+
+// jobsConns is how many connections the jobs role has. Resource servers read their
+// feed of revocations over them, so work that may take long never has the last one.
+const jobsConns = 2
+
+// longWait is how long such work waits for other such work.
+const longWait = 10 * time.Second
+
+var errBusy = errors.New("other long work is under way: try again when it is done")
+
+// longJob runs f in a transaction of the jobs role that may take long.
+func (db *DB) longJob(ctx context.Context, f func(pgx.Tx) error) error {
+	wait := time.NewTimer(longWait)
+	defer wait.Stop()
+	select {
+	case db.long <- struct{}{}:
+	case <-wait.C:
+		return errBusy
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-db.long }()
+	return pgx.BeginFunc(ctx, db.jobs, f)
 }
 
 // Open makes the pools. It connects lazily: a database that is away at start
@@ -46,7 +71,7 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	jobs, err := pool(ctx, c, jobsRole, 2)
+	jobs, err := pool(ctx, c, jobsRole, jobsConns)
 	if err != nil {
 		runtime.Close()
 		return nil, err
@@ -57,7 +82,7 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 		jobs.Close()
 		return nil, err
 	}
-	return &DB{runtime: runtime, jobs: jobs, limits: limits}, nil
+	return &DB{runtime: runtime, jobs: jobs, limits: limits, long: make(chan struct{}, jobsConns-1)}, nil
 }
 
 // Unreachable reports whether err is that of a database which gives no connection.

@@ -22,7 +22,8 @@ const (
 )
 
 // erasedOfSubject is what becomes of a person's rows when an erasure begins, in
-// the order of locks: subject, credentials, grants. The subject is marked first:
+// the order of locks: subject, credentials, grants, sessions, and of each in the
+// order of their ids. The subject is marked first:
 // a server may delete rows of nobody else. Of a grant its id and end stay, for
 // the feed; of a connection its id, and the Google account as long as a token of
 // it is to be withdrawn: another person may use the same one. A test compares
@@ -34,10 +35,12 @@ var erasedOfSubject = []destruction{
 		SELECT tenant_id, gen_random_uuid(), $2, connection_id, upstream_client, CASE WHEN refresh_token IS NULL THEN 'access_token' ELSE 'refresh_token' END,
 			coalesce(refresh_token, access_token) FROM credentials` + ofConnections + ` AND coalesce(refresh_token, access_token) IS NOT NULL`},
 	{"credentials", `DELETE FROM credentials` + ofConnections},
+	{"", `SELECT id::text FROM grants` + ofSubject + ` ORDER BY id FOR UPDATE`},
 	{"grants", `UPDATE grants SET revoked_at = coalesce(revoked_at, now()), revoked_reason = 'erased', client_id = '', resource = '', scopes = '{}', redirect_uri = '',
 		code_challenge = repeat('x', 43)` + ofSubject},
 	{"revocation_epochs", `DELETE FROM revocation_epochs` + ofSubject},
 	{"consents", `DELETE FROM consents` + ofSubject},
+	{"", `SELECT id::text FROM sessions` + ofSubject + ` ORDER BY secret_hash FOR UPDATE`},
 	{"sessions", `DELETE FROM sessions` + ofSubject},
 	{"links", `DELETE FROM links` + ofSubject},
 	{"connections", `UPDATE connections SET email = '', alias = '', hosted_domain = '', is_default = false, status = 'unlinked',

@@ -250,6 +250,15 @@ func (db *DB) revokeGrant(ctx context.Context, t tenant.ID, id uuid.UUID, reason
 	return nil
 }
 
+// endingGrants ends grants. which selects them as g; $1 is the tenant and $2 the
+// reason. They are locked in the order of their ids before any is changed, as
+// whoever ends several might otherwise wait for each other.
+func endingGrants(t tenant.ID, reason, which string, args ...any) statement {
+	return stmt(`UPDATE grants SET revoked_at = now(), revoked_reason = $2
+		WHERE tenant_id = $1 AND id = ANY(ARRAY(SELECT g.id FROM grants g WHERE g.tenant_id = $1 AND g.revoked_at IS NULL AND (`+which+`) ORDER BY g.id FOR UPDATE))
+		RETURNING `+grantColumns, append([]any{t.UUID(), reason}, args...)...)
+}
+
 // RevokeClientGrant ends a grant of a client (RFC 7009 §2.1). It returns
 // grant.ErrNotFound when there is no such grant, and grant.ErrMismatch when it
 // is another client's. Revoking twice is no error and keeps the first reason.
@@ -268,6 +277,20 @@ func (db *DB) RevokeClientGrant(ctx context.Context, t tenant.ID, id uuid.UUID, 
 		return grant.ErrMismatch
 	}
 	return nil
+}
+
+// OwnTokenEnded reports whether a mass revocation ended what a client got for
+// itself at a time, in seconds, as resource servers decide it (revocation.Follower).
+// No row is marked for such a token, so closed epochs count too: they are kept
+// longer than any token lives.
+func (db *DB) OwnTokenEnded(ctx context.Context, t tenant.ID, clientID string, issued time.Time) (bool, error) {
+	var ended bool
+	err := db.row(ctx, t, stmt(`SELECT EXISTS (SELECT FROM revocation_epochs e WHERE e.tenant_id = $1 AND e.subject_id IS NULL AND (e.client_id = '' OR e.client_id = $2)
+		AND e.revoked_before >= $3)`, t.UUID(), clientID, issued), &ended)
+	if err != nil {
+		return false, fmt.Errorf("reading epochs: %w", err)
+	}
+	return ended, nil
 }
 
 var grantState = `SELECT ` + grantColumns + `, rotated_at, least(idle_expires_at, expires_at) FROM grants

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"latchkey/authserver/internal/audit"
+	"latchkey/authserver/internal/operator"
 	"latchkey/authserver/internal/tenant"
 	"latchkey/authserver/internal/vault"
 )
@@ -70,24 +71,14 @@ func (db *DB) StoreWrapped(ctx context.Context, t tenant.ID, old string, k vault
 	return tag.RowsAffected() == 1, nil
 }
 
-// DataKeyState is a data key without the key.
-type DataKeyState struct {
-	ID      uuid.UUID
-	KEK     string
-	State   string
-	Created time.Time
-	Retired time.Time     // zero while active
-	Age     time.Duration // in its state, by the database's clock
-}
-
 // DataKeyStates returns a tenant's data keys, the oldest first.
-func (db *DB) DataKeyStates(ctx context.Context, t tenant.ID) ([]DataKeyState, error) {
+func (db *DB) DataKeyStates(ctx context.Context, t tenant.ID) ([]operator.DataKey, error) {
 	rows, err := db.jobs.Query(ctx, `SELECT id, kek_id, state, created_at, retired_at, now() - coalesce(retired_at, created_at)
 		FROM data_keys WHERE tenant_id = $1 ORDER BY created_at, id`, t.UUID())
 	if err != nil {
 		return nil, fmt.Errorf("listing data keys: %w", err)
 	}
-	keys, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (k DataKeyState, err error) {
+	keys, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (k operator.DataKey, err error) {
 		var retired *time.Time
 		if err = row.Scan(&k.ID, &k.KEK, &k.State, &k.Created, &retired, &k.Age); err == nil && retired != nil {
 			k.Retired = *retired
@@ -106,7 +97,7 @@ func (db *DB) DataKeyStates(ctx context.Context, t tenant.ID) ([]DataKeyState, e
 // later is refused.
 func (db *DB) DeleteDataKey(ctx context.Context, t tenant.ID, id uuid.UUID, retired time.Duration) (bool, error) {
 	var n int64
-	err := pgx.BeginFunc(ctx, db.jobs, func(tx pgx.Tx) error {
+	err := db.longJob(ctx, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, patient); err != nil {
 			return err
 		}

@@ -66,7 +66,7 @@ func affectedArgs(s revocation.Selector, cutoff time.Time) []any {
 
 // patiently runs f in a transaction of the jobs role that may take long.
 func (db *DB) patiently(ctx context.Context, f func(pgx.Tx) error) error {
-	return pgx.BeginFunc(ctx, db.jobs, func(tx pgx.Tx) error {
+	return db.longJob(ctx, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, patient); err != nil {
 			return err
 		}

@@ -58,12 +58,13 @@ func (db *DB) ShredTenant(ctx context.Context, t tenant.ID) (erasure.Shredded, e
 		return erasure.Shredded{}, errors.New("no tenant given")
 	}
 	done := erasure.Shredded{Keys: []string{}, Rows: map[string]int64{}}
-	err := pgx.BeginFunc(ctx, db.jobs, func(tx pgx.Tx) error {
+	err := db.longJob(ctx, func(tx pgx.Tx) error {
 		if err := suspended(ctx, tx, t); err != nil {
 			return err
 		}
 		const of = ` WHERE tenant_id = $1`
-		statements := []destruction{{"credentials", forgetCredentials + of}, {"connections", `UPDATE connections SET email = ''` + of}}
+		statements := []destruction{{"", `SELECT connection_id::text FROM credentials` + of + ` ORDER BY connection_id FOR UPDATE`},
+			{"credentials", forgetCredentials + of}, {"connections", `UPDATE connections SET email = ''` + of}}
 		for _, table := range deletedByShred { // data keys last, when nothing refers to them
 			sql := `DELETE FROM ` + table + of
 			if table == "data_keys" {

@@ -42,9 +42,10 @@ func (db *DB) ActOnSignal(ctx context.Context, s *signals.Signal) (signals.Effec
 // minted are credentials of one Google account, in any tenant.
 type minted struct{ tenants, connections []uuid.UUID }
 
-// act locks the credentials first, in one order, and only then touches grants,
-// as a sign-in does: events of one account and sign-ins wait for each other and
-// cannot lock each other out.
+// act locks the credentials first, in one order, and only then grants and
+// sessions, each in the order of endingGrants and endingSessions, as a sign-in
+// does: events of one account and sign-ins wait for each other and cannot lock
+// each other out.
 func act(ctx context.Context, tx pgx.Tx, s *signals.Signal, a signals.Act, done *signals.Effect) error {
 	const of = `SELECT k.tenant_id, k.connection_id FROM credentials k `
 	const which = ` AND k.upstream_client = ANY($2) ORDER BY 1, 2 FOR UPDATE OF k`
@@ -73,13 +74,14 @@ func act(ctx context.Context, tx pgx.Tx, s *signals.Signal, a signals.Act, done 
 	}
 	// Of people who sign in with the account, and what was made with it for
 	// others; a grant made since is none of the event's.
-	acted := audited(ctx, stmt(`UPDATE grants g SET revoked_at = now(), revoked_reason = $4
-		FROM unnest($1::uuid[], $2::uuid[]) AS f (tenant_id, connection_id)
-		JOIN connections c ON c.tenant_id = f.tenant_id AND c.id = f.connection_id
-		JOIN subjects s ON s.tenant_id = c.tenant_id AND s.id = c.subject_id
-		WHERE g.tenant_id = c.tenant_id AND g.subject_id = c.subject_id AND (s.google_sub = c.google_sub OR g.connection_id = c.id)
-		  AND g.revoked_at IS NULL AND g.created_at < $3
-		RETURNING g.tenant_id, g.id, g.client_id, g.subject_id, g.connection_id, g.resource, g.scopes`, found.tenants, found.connections, before, a.Reason),
+	acted := audited(ctx, stmt(`WITH ended AS MATERIALIZED (
+			SELECT g.tenant_id AS of_tenant, g.id AS of_grant FROM unnest($1::uuid[], $2::uuid[]) AS f (tenant_id, connection_id)
+				JOIN connections c ON c.tenant_id = f.tenant_id AND c.id = f.connection_id
+				JOIN subjects s ON s.tenant_id = c.tenant_id AND s.id = c.subject_id
+				JOIN grants g ON g.tenant_id = c.tenant_id AND g.subject_id = c.subject_id AND (s.google_sub = c.google_sub OR g.connection_id = c.id)
+			WHERE g.revoked_at IS NULL AND g.created_at < $3 ORDER BY g.tenant_id, g.id FOR UPDATE OF g)
+		UPDATE grants SET revoked_at = now(), revoked_reason = $4 FROM ended WHERE grants.tenant_id = ended.of_tenant AND grants.id = ended.of_grant
+		RETURNING tenant_id, `+grantColumns, found.tenants, found.connections, before, a.Reason),
 		audit.Event{Kind: audit.GrantRevoked, Actor: audit.Google, Detail: a.Reason}, grantRow.with("tenant_id", `act.tenant_id`), "", count)
 	tag, err := tx.Exec(ctx, acted.sql, acted.args...)
 	if err != nil {
@@ -87,11 +89,16 @@ func act(ctx context.Context, tx pgx.Tx, s *signals.Signal, a signals.Act, done 
 	}
 	done.Grants += tag.RowsAffected()
 	// Who signs in with the account is signed out here as well; not somebody who has merely linked it.
-	if _, err := tx.Exec(ctx, `UPDATE sessions b SET ended_at = now()
-		FROM unnest($1::uuid[], $2::uuid[]) AS f (tenant_id, connection_id)
-		JOIN connections c ON c.tenant_id = f.tenant_id AND c.id = f.connection_id
-		JOIN subjects s ON s.tenant_id = c.tenant_id AND s.id = c.subject_id AND s.google_sub = c.google_sub
-		WHERE b.tenant_id = s.tenant_id AND b.subject_id = s.id AND b.ended_at IS NULL AND b.created_at < $3`, found.tenants, found.connections, before); err != nil {
+	acted = audited(ctx, stmt(`WITH ended AS MATERIALIZED (
+			SELECT b.tenant_id AS of_tenant, b.secret_hash AS of_secret FROM unnest($1::uuid[], $2::uuid[]) AS f (tenant_id, connection_id)
+				JOIN connections c ON c.tenant_id = f.tenant_id AND c.id = f.connection_id
+				JOIN subjects s ON s.tenant_id = c.tenant_id AND s.id = c.subject_id AND s.google_sub = c.google_sub
+				JOIN sessions b ON b.tenant_id = s.tenant_id AND b.subject_id = s.id
+			WHERE b.ended_at IS NULL AND b.created_at < $3 ORDER BY b.tenant_id, b.secret_hash FOR UPDATE OF b)
+		UPDATE sessions SET ended_at = now() FROM ended WHERE sessions.tenant_id = ended.of_tenant AND sessions.secret_hash = ended.of_secret
+		RETURNING tenant_id, subject_id`, found.tenants, found.connections, before),
+		audit.Event{Kind: audit.SessionEnded, Actor: audit.Google, Detail: a.Reason}, fromRow{"tenant_id": `act.tenant_id`, "subject_id": `act.subject_id`}, "", count)
+	if _, err := tx.Exec(ctx, acted.sql, acted.args...); err != nil {
 		return fmt.Errorf("ending sessions of a google account: %w", err)
 	}
 	return nil

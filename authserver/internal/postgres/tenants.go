@@ -294,7 +294,7 @@ func (db *DB) EraseTenant(ctx context.Context, t tenant.ID) (map[string]int64, e
 		gone[table] = shredded.Rows[table]
 	}
 	for _, table := range append(erased[:len(erased):len(erased)], "tenants") {
-		err := pgx.BeginFunc(ctx, db.jobs, func(tx pgx.Tx) error {
+		err := db.longJob(ctx, func(tx pgx.Tx) error {
 			if err := suspended(ctx, tx, t); err != nil {
 				return err
 			}

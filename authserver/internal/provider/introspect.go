@@ -3,6 +3,7 @@ package provider
 import (
 	"errors"
 	"net/http"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -62,6 +63,15 @@ func (p *Provider) describe(r *http.Request, clientID string, token *presented) 
 			return inactive, oauth.Unavailable(err)
 		}
 		if state.ClientID != clientID {
+			return inactive, nil
+		}
+	}
+	if token.grant == uuid.Nil { // a client's own: nothing is stored of it but what ends it
+		ended, err := p.store.OwnTokenEnded(r.Context(), t.ID, clientID, time.Unix(token.claims.IssuedAt, 0))
+		if err != nil {
+			return inactive, oauth.Unavailable(err)
+		}
+		if ended {
 			return inactive, nil
 		}
 	}

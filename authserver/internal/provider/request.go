@@ -8,6 +8,7 @@ import (
 
 	"latchkey/authserver/internal/clientauth"
 	"latchkey/authserver/internal/tenant"
+	"latchkey/authserver/internal/text"
 	"latchkey/pkg/oauth"
 	"latchkey/pkg/scope"
 )
@@ -51,6 +52,9 @@ func readForm(w http.ResponseWriter, r *http.Request) (url.Values, error) {
 		return nil, oauth.NewError(oauth.InvalidRequest, "The body is malformed.").WithCause(errors.New("form does not parse"))
 	}
 	f := r.PostForm
+	if name, found := text.BadParameter(f); found {
+		return nil, oauth.NewError(oauth.InvalidRequest, "A parameter is no text (UTF-8 without NUL): "+name+".")
+	}
 	for _, name := range singleValued {
 		if len(f[name]) > 1 {
 			return nil, oauth.NewError(oauth.InvalidRequest, "A parameter is given more than once: "+name+".")

@@ -30,6 +30,9 @@ type Store interface {
 	BurnAssertion(ctx context.Context, t tenant.ID, a *client.AssertionID) error
 	RevokeClientGrant(ctx context.Context, t tenant.ID, id uuid.UUID, clientID string) error
 	GrantState(ctx context.Context, t tenant.ID, id uuid.UUID) (*grant.State, error)
+	// OwnTokenEnded reports whether a mass revocation ended what a client got for
+	// itself at a time.
+	OwnTokenEnded(ctx context.Context, t tenant.ID, clientID string, issued time.Time) (bool, error)
 }
 
 // work is one token request's unit of work, carried in its context. It is used

@@ -9,6 +9,7 @@ import (
 
 	"latchkey/authserver/internal/client"
 	"latchkey/authserver/internal/tenant"
+	"latchkey/authserver/internal/text"
 	"latchkey/authserver/internal/web"
 	"latchkey/pkg/oauth"
 	"latchkey/pkg/secret"
@@ -52,7 +53,7 @@ func (h *Handler) authorize(w http.ResponseWriter, r *http.Request) (*client.Cli
 	id, token := r.PathValue("id"), presented(r)
 	refused := oauth.NewError(oauth.InvalidToken, "The registration access token is not valid for this client.")
 	w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
-	if token.Empty() || isDocument(id) {
+	if token.Empty() || isDocument(id) || !text.Valid(id) {
 		return nil, refused
 	}
 	// Not from memory: a token that was taken away must not work on.

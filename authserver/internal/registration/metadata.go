@@ -12,6 +12,7 @@ import (
 
 	"latchkey/authserver/internal/client"
 	"latchkey/authserver/internal/clientauth"
+	"latchkey/authserver/internal/text"
 	"latchkey/pkg/oauth"
 )
 
@@ -40,8 +41,8 @@ type metadata struct {
 }
 
 func decode(body []byte, into any) error {
-	if !utf8.Valid(body) {
-		return errors.New("The body is not UTF-8.") //nolint:staticcheck // shown to the client as it is
+	if member, found := text.BadMember(body); found {
+		return errors.New("A member is no text (UTF-8 without NUL), or a number too large: " + member + ".") //nolint:staticcheck // shown to the client as it is
 	}
 	err := json.Unmarshal(body, into)
 	var wrongType *json.UnmarshalTypeError
@@ -49,7 +50,7 @@ func decode(body []byte, into any) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &wrongType) && wrongType.Field != "":
-		return errors.New("A member has the wrong type: " + printable(wrongType.Field) + ".")
+		return errors.New("A member has the wrong type: " + text.Printable(wrongType.Field) + ".")
 	}
 	return errors.New("The body is not a JSON object.")
 }
@@ -187,14 +188,4 @@ func withoutControl(s string) string {
 		}
 		return r
 	}, s)
-}
-
-// printable keeps what may stand in an error description (RFC 6749 §5.2).
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < 0x20 || r > 0x7e || r == '"' || r == '\\' {
-			return -1
-		}
-		return r
-	}, s[:min(len(s), 64)])
 }

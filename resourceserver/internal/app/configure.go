@@ -27,7 +27,7 @@ type configCheckCmd struct {
 }
 
 func (c *configCheckCmd) Run(e *env) error {
-	err := c.all()
+	err := c.all(e.unknown)
 	if !c.JSON {
 		if err != nil {
 			return err
@@ -45,8 +45,9 @@ func (c *configCheckCmd) Run(e *env) error {
 }
 
 // all is what serve finds before it connects to anything.
-func (c *configCheckCmd) all() error {
+func (c *configCheckCmd) all(unknown error) error {
 	var p commandline.Problems
+	p.Add(unknown)
 	_, err := c.Check()
 	p.Add(err)
 	if c.RSKeyFile != "" {

@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -36,6 +37,41 @@ func TestConfigPrint(t *testing.T) {
 		if got[want.Name] != want {
 			t.Errorf("%+v, want %+v", got[want.Name], want)
 		}
+	}
+}
+
+// TestPasswordsInURLs: whatever is wrong with a setting that is or may be a URL, its user's password is not repeated.
+func TestPasswordsInURLs(t *testing.T) {
+	t.Parallel()
+	const canary = "kanarienvogel"
+	for _, shape := range []string{"https://u:%s@a.example", "http://u:%s@a.example/x/", "https://u:1/%s@a.example/?q", "https://u:%%zz%s@a.example", "u:%s@a.example:1", "https://u:1#%s@a.example"} {
+		args := []string{"config", "check", "--rs-internal-tls-cert-file=x"}
+		for _, name := range []string{"issuer", "resource-url", "rs-listen", "as-internal-url", "jwks-url", "google-api-url", "allowed-origins"} {
+			args = append(args, fmt.Sprintf("--"+name+"="+shape, canary))
+		}
+		if code, out, errOut := run(t.Context(), args...); code != 1 || strings.Contains(out+errOut, canary) {
+			t.Errorf("%s: %d %s", shape, code, errOut)
+		}
+	}
+}
+
+// TestUnknownKeys: what a file of settings says and nobody reads is named, all of it, with the other problems.
+func TestUnknownKeys(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "settings.json")
+	if err := os.WriteFile(file, []byte(`{"isuer": "https://auth.example.com", "RESOURCE_URL": 1, "rs-listen": "127.0.0.1:1", "rsClientId": "rs", "send_policy": "confirm", "nonsense": {}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range []string{"serve", "config check"} {
+		code, _, errOut := run(t.Context(), append(strings.Fields(command), "--config", file)...)
+		for _, want := range []string{`"RESOURCE_URL": did you mean "resource_url"?`, `"isuer": did you mean "issuer"?`, `"nonsense": remove it`, `"rs-listen": did you mean "rs_listen"?`, "ISSUER is not set"} {
+			if code != 1 || !strings.Contains(errOut, want) || strings.Count(errOut, "unknown key") != 4 {
+				t.Errorf("%s: %d, no %s in:\n%s", command, code, want, errOut)
+			}
+		}
+	}
+	if code, out, errOut := run(t.Context(), "version", "--config", file); code != 1 || !strings.Contains(errOut, "isuer") {
+		t.Error(code, out, errOut)
 	}
 }
 

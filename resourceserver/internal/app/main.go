@@ -15,6 +15,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"latchkey/pkg/commandline"
 	"latchkey/resourceserver/internal/config"
 	"latchkey/resourceserver/internal/credential"
 )
@@ -33,18 +34,20 @@ type cli struct {
 
 // env is what a command needs from outside.
 type env struct {
-	ctx    context.Context
-	out    io.Writer
-	errOut io.Writer
+	ctx     context.Context
+	out     io.Writer
+	errOut  io.Writer
+	unknown error // keys of --config; serve and config check report them with their own problems
 }
 
 // Main runs one command and returns the exit code: 0, or 1 after one clear
 // message on errOut.
 func Main(ctx context.Context, args []string, out, errOut io.Writer) int {
 	var c cli
+	var file config.File
 	exited := -1
 	parser, err := kong.New(&c, kong.Name("resourceserver"), kong.Description("Latchkey's resource server: Google Workspace tools over MCP."),
-		kong.UsageOnError(), kong.Configuration(config.File), kong.Writers(out, errOut), kong.Exit(func(code int) { exited = code }))
+		kong.UsageOnError(), kong.Configuration(file.Load), kong.Writers(out, errOut), kong.Exit(func(code int) { exited = code }))
 	if err != nil {
 		return fail(errOut, err)
 	}
@@ -55,7 +58,15 @@ func Main(ctx context.Context, args []string, out, errOut io.Writer) int {
 	if err != nil {
 		return fail(errOut, err)
 	}
-	if err := parsed.Run(&env{ctx: ctx, out: out, errOut: errOut}); err != nil {
+	e := &env{ctx: ctx, out: out, errOut: errOut, unknown: file.Unknown(parser.Model)}
+	switch parsed.Selected().Target.Addr().Interface().(type) {
+	case *serveCmd, *configCheckCmd:
+	default:
+		if e.unknown != nil {
+			return fail(errOut, e.unknown)
+		}
+	}
+	if err := parsed.Run(e); err != nil {
 		return fail(errOut, err)
 	}
 	return 0
@@ -79,8 +90,11 @@ func newLog(c config.Log, w io.Writer) *slog.Logger {
 type serveCmd struct{ config.Serve }
 
 func (c *serveCmd) Run(e *env) error {
+	var p commandline.Problems
+	p.Add(e.unknown)
 	settings, err := c.Check()
-	if err != nil {
+	p.Add(err)
+	if err := p.Err(); err != nil {
 		return err
 	}
 	return Serve(e.ctx, settings, newLog(c.Log, e.errOut))

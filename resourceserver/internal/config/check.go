@@ -29,16 +29,16 @@ func (p *problems) required(name, value, advice string) bool {
 // private network may be http.
 func (p *problems) endpoint(name, value string, private bool) {
 	u, err := url.Parse(value)
-	if strings.Contains(value, "@") && (err != nil || u.User != nil) { // a password may be in it: it is not repeated
+	if err == nil && u.User != nil {
 		p.Addf("%s must be an absolute URL without a user", name)
 		return
 	}
 	if err != nil || u.Host == "" || u.Fragment != "" || (u.Scheme != "https" && u.Scheme != "http") {
-		p.Addf("%s %q is not an absolute URL", name, value)
+		p.Addf("%s %s is not an absolute URL", name, oauth.ShownURL(value))
 		return
 	}
 	if u.Scheme == "http" && !private && !oauth.LoopbackHost(u.Hostname()) {
-		p.Addf("%s %q must be https: plain http is accepted on loopback only", name, value)
+		p.Addf("%s %s must be https: plain http is accepted on loopback only", name, oauth.ShownURL(value))
 	}
 }
 
@@ -56,7 +56,7 @@ func (s Serve) Check() (*Server, error) {
 		p.Addf("RATE_LIMIT_SCALE %v is outside 0.001 to 1000, and not 0", f)
 	}
 	if host, _, err := net.SplitHostPort(s.Listen); err != nil {
-		p.Addf("RS_LISTEN %q is not host:port", s.Listen)
+		p.Addf("RS_LISTEN %s is not host:port", oauth.ShownURL(s.Listen))
 	} else {
 		out.ListenLoopback = oauth.LoopbackHost(host)
 	}
@@ -64,7 +64,7 @@ func (s Serve) Check() (*Server, error) {
 		if out.Resource, err = oauth.ParseResource(s.ResourceURL); err != nil {
 			p.Addf("RESOURCE_URL: %v", err)
 		} else if resource.Reserved(out.Resource.Path()) {
-			p.Addf("RESOURCE_URL %q has a path that this server needs for itself", s.ResourceURL)
+			p.Addf("RESOURCE_URL %s has a path that this server needs for itself", oauth.ShownURL(s.ResourceURL))
 		}
 	}
 	if p.required("ISSUER", s.Issuer, "give the authorization server's issuer, e.g. https://auth.example.com") {
@@ -103,7 +103,7 @@ func (s Serve) checkInternalTLS(p *problems, out *Server) {
 		p.Addf("RS_INTERNAL_TLS_CERT_FILE and RS_INTERNAL_TLS_KEY_FILE belong together: set both or neither")
 	}
 	if (s.TLSCert != "" || s.InternalCA != "") && !strings.HasPrefix(s.ASInternalURL, "https://") {
-		p.Addf("AS_INTERNAL_URL %q must be https: certificates are set for it", s.ASInternalURL)
+		p.Addf("AS_INTERNAL_URL %s must be https: certificates are set for it", oauth.ShownURL(s.ASInternalURL))
 	}
 	out.TLSCert, out.TLSKey = s.TLSCert, s.TLSKey
 	if s.InternalCA == "" {
@@ -133,11 +133,11 @@ func (p *problems) origins(given []string) []string {
 		}
 		u, err := url.Parse(o)
 		if err != nil || u.Scheme == "" || u.Host == "" || u.User != nil || o != strings.ToLower(u.Scheme+"://"+u.Host) {
-			p.Addf("ALLOWED_ORIGINS: %q is not an origin such as https://app.example.com (no path, no wildcard)", o)
+			p.Addf("ALLOWED_ORIGINS: %s is not an origin such as https://app.example.com (no path, no wildcard)", oauth.ShownURL(o))
 			continue
 		}
 		if strings.Contains(o, "*") {
-			p.Addf("ALLOWED_ORIGINS: %q has a wildcard: list each origin", o)
+			p.Addf("ALLOWED_ORIGINS: %s has a wildcard: list each origin", oauth.ShownURL(o))
 			continue
 		}
 		out = append(out, o)
