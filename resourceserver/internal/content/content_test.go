@@ -107,7 +107,7 @@ func TestHiddenStyle(t *testing.T) {
 		"color:nonsense":                 false,
 		`color:w\68ite`:                  true,
 		"font-size:0;font-size:0.8em":    true,
-		"mso-hide:all":                   true,
+		"mso-hide:all":                   false, // Outlook alone hides it; these mailboxes are read in Gmail
 		"display:none-such":              false,
 		"--x:display:none":               false,
 		"line-opacity:0":                 false,

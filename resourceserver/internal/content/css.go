@@ -306,8 +306,6 @@ func conceals(property, value string) bool {
 		return value == "none"
 	case "visibility":
 		return value == "hidden" || value == "collapse"
-	case "mso-hide":
-		return value == "all"
 	case "font-size":
 		return unit != "" && (n <= 0 || n <= 1 && (unit == "px" || unit == "pt") || n <= 5 && unit == "%" || n <= 0.05)
 	case "font": // the size stands in it, before a family and perhaps with a line height
