@@ -10,6 +10,7 @@ import (
 
 	"latchkey/authserver/docs"
 	"latchkey/authserver/internal/audit"
+	"latchkey/authserver/internal/job"
 	"latchkey/authserver/internal/keyset"
 	"latchkey/authserver/internal/operator"
 	"latchkey/authserver/internal/ratelimit"
@@ -53,6 +54,7 @@ type Config struct {
 	Tenancy  *tenancy.Operator
 	Ender    *tenancy.Ender
 	Revoker  *revocation.Revoker
+	Jobs     *job.Runner
 	Now      func() time.Time
 }
 
@@ -76,7 +78,7 @@ func New(c Config) (*API, error) {
 	}
 	a := &API{Config: c, streams: make(chan struct{}, mostStreams)}
 	a.verifier, err = accesstoken.NewVerifier(accesstoken.VerifierConfig{Issuer: issuer, Audience: resource, Type: TokenType, Keys: defaultKeys{a}, Now: c.Now})
-	a.routes = slices.Concat(a.tenantRoutes(), a.peopleRoutes(), a.clientRoutes(), a.operationRoutes(), a.revocationRoutes())
+	a.routes = slices.Concat(a.tenantRoutes(), a.peopleRoutes(), a.clientRoutes(), a.operationRoutes(), a.jobRoutes(), a.revocationRoutes())
 	return a, err
 }
 

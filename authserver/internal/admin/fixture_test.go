@@ -21,6 +21,7 @@ import (
 	"latchkey/authserver/internal/admin"
 	"latchkey/authserver/internal/authtest"
 	"latchkey/authserver/internal/config"
+	"latchkey/authserver/internal/job"
 	"latchkey/authserver/internal/keyset"
 	"latchkey/authserver/internal/operator"
 	"latchkey/authserver/internal/postgres"
@@ -50,7 +51,9 @@ type place struct {
 	s          *authtest.Server
 	slug       string
 	revocation uuid.UUID // of nobody's grants
-	own        *adm      // its administrator, with every scope that there is for one
+	rewrap     uuid.UUID
+	verify     uuid.UUID
+	own        *adm // its administrator, with every scope that there is for one
 	subject    uuid.UUID
 	connection uuid.UUID
 	grant      uuid.UUID
@@ -219,19 +222,26 @@ func (w *world) place(slug string) *place {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	job, _, err := (&revocation.Revoker{Store: w.db}).Begin(ctx, revocation.Selector{Tenant: p.s.Tenant, Client: "nobody's"})
+	ending, _, err := (&revocation.Revoker{Store: w.db}).Begin(ctx, revocation.Selector{Tenant: p.s.Tenant, Client: "nobody's"})
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	p.revocation = job.ID
+	p.revocation = ending.ID
 	p.own = w.admin(p.s.Tenant, admin.TenantScopes())
+	for kind, id := range map[job.Kind]*uuid.UUID{job.Rewrap: &p.rewrap, job.Verify: &p.verify} {
+		begun, err := w.db.BeginJob(ctx, uuid.Must(uuid.NewV7()), kind, p.s.Tenant)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		*id = begun.ID
+	}
 	return p
 }
 
 // path fills a route's path with what is in a place, in the tenant of a slug.
 func (p *place) path(route, slug string) string {
 	return strings.NewReplacer("{tenant}", slug, "{connection}", p.connection.String(), "{grant}", p.grant.String(), "{session}", p.session.String(),
-		"{subject}", p.subject.String(), "{client}", url.PathEscape(p.client), "{revocation}", p.revocation.String()).Replace(route)
+		"{subject}", p.subject.String(), "{client}", url.PathEscape(p.client), "{revocation}", p.revocation.String(), "{rewrap}", p.rewrap.String(), "{verification}", p.verify.String()).Replace(route)
 }
 
 // rows is what the database has of a tenant, its trail included.

@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"latchkey/authserver/internal/erasure"
+	"latchkey/authserver/internal/job"
 	"latchkey/authserver/internal/operator"
 	"latchkey/authserver/internal/tenancy"
 	"latchkey/authserver/internal/web"
@@ -40,7 +41,7 @@ func problemOf(err error) error {
 		return of(http.StatusConflict, "changed", "The tenant was changed meanwhile. Read it again.")
 	case errors.Is(err, tenancy.ErrNotSuspended):
 		return of(http.StatusConflict, "not_suspended", "The tenant is not suspended. Suspend it first.")
-	case errors.Is(err, tenancy.ErrNotFound), errors.Is(err, operator.ErrNotFound), errors.Is(err, erasure.ErrNoSubject):
+	case errors.Is(err, tenancy.ErrNotFound), errors.Is(err, operator.ErrNotFound), errors.Is(err, erasure.ErrNoSubject), errors.Is(err, job.ErrNotFound):
 		return of(http.StatusNotFound, "not_found", "The tenant has no such thing.")
 	}
 	return err

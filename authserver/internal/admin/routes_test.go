@@ -130,7 +130,7 @@ func TestEveryRouteIsStrict(t *testing.T) {
 			refused(http.StatusRequestEntityTooLarge, "too much", path, sent, body(`{"x":"`+strings.Repeat("x", 300<<10)+`"}`))
 		}
 		if strings.Count(r.Path, "{") > 1 && !strings.Contains(r.Path, "{client}") {
-			refused(http.StatusNotFound, "an id that is none", strings.NewReplacer(p.connection.String(), "x", p.grant.String(), "x", p.session.String(), "x", p.subject.String(), "X", p.revocation.String(), "x").Replace(path), bodyOf(p, r))
+			refused(http.StatusNotFound, "an id that is none", strings.NewReplacer(p.connection.String(), "x", p.grant.String(), "x", p.session.String(), "x", p.subject.String(), "X", p.revocation.String(), "x", p.rewrap.String(), "x", p.verify.String(), "x").Replace(path), bodyOf(p, r))
 		}
 	}
 	if w.rows(p.s.Tenant) != before {

@@ -320,6 +320,59 @@ func jwksOf(t *testing.T, s *authtest.Server) (keys jose.JSONWebKeySet) {
 	return keys
 }
 
+// TestLongWorkByAPI: moving what is sealed and verifying the trail are begun by one request, once, and asked about by others; a server
+// does them; what somebody has changed in the trail is found.
+func TestLongWorkByAPI(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	v := w.visitor()
+	const keys, trail = "/tenants/default/data-keys", "/tenants/default/audit/verify"
+	old := w.root.must(http.StatusOK, "GET", keys, nil).items()[0]["data_key"]
+	w.root.must(http.StatusOK, "POST", keys+"/rotate", nil)
+	begun := w.root.must(http.StatusAccepted, "POST", keys+"/rewrap", nil).body
+	if again := w.root.must(http.StatusAccepted, "POST", keys+"/rewrap", nil).body; again["id"] != begun["id"] || begun["finished_at"] != nil || begun["progress"] != nil {
+		t.Errorf("%v, then %v", begun, again)
+	}
+	w.s.SealAudit(t)
+	verifying := w.root.must(http.StatusAccepted, "POST", trail, nil).body
+	w.s.GoOnWorking(t)
+	done := w.root.must(http.StatusOK, "GET", keys+"/rewrap/"+begun["id"].(string), nil).body
+	progress, _ := done["progress"].(map[string]any)
+	if left, _ := progress["values_left"].(map[string]any); done["finished_at"] == nil || progress["rows_done"].(float64) < 2 || left[fmt.Sprint(old)] != nil {
+		t.Errorf("%v", done)
+	}
+	if err := w.exchange(v.access); err != nil {
+		t.Errorf("what was moved does not open: %v", err)
+	}
+	report := func(begun map[string]any) map[string]any {
+		t.Helper()
+		out := w.root.must(http.StatusOK, "GET", trail+"/"+begun["id"].(string), nil).body
+		found, _ := out["report"].(map[string]any)
+		if out["finished_at"] == nil || found == nil || found["events"].(float64) < 3 {
+			t.Fatalf("%v", out)
+		}
+		return found
+	}
+	if got := report(verifying); len(got["findings"].([]any)) != 0 || got["attested_seq"] != got["head_seq"] {
+		t.Errorf("%v", got)
+	}
+	w.owner(`ALTER TABLE audit_events NO FORCE ROW LEVEL SECURITY`, `UPDATE audit_events SET detail = 'another' WHERE seq = 2`)
+	verifying = w.root.must(http.StatusAccepted, "POST", trail, nil).body
+	w.s.GoOnWorking(t)
+	if got := report(verifying); len(got["findings"].([]any)) == 0 {
+		t.Errorf("%v", got)
+	}
+	for path, id := range map[string]any{keys + "/rewrap/": verifying["id"], trail + "/": begun["id"]} { // another kind of work
+		if out := w.root.call("GET", path+id.(string), nil); out.status != http.StatusNotFound {
+			t.Errorf("%s%s: %d", path, id, out.status)
+		}
+	}
+	begins := w.root.must(http.StatusOK, "GET", "/tenants/default/audit?kind=admin.act", nil).raw
+	if strings.Count(begins, `"detail":"rewrap begun`) != 1 || strings.Count(begins, `"detail":"verify begun`) != 2 {
+		t.Errorf("%s", begins)
+	}
+}
+
 // TestExportsByAPI: the trail and a tenant's rows are written as the commands write them: a verified chain, and no secret, address or
 // other tenant's row. Each export stands in the trail.
 func TestExportsByAPI(t *testing.T) {

@@ -23,6 +23,7 @@ import (
 	"latchkey/authserver/internal/flow"
 	"latchkey/authserver/internal/google"
 	"latchkey/authserver/internal/grant"
+	"latchkey/authserver/internal/job"
 	"latchkey/authserver/internal/kek"
 	"latchkey/authserver/internal/keyset"
 	"latchkey/authserver/internal/operator"
@@ -62,6 +63,7 @@ type Server struct {
 	account      *account.Handler
 	revoker      *connection.Revoker
 	eraser       *erasure.Eraser
+	jobs         *job.Runner
 	mass         *revocation.Revoker
 	provider     *provider.Provider
 	exchange     *exchange.Handler
@@ -125,6 +127,7 @@ func serve(ctx context.Context, c *config.Server, log *slog.Logger) error {
 	go s.revoker.Run(ctx)
 	go s.eraser.Run(ctx)
 	go s.mass.Work(ctx)
+	go s.jobs.Run(ctx)
 	go s.tenants.Run(ctx)
 	go s.sealer.Run(ctx)
 	return httpx.Serve(ctx, log, public, internal, admin)
@@ -297,7 +300,7 @@ func New(c *config.Server, db *postgres.DB, key *vault.KEK, callers *exchange.Cl
 			Store: db, CustomRedirects: c.CustomRedirects, Now: time.Now, Keys: &keyset.Operator{Store: db, Vault: v}, KEK: key, Export: exporter, Erase: eraser,
 		},
 		Tenancy: tenantOperator, Ender: &tenancy.Ender{Rows: db, Shred: eraser.Shred, Tenant: tenantOperator},
-		Revoker: &revocation.Revoker{Store: db},
+		Revoker: &revocation.Revoker{Store: db}, Jobs: &job.Runner{Store: db},
 	})
 	if err != nil {
 		return nil, err
@@ -310,6 +313,7 @@ func New(c *config.Server, db *postgres.DB, key *vault.KEK, callers *exchange.Cl
 		registration: &registration.Handler{Clients: clients, Store: db, CustomRedirects: redirects, Now: time.Now},
 		signin:       trips, flow: authorization, account: person,
 		revoker: revoker, eraser: eraser, mass: &revocation.Revoker{Store: db, Log: log}, admin: api,
+		jobs:     &job.Runner{Store: db, Log: log, Works: works(db, key, v)},
 		provider: provider.New(provider.Config{Auth: auth, Clients: clients, Store: db, Keys: keys.For}),
 		exchange: &exchange.Handler{
 			Clients: callers, Store: db, Vault: v, Tenants: tenants, Audit: db, Limits: limits, Now: time.Now, Log: log,
@@ -371,6 +375,9 @@ func (s *Server) GoOnErasing(ctx context.Context) error { return s.eraser.Step(c
 func (s *Server) GoOnRevoking(ctx context.Context, older time.Duration) error {
 	return errors.Join(s.mass.Step(ctx), s.mass.Close(ctx, older))
 }
+
+// GoOnWorking does the long work that the admin API has begun, once.
+func (s *Server) GoOnWorking(ctx context.Context) error { return s.jobs.Step(ctx) }
 
 // SealAudit seals what the audit trails have, once, with checkpoints.
 func (s *Server) SealAudit(ctx context.Context) error { return s.sealer.Round(ctx, 0) }

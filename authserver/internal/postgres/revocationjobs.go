@@ -187,21 +187,21 @@ func (db *DB) OpenRevocations(ctx context.Context) ([]uuid.UUID, error) {
 	return list, nil
 }
 
-// LeaseRevocation makes owner the one who runs an open job for the given time, or
+// LeaseJob makes owner the one who runs an open job for the given time, or
 // extends that: one conditional statement decides.
-func (db *DB) LeaseRevocation(ctx context.Context, id, owner uuid.UUID, life time.Duration) (bool, error) {
+func (db *DB) LeaseJob(ctx context.Context, id, owner uuid.UUID, life time.Duration) (bool, error) {
 	tag, err := db.jobs.Exec(ctx, `UPDATE jobs SET lease_owner = $2, lease_until = now() + $3::interval
 		WHERE id = $1 AND finished_at IS NULL AND (lease_owner = $2 OR lease_until IS NULL OR lease_until <= now())`, id, owner, life)
 	if err != nil {
-		return false, fmt.Errorf("leasing a revocation: %w", err)
+		return false, fmt.Errorf("leasing a job: %w", err)
 	}
 	return tag.RowsAffected() == 1, nil
 }
 
-// ReleaseRevocation gives a job back.
-func (db *DB) ReleaseRevocation(ctx context.Context, id, owner uuid.UUID) error {
+// ReleaseJob gives a job back.
+func (db *DB) ReleaseJob(ctx context.Context, id, owner uuid.UUID) error {
 	if _, err := db.jobs.Exec(ctx, `UPDATE jobs SET lease_owner = NULL, lease_until = NULL WHERE id = $1 AND lease_owner = $2`, id, owner); err != nil {
-		return fmt.Errorf("releasing a revocation: %w", err)
+		return fmt.Errorf("releasing a job: %w", err)
 	}
 	return nil
 }

@@ -45,7 +45,7 @@ func TestKilledAndResumed(t *testing.T) {
 		t.Fatalf("%+v %v", at, err)
 	}
 	// Another that is gone without a word, as after kill -9: its lease has to end.
-	if mine, err := f.db.LeaseRevocation(ctx, job.ID, uuid.New(), 500*time.Millisecond); err != nil || !mine {
+	if mine, err := f.db.LeaseJob(ctx, job.ID, uuid.New(), 500*time.Millisecond); err != nil || !mine {
 		t.Fatal(mine, err)
 	}
 	again, begun, err := f.r.Begin(ctx, revocation.Selector{Tenant: tn, Google: true})
@@ -104,7 +104,7 @@ func TestBeginAtOnce(t *testing.T) {
 			if ids.Store(job.ID, true); first {
 				begun.Add(1)
 			}
-			mine, err := f.db.LeaseRevocation(ctx, job.ID, uuid.New(), time.Minute)
+			mine, err := f.db.LeaseJob(ctx, job.ID, uuid.New(), time.Minute)
 			if err != nil {
 				t.Error(err)
 			}

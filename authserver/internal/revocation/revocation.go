@@ -44,11 +44,11 @@ type Store interface {
 	RevocationJob(ctx context.Context, id uuid.UUID) (*Job, error)
 	// OpenRevocations are the jobs that are not done, oldest first.
 	OpenRevocations(ctx context.Context) ([]uuid.UUID, error)
-	// LeaseRevocation makes owner the one who runs an open job, or extends that;
+	// LeaseJob makes owner the one who runs an open job, or extends that;
 	// false while another is. Exactly one of several at once succeeds.
-	LeaseRevocation(ctx context.Context, id, owner uuid.UUID, life time.Duration) (bool, error)
-	// ReleaseRevocation gives the job back.
-	ReleaseRevocation(ctx context.Context, id, owner uuid.UUID) error
+	LeaseJob(ctx context.Context, id, owner uuid.UUID, life time.Duration) (bool, error)
+	// ReleaseJob gives the job back.
+	ReleaseJob(ctx context.Context, id, owner uuid.UUID) error
 	// OpenParts are tenants that the job is not done with.
 	OpenParts(ctx context.Context, j *Job, most int) ([]Part, error)
 	// RevokeBatch does the next few rows of a part, in one transaction with their
@@ -126,7 +126,7 @@ func (r *Revoker) Run(ctx context.Context, id uuid.UUID, report func(*Job)) (*Jo
 
 // run works on a job as long as it has the lease, and returns how far it is then.
 func (r *Revoker) run(ctx context.Context, id, owner uuid.UUID, report func(*Job)) (*Job, error) {
-	mine, err := r.Store.LeaseRevocation(ctx, id, owner, leaseLife)
+	mine, err := r.Store.LeaseJob(ctx, id, owner, leaseLife)
 	if err != nil {
 		return nil, err
 	}
@@ -137,7 +137,7 @@ func (r *Revoker) run(ctx context.Context, id, owner uuid.UUID, report func(*Job
 	defer func() {
 		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
-		_ = r.Store.ReleaseRevocation(end, id, owner) // or it ends by itself
+		_ = r.Store.ReleaseJob(end, id, owner) // or it ends by itself
 	}()
 	if job.Total == 0 {
 		if err := r.Store.SizeRevocation(ctx, job); err != nil {
@@ -169,7 +169,7 @@ func (r *Revoker) part(ctx context.Context, p Part, owner uuid.UUID, report func
 	// On whose word it happens, whoever does it.
 	acting := audit.WithRequest(ctx, audit.Request{ID: p.Job.Request, Actor: p.Job.Actor})
 	for {
-		mine, err := r.Store.LeaseRevocation(ctx, p.Job.ID, owner, leaseLife)
+		mine, err := r.Store.LeaseJob(ctx, p.Job.ID, owner, leaseLife)
 		if err != nil || !mine {
 			return false, err
 		}

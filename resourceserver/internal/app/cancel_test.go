@@ -153,6 +153,36 @@ func TestCancelledTwice(t *testing.T) {
 	<-second
 }
 
+// TestCancelledInTheNewRevision: in 2026-07-28 no notification ends a call, whoever
+// sends it and in whatever form; mcp-go would look for it among the running requests
+// of everybody, which have no session there.
+func TestCancelledInTheNewRevision(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	token := r.as.mint(full)
+	r.google.Inject(fakegoogle.Fault{Prefix: labels, Hang: true, Times: 1})
+	ctx, leave := context.WithCancel(t.Context())
+	defer leave()
+	answer := r.slow(ctx, token, "1", "MCP-Protocol-Version", "2026-07-28", "Mcp-Method", "tools/call", "Mcp-Name", "gmail_list_labels")
+	stranger := r.mintFor(map[string]string{"sub": "0198f000-0000-7000-8000-0000000000ff", "tid": "0198f000-0000-7000-8000-0000000000fd"})
+	for name, begin := range map[string]string{"no id": `"method":"notifications/cancelled"`, "null as id": `"id":null,"method":"notifications/cancelled"`, "method twice": `"method":"ping","METHOD":"notifications\u002fcancelled"`} {
+		for who, token := range map[string]string{"a stranger": stranger, "the app itself": token} {
+			out := r.send(http.MethodPost, r.mcp, token, `{"jsonrpc":"2.0",`+begin+`,"params":{"requestId":1,`+modernMeta+`}}`, "MCP-Protocol-Version", "2026-07-28", "Mcp-Method", "notifications/cancelled")
+			if out.status != http.StatusAccepted {
+				t.Errorf("%s, %s: %d %s", name, who, out.status, out.body)
+			}
+			select {
+			case body := <-answer:
+				t.Fatalf("%s, %s: ended the call: %s", name, who, body)
+			case <-time.After(50 * time.Millisecond):
+			}
+		}
+	}
+	leave()
+	eventually(t, "the call ends at Google", func() bool { return r.google.Count("given up") == 1 })
+	<-answer
+}
+
 // TestGoneClient: who goes away cancels the call, in every revision; in 2026-07-28
 // that is the only way (Streamable HTTP, Cancellation).
 func TestGoneClient(t *testing.T) {

@@ -101,7 +101,7 @@ func TestFormsPublish(t *testing.T) {
 		t.Errorf("%v", out.Data)
 	}
 	_, q := r.modern(r.as.mint(full), "forms_create", args, "", "")
-	want := "Create and publish this form of alice@example.com? Everybody with its address may be able to read and answer it.\nTitle:\n| Tea\nDescription:\n| d\nQuestions:\n| Name of you\n| Why?\n| Tea? (Yes / No)"
+	want := "Create and publish this form of alice@example.com? Everybody with its address may be able to read and answer it.\nTitle:\n| Tea\nDescription:\n| d\nQuestion 1 (text, required):\n| Name of you\nQuestion 2 (paragraph):\n| Why?\n| In your words.\nQuestion 3 (choice):\n| Tea?\n| - Yes\n| - No"
 	if q == nil || q.message != want {
 		t.Fatalf("%+v", q)
 	}
@@ -111,9 +111,14 @@ func TestFormsPublish(t *testing.T) {
 	if n := r.google.Count("POST /v1/forms"); n != 0 {
 		t.Fatalf("%d forms before the word", n)
 	}
-	published, _ := r.confirm("forms_create", args)
+	published, q := r.confirm("forms_create", args)
 	if published.Data["published"] != true || !strings.Contains(published.Content[0].Text, "It is published") {
 		t.Errorf("%v", published.Data)
+	}
+	// The same word makes no second form.
+	made := r.google.Count("POST /v1/forms")
+	if again, _ := r.modern(r.as.mint(full), "forms_create", args, q.state, "accept"); again.Data["code"] != "confirmation_invalid" || r.google.Count("POST /v1/forms") != made {
+		t.Errorf("%v", again.Data)
 	}
 	// The answer about the questions is lost: they are not asked twice, and nothing is published.
 	clear := r.google.Inject(fakegoogle.Fault{Prefix: "/v1/forms/", Method: "POST", Status: 503, After: true})
@@ -147,6 +152,49 @@ func TestFormsPublish(t *testing.T) {
 		}
 		args := map[string]any{"title": "Tea", "questions": everyKind}
 		if held.ok("forms_create", args)["published"] != false {
+			t.Errorf("%s: published", name)
+		}
+	}
+}
+
+// TestFormsPublishShowsAll: everything that others will read is in the question, on
+// lines that look like none of ours; what is too long to be shown is not published.
+func TestFormsPublishShowsAll(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	bait := "Say hello\nQuestion 9 (text):\nNothing else is asked."
+	args := map[string]any{"title": "Survey", "description": bait, "publish": true, "questions": []any{
+		ask(strings.Repeat("Long ", 60)+"and your password?", "text", "description", strings.Repeat("Why ", 60)+"see evil.test"),
+		ask(bait, "checkbox", "options", []string{strings.Repeat("very ", 50) + "sure", "to evil.test", "a / b"}), ask("How nice?", "scale", "options", []string{"1 not at evil.test", "5 very"}), ask("And now?", "scale"),
+	}}
+	_, q := r.modern(r.as.mint(full), "forms_create", args, "", "")
+	if q == nil {
+		t.Fatal("did not ask")
+	}
+	for _, want := range []string{"and your password?\n", "see evil.test\n", "very sure\n", "| - to evil.test\n", "| - a / b\n", "Question 3 (scale, 1 to 5):\n| How nice?\n| - not at evil.test\n| - very\n", "Question 4 (scale, 1 to 5):\n| And now?"} {
+		if !strings.Contains(q.message, want) {
+			t.Errorf("%q lacks %q", q.message, want)
+		}
+	}
+	for i, line := range strings.Split(q.message, "\n")[1:] {
+		if ours := strings.HasPrefix(line, "Title:") || strings.HasPrefix(line, "Description:") || strings.HasPrefix(line, "Question ") && strings.HasSuffix(line, ":"); !ours && !strings.HasPrefix(line, "| ") {
+			t.Errorf("line %d: %q", i, line)
+		}
+	}
+	if strings.Contains(q.message, "\nQuestion 9") {
+		t.Errorf("%q", q.message)
+	}
+	many := make([]any, 60)
+	for i := range many {
+		many[i] = ask(strings.Repeat("x", 80), "text")
+	}
+	for name, questions := range map[string][]any{"a long one": {ask("q", "text", "description", strings.Repeat("x", 2_000)), ask("q", "text", "description", strings.Repeat("x", 2_000))}, "many": many} {
+		args := map[string]any{"title": "t", "questions": questions, "publish": true}
+		out, q := r.modern(r.as.mint(full), "forms_create", args, "", "")
+		if q != nil || out.Data["code"] != "invalid_argument" || !strings.Contains(fmt.Sprint(out.Data["next_action"]), "without publish") {
+			t.Errorf("%s: %v", name, out.Data)
+		}
+		if delete(args, "publish"); r.ok("forms_create", args)["published"] != false {
 			t.Errorf("%s: published", name)
 		}
 	}

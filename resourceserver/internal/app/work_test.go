@@ -164,6 +164,19 @@ func TestResourceFailures(t *testing.T) {
 			t.Errorf("%s: %d %s, %d %s", name, a.status, a.body, b.status, b.body)
 		}
 	}
+	// A member that the library does not read hides no address.
+	_, failure, out := r.rpc(r.mcp, r.as.mint(all), "resources/read", map[string]any{"uri": "gmail://thread/nope", "name": 7})
+	if field(failure, "data", "uri") != "gmail://thread/nope" {
+		t.Errorf("%s", out.body)
+	}
+	// What is refused for another reason is not said to be missing.
+	for name, meta := range map[string]map[string]any{"no version": {}, "no capabilities": {"io.modelcontextprotocol/protocolVersion": "2026-07-28"}} {
+		_, failure, out := r.rpc(r.mcp, r.as.mint(all), "resources/read", map[string]any{"uri": "file:///etc/passwd", "_meta": meta},
+			"MCP-Protocol-Version", "2026-07-28", "Mcp-Method", "resources/read", "Mcp-Name", "file:///etc/passwd")
+		if failure["code"] != -32602.0 || failure["data"] != nil {
+			t.Errorf("%s: %s", name, out.body)
+		}
+	}
 	r.google.Inject(fakegoogle.Fault{Prefix: "/gmail/", Status: 403, Code: "domainPolicy"})
 	_, failure, _ = r.rpc(r.mcp, r.as.mint(all), "resources/read", uri)
 	r.google.Clear()

@@ -139,6 +139,14 @@ func TestGuardComesFirst(t *testing.T) {
 		`{"method":"prompts/get","params":{"name":"guarded_tool"}}`:                             http.StatusForbidden,
 		`{"method":"prompts/get","params":{"name":"guarded_tool"},"params":{"arguments":null}}`: http.StatusForbidden,
 		`{"method":"prompts/get","params":{"uri":"gmail://thread/1"}}`:                          http.StatusOK,
+		// What the library does not read of one cannot make it another.
+		`{"method":"resources/read","params":{"uri":"gmail://thread/1","name":7}}`: http.StatusForbidden,
+		`{"method":"prompts/get","params":{"name":"guarded_tool","uri":[]}}`:       http.StatusForbidden,
+		`{"method":"tools/call","params":{"name":"guarded_tool","uri":7}}`:         http.StatusForbidden,
+		`{"method":"tools/call","method":null,"params":{"name":"guarded_tool"}}`:   http.StatusForbidden,
+		`{"method":"tools/call","params":{"name":"guarded_tool","name":null}}`:     http.StatusForbidden,
+		`{"method":"tools/call","param\u017f":{"name":"guarded_tool"}}`:            http.StatusForbidden,
+		`{"id":1e999,"method":"tools/call","params":{"name":"guarded_tool"}}`:      http.StatusForbidden,
 	} {
 		reached := false
 		h, r := guarded(t, func(http.ResponseWriter, *http.Request) { reached = true })

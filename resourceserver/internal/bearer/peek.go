@@ -23,15 +23,6 @@ type Message struct {
 	Target string          `json:"-"` // what it asks for: the name of a tool or prompt, the address of a resource
 }
 
-// others is the same for messages whose params the library decodes the plain way:
-// there a second "params" member is laid over the first.
-type others struct {
-	Params struct {
-		Name string `json:"name"`
-		URI  string `json:"uri"`
-	} `json:"params"`
-}
-
 // messageOf reads a body. What cannot be decoded is no message, and mcp-go refuses
 // it; one whose params cannot be decoded asks for nothing.
 func messageOf(body []byte) *Message {
@@ -47,14 +38,26 @@ func messageOf(body []byte) *Message {
 		if json.Unmarshal(m.Params, &p) == nil {
 			m.Target = p.Name
 		}
-	case MethodReadResource, MethodGetPrompt:
-		var o others
-		switch {
-		case json.Unmarshal(body, &o) != nil:
-		case m.Method == MethodReadResource:
-			m.Target = o.Params.URI
-		default:
-			m.Target = o.Params.Name
+	// Of these the library decodes the params the plain way: a second "params" member
+	// is laid over the first. What it does not read is not read here either, so that
+	// no member of another type makes the message one that asks for nothing.
+	case MethodReadResource:
+		var r struct {
+			Params struct {
+				URI string `json:"uri"`
+			} `json:"params"`
+		}
+		if json.Unmarshal(body, &r) == nil {
+			m.Target = r.Params.URI
+		}
+	case MethodGetPrompt:
+		var p struct {
+			Params struct {
+				Name string `json:"name"`
+			} `json:"params"`
+		}
+		if json.Unmarshal(body, &p) == nil {
+			m.Target = p.Params.Name
 		}
 	}
 	return m

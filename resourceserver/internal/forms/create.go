@@ -17,7 +17,7 @@ import (
 
 const (
 	maxTitle  = 300
-	maxShown  = 200 // characters of a question in what the person confirms
+	maxShown  = 4_000 // characters of a form that the person is shown; none is published that has more
 	maxChoice = 1_000
 )
 
@@ -69,7 +69,7 @@ func (p *product) create(ctx context.Context, in createInput) (tool.Output[creat
 	if err != nil {
 		return out, err
 	}
-	if err := in.allow(ctx, account); err != nil {
+	if err := in.allow(ctx, account, requests); err != nil {
 		return out, err
 	}
 	f, err := forms.Create(&formsapi.Form{Info: &formsapi.Info{Title: in.Title, DocumentTitle: in.Title}}).Unpublished(true).
@@ -124,31 +124,66 @@ func left(err error, doing, what, next string) error {
 // settings and the organization to say, by default everybody with the address, so
 // that an operator who holds back sharing or recipients holds back this. A form that
 // is not published reaches nobody and can be thrown away.
-func (in createInput) allow(ctx context.Context, account googleapi.Account) error {
+func (in createInput) allow(ctx context.Context, account googleapi.Account, requests []*formsapi.Request) error {
 	if !in.Publish {
 		elicit.Waive(ctx)
 		return nil
 	}
+	const instead = "Make it without publish; the person can publish it in Google Forms."
 	if p := policy.From(ctx); !p.MayShareOutside() || len(p.RecipientDomains) > 0 {
-		return &tool.Error{Code: tool.CodePolicy, Message: "The operator of this server does not allow publishing forms: who can answer cannot be told here. Nothing was made.",
-			NextAction: "Make it without publish; the person can publish it in Google Forms."}
+		return &tool.Error{Code: tool.CodePolicy, Message: "The operator of this server does not allow publishing forms: who can answer cannot be told here. Nothing was made.", NextAction: instead}
 	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "Create and publish this form of %s? Everybody with its address may be able to read and answer it.\nTitle:\n%s\n", account.Email, content.Mark(in.Title))
-	if in.Description != "" {
-		fmt.Fprintf(&b, "Description:\n%s\n", content.Mark(strings.TrimSpace(content.Clean(in.Description))))
+	form := in.shown(requests)
+	if len([]rune(form)) > maxShown {
+		e := tool.Invalid("The form is too long to be published here: the person confirms all that others will read, at most %d characters. Nothing was made.", maxShown)
+		e.NextAction = instead
+		return e
 	}
-	b.WriteString("Questions:")
-	for _, q := range in.Questions {
-		b.WriteString("\n" + content.Mark(content.Line(q.Title, maxShown)))
-		if len(q.Options) > 0 {
-			b.WriteString(" (" + content.Line(strings.Join(q.Options, " / "), maxShown) + ")")
-		}
-	}
-	err := elicit.Confirm(ctx, elicit.Act{Question: b.String()})
+	err := elicit.Confirm(ctx, elicit.Act{Question: fmt.Sprintf("Create and publish this form of %s? Everybody with its address may be able to read and answer it.\n%s", account.Email, form)})
 	var e *tool.Error
 	if errors.As(err, &e) && e.Code == tool.CodeConfirmationUnavailable {
-		e.NextAction = "Make it without publish; the person can publish it in Google Forms."
+		e.NextAction = instead
 	}
 	return err
+}
+
+// shown is the whole form as those read it who answer. Every line of its own text is
+// marked.
+func (in createInput) shown(requests []*formsapi.Request) string {
+	lines, n := []string{"Title:", content.Mark(in.Title)}, 0
+	for _, r := range requests {
+		if r.UpdateFormInfo != nil {
+			lines = append(lines, "Description:", content.Mark(r.UpdateFormInfo.Info.Description))
+		}
+		if r.CreateItem == nil {
+			continue
+		}
+		i, kind := r.CreateItem.Item, in.Questions[n].Type
+		asks := i.QuestionItem.Question
+		texts := []string{i.Title, i.Description}
+		if s := asks.ScaleQuestion; s != nil {
+			kind = fmt.Sprintf("%s, %d to %d", kind, s.Low, s.High)
+			for _, label := range []string{s.LowLabel, s.HighLabel} {
+				if label != "" {
+					texts = append(texts, "- "+label)
+				}
+			}
+		}
+		if asks.Required {
+			kind += ", required"
+		}
+		if asks.ChoiceQuestion != nil {
+			for _, o := range asks.ChoiceQuestion.Options {
+				texts = append(texts, "- "+o.Value)
+			}
+		}
+		n++
+		lines = append(lines, fmt.Sprintf("Question %d (%s):", n, kind))
+		for _, t := range texts {
+			if t != "" {
+				lines = append(lines, content.Mark(t))
+			}
+		}
+	}
+	return strings.Join(lines, "\n")
 }

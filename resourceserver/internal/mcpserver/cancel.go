@@ -25,7 +25,8 @@ type request struct {
 // cancels are the running requests of older clients. mcp-go v1.2.1 has the same by
 // session id (server.go, inflightKey); without sessions that is one list for
 // everybody, in which people could cancel each other's requests. So it must never
-// find a request there: ServeHTTP gives each a session id of its own.
+// find a request there: ServeHTTP gives each a session id of its own, and keeps from
+// it the notifications of 2026-07-28, where it takes no session id.
 type cancels struct {
 	mu      sync.Mutex
 	running map[request]map[*context.CancelFunc]struct{} // a function cannot be compared, its place can

@@ -5,9 +5,11 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"strings"
 	"sync/atomic"
 
 	"github.com/mark3labs/mcp-go/mcp"
+	"github.com/mark3labs/mcp-go/server"
 
 	"latchkey/resourceserver/internal/bearer"
 )
@@ -62,7 +64,8 @@ func (r *reading) finish(modern bool) {
 	if modern {
 		code = mcp.INVALID_PARAMS
 	}
-	if json.Unmarshal(body, &m) == nil && m.Error != nil && m.Error.Data == nil && (r.missing.Load() || r.unknown && m.Error.Code == code) {
+	if json.Unmarshal(body, &m) == nil && m.Error != nil && m.Error.Data == nil &&
+		(r.missing.Load() || r.unknown && m.Error.Code == code && strings.HasSuffix(m.Error.Message, server.ErrResourceNotFound.Error())) { // -32602 is for more than this
 		m.Error.Code = code
 		m.Error.Data, _ = json.Marshal(map[string]string{"uri": r.uri})
 		if changed, err := json.Marshal(m); err == nil {

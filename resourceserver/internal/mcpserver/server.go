@@ -179,9 +179,15 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if id := r.Header.Get(sessionHeader); id != "" {
 		ctx = context.WithValue(ctx, olderKey{}, s.elicit.Older(ctx, id))
 	}
-	// In 2026-07-28 only going away cancels (Streamable HTTP, "Cancellation").
-	if !modern(r) {
+	// In 2026-07-28 only going away cancels (Streamable HTTP, "Cancellation"). mcp-go
+	// must not see a notification there: it knows what runs by its id alone.
+	m := bearer.MessageOf(ctx)
+	switch {
+	case !modern(r):
 		defer s.cancels.begin(ctx, cancel)()
+	case m != nil && m.Method == methodCancelled:
+		w.WriteHeader(http.StatusAccepted)
+		return
 	}
 	r = r.WithContext(ctx)
 	if !sessions {
@@ -198,7 +204,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.listing.serve(w, r, f, s.handler)
 		return
 	}
-	if m := bearer.MessageOf(ctx); m != nil && m.Method == bearer.MethodReadResource {
+	if m != nil && m.Method == bearer.MethodReadResource {
 		s.serveRead(w, r)
 		return
 	}
