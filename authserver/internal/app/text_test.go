@@ -43,6 +43,12 @@ func TestFormsThatAreNoText(t *testing.T) {
 					with[n] = values
 				}
 				with[name] = []string{with.Get(name) + bad}
+				if name == "token" { // it is none of ours: RFC 7009 §2.2, RFC 7662 §2.2
+					if status, _, out := post(t, s.URL+path, with, "", ""); status != http.StatusOK && !(path == "/introspect" && status == http.StatusUnauthorized) {
+						t.Errorf("%s with a token %q: %d %v", path, bad, status, out)
+					}
+					continue
+				}
 				status, out := s.Post(t, path, "application/x-www-form-urlencoded", with.Encode())
 				if status != http.StatusBadRequest || out["error"] != "invalid_request" || !strings.Contains(fmt.Sprint(out["error_description"]), name) {
 					t.Errorf("%s with %s=%q: %d %v", path, name, bad, status, out)

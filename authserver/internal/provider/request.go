@@ -2,6 +2,7 @@ package provider
 
 import (
 	"errors"
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
@@ -52,7 +53,11 @@ func readForm(w http.ResponseWriter, r *http.Request) (url.Values, error) {
 		return nil, oauth.NewError(oauth.InvalidRequest, "The body is malformed.").WithCause(errors.New("form does not parse"))
 	}
 	f := r.PostForm
-	if name, found := text.BadParameter(f); found {
+	// A token that is no text is no token of ours, which is no error (RFC 7009 §2.2,
+	// RFC 7662 §2.2).
+	rest := maps.Clone(f)
+	delete(rest, "token")
+	if name, found := text.BadParameter(rest); found {
 		return nil, oauth.NewError(oauth.InvalidRequest, "A parameter is no text (UTF-8 without NUL): "+name+".")
 	}
 	for _, name := range singleValued {
