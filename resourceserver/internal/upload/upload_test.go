@@ -3,6 +3,8 @@ package upload_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -161,7 +163,11 @@ func TestLinkName(t *testing.T) {
 	if page.Code != http.StatusOK || strings.Contains(page.Body.String(), "<script") || strings.Contains(page.Body.String(), "<img") || strings.Contains(page.Body.String(), "/<b>") || !strings.Contains(page.Body.String(), "&lt;script&gt;") {
 		t.Errorf("page: %d %s", page.Code, page.Body)
 	}
-	if page.Header().Get("Content-Security-Policy") != "default-src 'none'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'" || page.Header().Get("Set-Cookie") != "" {
+	_, rest, _ := strings.Cut(page.Body.String(), "<style>")
+	style, _, _ := strings.Cut(rest, "</style>")
+	sum := sha256.Sum256([]byte(style)) // CSP Level 3 §8.3: the page's own style sheet and no other
+	want := "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+	if style == "" || page.Header().Get("Content-Security-Policy") != want || page.Header().Get("Set-Cookie") != "" {
 		t.Errorf("page: %v", page.Header())
 	}
 	out := f.send(t, "acme", http.MethodPut, link, strings.NewReader("x"))
