@@ -41,7 +41,7 @@ func (r *rig) samples() map[string]map[string]any {
 		"calendar_update_event": {"event_id": alone, "title": "Dentist"}, "calendar_freebusy": {}, "calendar_respond": {"event_id": guests, "response": "declined"},
 		"calendar_delete_event": {"event_id": alone}, "calendar_set_focus_time": {"start": "2027-01-31T09:00"}, "calendar_set_out_of_office": {"start": "2027-01-31"},
 		"contacts_search": {"query": "d"},
-		"contacts_create": {"given_name": "Erik"}, "contacts_update": {"resource_name": dana["resource_name"], "etag": dana["etag"], "given_name": "Dana"}, "directory_search": {"query": "example"},
+		"contacts_create": {"given_name": "Erik"}, "contacts_update": {"resource_name": dana["resource_name"], "etag": dana["etag"], "notes": "n"}, "directory_search": {"query": "example"},
 		"meet_list_conferences": {}, "meet_get_transcript": {"conference_id": "conf1"},
 		"chat_search": {"query": "build"}, "chat_list_messages": {"space_id": "spaces/TEAM"}, "chat_send": {"space_id": "TEAM", "text": "t"},
 		"slides_get": {"presentation_id": deck}, "slides_create": {"title": "t", "text": "# One\n- a"}, "slides_update": {"presentation_id": deck, "text": "# Two"},
