@@ -18,6 +18,7 @@ type input struct {
 	properties map[string]property
 	required   []string
 	published  json.RawMessage
+	layered    bool // there are lists of objects, see twice
 }
 
 type property struct {
@@ -40,7 +41,11 @@ func newInput(s *jsonschema.Schema) (*input, error) {
 			if one.each, err = newInput(full.Items); err != nil {
 				return nil, fmt.Errorf("%s: %w", name, err)
 			}
+			if one.each.layered {
+				return nil, fmt.Errorf("%s: lists of objects are in its objects", name)
+			}
 		}
+		in.layered = in.layered || full.Items != nil && full.Items.Type == "object"
 		in.properties[name] = one
 	}
 	public := s.CloneSchemas()
@@ -101,7 +106,33 @@ func (in *input) check(arguments json.RawMessage) error {
 	if err := json.Unmarshal(arguments, &given); err != nil && len(bytes.TrimSpace(arguments)) > 0 {
 		return Invalid("The arguments must be an object.")
 	}
-	return in.members("", given)
+	if err := in.members("", given); err != nil || !in.layered {
+		return err
+	}
+	return twice(arguments)
+}
+
+// twice refuses a member that is given twice: here the second counts, but where it is
+// a list of objects Go's decoder lays it over the first, which nobody checked. All
+// others are replaced whole.
+func twice(arguments json.RawMessage) error {
+	d := json.NewDecoder(bytes.NewReader(arguments))
+	if _, err := d.Token(); err != nil { // the brace, or null
+		return nil
+	}
+	seen := map[json.Token]bool{}
+	for d.More() {
+		name, err := d.Token()
+		var value json.RawMessage
+		if err != nil || d.Decode(&value) != nil {
+			return Invalid("The arguments must be an object.")
+		}
+		if seen[name] {
+			return Invalid("%s is given twice.", name)
+		}
+		seen[name] = true
+	}
+	return nil
 }
 
 // members checks an object: the arguments themselves, or one in a list, whose place
