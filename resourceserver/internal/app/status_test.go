@@ -127,6 +127,9 @@ func TestDecliningIsConfirmed(t *testing.T) {
 	if q == nil || !strings.Contains(q.message, "Now there: 0 meetings") || strings.Contains(q.message, "Google sends mail") {
 		t.Errorf("declined already: %+v", q)
 	}
+	if _, q := r.modern(r.as.mint(full), "calendar_set_focus_time", map[string]any{"start": "2027-02-05", "auto_decline": "new", "chat_status": "doNotDisturb"}, "", ""); q == nil || !strings.Contains(q.message, "\nIn Google Chat: doNotDisturb\n") {
+		t.Errorf("in Chat: %+v", q)
+	}
 	if got := r.answerTo(outside); !strings.HasPrefix(got, alice+" needsAction") {
 		t.Errorf("another time: %s", got)
 	}

@@ -115,6 +115,9 @@ func (c *product) status(ctx context.Context, k kind, in focusInput) (tool.Outpu
 	}
 	a := act{question: k.question, calendar: primary, binding: k.eventType, always: d.active(),
 		details: details(title, times.start.when().String()+" to "+times.end.when().String(), "", "", "")}
+	if in.ChatStatus != "" {
+		a.details += "In Google Chat: " + in.ChatStatus + "\n"
+	}
 	if err := d.tell(ctx, service, primary, times, &a); err != nil {
 		return out, err
 	}
