@@ -158,6 +158,7 @@ func decliningOf(e *calendar.Event) declining {
 	default:
 		return declining{}
 	}
+	answer = strings.TrimSpace(content.Clean(answer))
 	for name, google := range declineModes {
 		if google == mode {
 			return declining{name, answer}
