@@ -178,6 +178,11 @@ func TestCancelledInTheNewRevision(t *testing.T) {
 			}
 		}
 	}
+	// With an id it is a request, and gets an answer.
+	out := r.send(http.MethodPost, r.mcp, stranger, `{"jsonrpc":"2.0","id":2,"method":"notifications/cancelled","params":{"requestId":1,`+modernMeta+`}}`, "MCP-Protocol-Version", "2026-07-28", "Mcp-Method", "notifications/cancelled")
+	if out.status != http.StatusNotFound || !strings.Contains(out.body, `"id":2`) || !strings.Contains(out.body, "-32601") {
+		t.Errorf("as a request: %d %s", out.status, out.body)
+	}
 	leave()
 	eventually(t, "the call ends at Google", func() bool { return r.google.Count("given up") == 1 })
 	<-answer

@@ -68,9 +68,9 @@ func TestContactsUpdate(t *testing.T) {
 	change := func(args map[string]any) map[string]any {
 		t.Helper()
 		args["resource_name"], args["etag"] = id, etag
-		out := r.ok("contacts_update", args)
-		etag = field(out, "contact", "etag") // good for the next one
-		return out["contact"].(map[string]any)
+		out, _ := r.confirm("contacts_update", args)
+		etag = field(out.Data, "contact", "etag") // good for the next one
+		return out.Data["contact"].(map[string]any)
 	}
 	if c := change(map[string]any{"emails": []string{"-FRIDA@home.test", "frida@work.test", "frida@new.test"}, "phones": []string{"+49 30 778"}}); fmt.Sprint(c["emails"]) != "[frida@work.test frida@new.test]" || fmt.Sprint(c["phones"]) != "[+49 (30) 777 +49 30 778]" || c["notes"] != "likes tea" {
 		t.Errorf("lists: %v", c)
@@ -112,6 +112,49 @@ func TestContactsUpdate(t *testing.T) {
 	}
 }
 
+// TestContactsAreRedirectedWithAWord: who somebody is and where mail and calls to them
+// go is changed with the person's word only, who is shown all of it; a mail could ask
+// a model to do it, and the next mail would go astray.
+func TestContactsAreRedirectedWithAWord(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	id, err := r.google.AddContact(alice, `{"names":[{"givenName":"Frida","familyName":"Falk"}],"emailAddresses":[{"value":"frida@work.test"}],"phoneNumbers":[{"value":"+49 30 777"}]}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	patches := func() int { return r.google.Count("PATCH /v1/" + id + ":updateContact") }
+	for _, c := range []struct {
+		args  map[string]any
+		shown string
+	}{
+		{map[string]any{"emails": []string{"-frida@work.test", "frida@evil.test"}, "notes": "moved\nAdded:\nnothing"}, "Taken off:\n| frida@work.test\nAdded:\n| frida@evil.test\nNotes:\n| moved\n| Added:\n| nothing"},
+		{map[string]any{"phones": []string{"+1 900 1", "-+49 30 777"}, "organization": "Evil", "title": "Chair"}, "Taken off:\n| +49 30 777\nAdded:\n| +1 900 1\nOrganization:\n| Evil\nTitle:\n| Chair"},
+		{map[string]any{"family_name": "", "given_name": "Old Frida"}, "Name:\n| Old Frida"},
+	} {
+		c.args["resource_name"], c.args["etag"] = id, r.contact("frida")["etag"]
+		before := patches()
+		if out := r.call(r.as.mint(full), "contacts_update", c.args); out.Data["code"] != "confirmation_unavailable" {
+			t.Errorf("%v: acted for a client that cannot ask: %v", c.args, out.Data)
+		}
+		_, q := r.modern(r.as.mint(full), "contacts_update", c.args, "", "")
+		if want := "Change this contact of alice@example.com?\n| Frida Falk\n" + c.shown; q == nil || q.message != want {
+			t.Fatalf("%+v, not %s", q, want)
+		}
+		if out, _ := r.modern(r.as.mint(full), "contacts_update", c.args, q.state, "decline"); out.Data["code"] != "declined" || patches() != before {
+			t.Errorf("declined: %v", out.Data)
+		}
+		if out, _ := r.modern(r.as.mint(full), "contacts_update", c.args, q.state, "accept"); out.IsError || patches() != before+1 {
+			t.Errorf("%v: %v", c.args, out.Data)
+		}
+	}
+	// What is noted of somebody needs no word, nor what changes nothing.
+	dana := r.contact("dana")
+	for _, args := range []map[string]any{{"notes": "likes tea", "organization": "Partner"}, {"emails": dana["emails"]}} {
+		args["resource_name"], args["etag"] = dana["resource_name"], r.contact("dana")["etag"]
+		r.ok("contacts_update", args)
+	}
+}
+
 // TestContactsChangedMeanwhile: what somebody else changed is never overwritten:
 // not since it was found, and not between two requests, where Google refuses.
 func TestContactsChangedMeanwhile(t *testing.T) {
@@ -126,7 +169,7 @@ func TestContactsChangedMeanwhile(t *testing.T) {
 	}
 	dana := r.contact("dana")
 	id := fmt.Sprint(dana["resource_name"])
-	args := map[string]any{"resource_name": id, "etag": dana["etag"], "notes": "mine", "given_name": "Donna"}
+	args := map[string]any{"resource_name": id, "etag": dana["etag"], "notes": "mine", "title": "Donna"}
 	for _, c := range []struct {
 		field string
 		value map[string]any
@@ -145,12 +188,12 @@ func TestContactsChangedMeanwhile(t *testing.T) {
 	if n := r.google.Count("PATCH /v1/" + id + ":updateContact"); n != 1 {
 		t.Errorf("%d changes reached Google", n)
 	}
-	if there := r.google.Contact(alice, id); field(there, "names", 0, "givenName") == "Donna" || field(there, "biographies", 0, "value") != "theirs" || field(there, "nicknames", 0, "value") != "D" {
+	if there := r.google.Contact(alice, id); field(there, "organizations", 0, "title") == "Donna" || field(there, "biographies", 0, "value") != "theirs" || field(there, "nicknames", 0, "value") != "D" {
 		t.Errorf("overwritten: %v", there)
 	}
 	// A lost answer is in doubt and not tried again.
 	r.google.Inject(fakegoogle.Fault{Prefix: "/v1/" + id, Method: http.MethodPatch, Status: 503, After: true, Times: 1})
-	if out := r.call(r.as.mint(full), "contacts_update", args); !inDoubt(out, "contacts_search") || field(r.google.Contact(alice, id), "names", 0, "givenName") != "Donna" {
+	if out := r.call(r.as.mint(full), "contacts_update", args); !inDoubt(out, "contacts_search") || field(r.google.Contact(alice, id), "organizations", 0, "title") != "Donna" {
 		t.Errorf("in doubt: %v", out.Data)
 	}
 	if n := r.google.Count("PATCH /v1/" + id + ":updateContact"); n != 2 {

@@ -276,3 +276,19 @@ func TestUnseenGuests(t *testing.T) {
 		t.Errorf("%v", e)
 	}
 }
+
+// TestInvitationIsShownWhole: nothing that guests get by mail is behind the end of
+// the question, and a meeting's room is named.
+func TestInvitationIsShownWhole(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	long := strings.Repeat("Agenda. ", 990) + "Pay at evil.test"
+	made, q := r.confirm("calendar_create_event", map[string]any{"title": "Plan", "start": "2027-01-31T09:00", "attendees": []string{bob}, "description": long, "meet": true})
+	if !strings.Contains(q.message, "Pay at evil.test") || !strings.Contains(q.message, "\nWith Google Meet") {
+		t.Errorf("created: %d characters end with %q", len(q.message), q.message[max(0, len(q.message)-80):])
+	}
+	_, q = r.modern(r.as.mint(full), "calendar_update_event", map[string]any{"event_id": field(made.Data, "event", "event_id"), "description": long + "!"}, "", "")
+	if q == nil || !strings.HasSuffix(q.message, "Pay at evil.test!") {
+		t.Errorf("changed: %+v", q)
+	}
+}

@@ -41,7 +41,7 @@ func (r *rig) samples() map[string]map[string]any {
 		"calendar_update_event": {"event_id": alone, "title": "Dentist"}, "calendar_freebusy": {}, "calendar_respond": {"event_id": guests, "response": "declined"},
 		"calendar_delete_event": {"event_id": alone}, "calendar_set_focus_time": {"start": "2027-01-31T09:00"}, "calendar_set_out_of_office": {"start": "2027-01-31"},
 		"contacts_search": {"query": "d"},
-		"contacts_create": {"given_name": "Erik"}, "contacts_update": {"resource_name": dana["resource_name"], "etag": dana["etag"], "given_name": "Dana"}, "directory_search": {"query": "example"},
+		"contacts_create": {"given_name": "Erik"}, "contacts_update": {"resource_name": dana["resource_name"], "etag": dana["etag"], "notes": "n"}, "directory_search": {"query": "example"},
 		"meet_list_conferences": {}, "meet_get_transcript": {"conference_id": "conf1"},
 		"chat_search": {"query": "build"}, "chat_list_messages": {"space_id": "spaces/TEAM"}, "chat_send": {"space_id": "TEAM", "text": "t"},
 		"slides_get": {"presentation_id": deck}, "slides_create": {"title": "t", "text": "# One\n- a"}, "slides_update": {"presentation_id": deck, "text": "# Two"},
@@ -173,16 +173,24 @@ func TestHugeInput(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	type property struct {
+		Type  string
+		Items struct {
+			Type       string
+			Properties map[string]struct {
+				Type  string
+				Items struct{ Type string }
+			}
+			Required []string
+		}
+	}
 	var m struct {
 		Result struct {
 			Tools []struct {
 				Name        string
 				InputSchema struct {
-					Properties map[string]struct {
-						Type  string
-						Items struct{ Type string }
-					}
-					Required []string
+					Properties map[string]property
+					Required   []string
 				}
 			}
 		}
@@ -194,47 +202,66 @@ func TestHugeInput(t *testing.T) {
 		t.Fatalf("%d tools listed of %d", len(m.Result.Tools), len(tools))
 	}
 	before := len(r.as.requests())
-	for _, d := range m.Result.Tools {
-		for property, p := range d.InputSchema.Properties {
-			var huge any
-			switch p.Type {
-			case "string":
-				huge = strings.Repeat("a", 3_000)
-				if property == "text" || property == "description" || property == "notes" { // what a person writes
-					huge = strings.Repeat("a", 100_001)
-				}
-			case "integer":
-				huge = 1 << 40
-			case "array":
-				list := make([]any, 6_000)
-				for i := range list {
-					switch list[i] = fmt.Sprint(i); p.Items.Type {
-					case "array":
-						list[i] = []any{1}
-					case "object":
-						list[i] = map[string]any{}
-					}
-				}
-				huge = list
-			default:
-				huge = "true"
-			}
-			args := map[string]any{property: huge}
-			for _, required := range d.InputSchema.Required {
-				if required != property {
-					args[required] = "x"
-				}
-			}
-			if out := r.call(r.as.mint(full), d.Name, args); out.Data["code"] != "invalid_argument" {
-				t.Errorf("%s %s: %v", d.Name, property, out.Data)
-			} else if text, _ := out.Data["message"].(string); len(text) > 2_000 {
-				t.Errorf("%s %s: %d bytes of message", d.Name, property, len(text))
+	refused := func(tool, property string, value any, required []string) {
+		t.Helper()
+		args := map[string]any{property: value}
+		for _, required := range required {
+			if required != property {
+				args[required] = "x"
 			}
 		}
+		if out := r.call(r.as.mint(full), tool, args); out.Data["code"] != "invalid_argument" {
+			t.Errorf("%s %s: %v", tool, property, out.Data)
+		} else if text, _ := out.Data["message"].(string); len(text) > 2_000 {
+			t.Errorf("%s %s: %d bytes of message", tool, property, len(text))
+		}
+	}
+	inner := 0
+	for _, d := range m.Result.Tools {
+		for property, p := range d.InputSchema.Properties {
+			refused(d.Name, property, hugeOf(property, p.Type, p.Items.Type), d.InputSchema.Required)
+			for name, of := range p.Items.Properties { // of the objects in a list
+				inner++
+				object := map[string]any{}
+				for _, required := range p.Items.Required {
+					object[required] = "text"
+				}
+				object[name] = hugeOf(name, of.Type, of.Items.Type)
+				refused(d.Name, property, []any{object}, d.InputSchema.Required)
+			}
+		}
+	}
+	if inner == 0 {
+		t.Error("no list of objects was looked at")
 	}
 	if len(r.as.requests()) != before {
 		t.Error("the exchange was asked for arguments that do not fit")
 	}
+}
+
+// hugeOf is more of a type than any argument takes.
+func hugeOf(name, kind, items string) any {
+	switch kind {
+	case "string":
+		if name == "text" || name == "description" || name == "notes" { // what a person writes
+			return strings.Repeat("a", 100_001)
+		}
+		return strings.Repeat("a", 3_000)
+	case "integer":
+		return 1 << 40
+	case "array":
+		list := make([]any, 6_000)
+		for i := range list {
+			switch list[i] = fmt.Sprint(i); items {
+			case "array":
+				list[i] = []any{1}
+			case "object":
+				list[i] = map[string]any{}
+			}
+		}
+		return list
+	}
+	return "true"
 }
 
 // ofOne is a count of one with the noun of many, at the head of a result's text.

@@ -127,6 +127,9 @@ func TestDecliningIsConfirmed(t *testing.T) {
 	if q == nil || !strings.Contains(q.message, "Now there: 0 meetings") || strings.Contains(q.message, "Google sends mail") {
 		t.Errorf("declined already: %+v", q)
 	}
+	if _, q := r.modern(r.as.mint(full), "calendar_set_focus_time", map[string]any{"start": "2027-02-05", "auto_decline": "new", "chat_status": "doNotDisturb"}, "", ""); q == nil || !strings.Contains(q.message, "\nIn Google Chat: doNotDisturb\n") {
+		t.Errorf("in Chat: %+v", q)
+	}
 	if got := r.answerTo(outside); !strings.HasPrefix(got, alice+" needsAction") {
 		t.Errorf("another time: %s", got)
 	}
@@ -177,6 +180,15 @@ func TestDecliningIsMovedWithAWord(t *testing.T) {
 	later, _ := r.confirm("calendar_set_focus_time", map[string]any{"start": "2027-04-01T09:00", "auto_decline": "new"})
 	if _, q := r.modern(r.as.mint(full), "calendar_update_event", map[string]any{"event_id": field(later.Data, "event", "event_id"), "start": "2027-04-02T09:00"}, "", ""); q == nil || !strings.Contains(q.message, "invitations for that time that come from now on") {
 		t.Errorf("what comes later: %+v", q)
+	}
+	// An answer that another app wrote makes no line of ours either.
+	body := `{"id":"aaaaabbbbb","summary":"s","eventType":"outOfOffice","transparency":"opaque","start":{"dateTime":"2027-05-03T09:00:00Z"},"end":{"dateTime":"2027-05-03T10:00:00Z"},
+		"outOfOfficeProperties":{"autoDeclineMode":"declineOnlyNewConflictingInvitations","declineMessage":"away\u2028Google sends mail to: nobody\u202e"}}`
+	if made := r.send(http.MethodPost, r.settings.GoogleAPIURL+"/calendar/v3/calendars/primary/events?quotaUser="+strings.Repeat("0", 32), r.as.googleToken(false).AccessToken, body); made.status != http.StatusOK {
+		t.Fatalf("%d %s", made.status, made.body)
+	}
+	if _, q := r.modern(r.as.mint(full), "calendar_update_event", map[string]any{"event_id": "aaaaabbbbb", "start": "2027-05-04T09:00"}, "", ""); q == nil || !strings.Contains(q.message, "| away\n| Google sends mail to: nobody") || strings.ContainsAny(q.message, "\u2028\u202e") {
+		t.Errorf("the answer of another app: %+q", q)
 	}
 	// What Google does not take of such an event, it says.
 	if out := r.call(r.as.mint(full), "calendar_update_event", map[string]any{"event_id": move["event_id"], "description": "x"}); out.Data["code"] != "invalid_argument" {

@@ -1,6 +1,8 @@
 package app_test
 
 import (
+	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -54,6 +56,12 @@ func TestGmailSearch(t *testing.T) {
 	}
 	if pages < 3 || len(seen) < 32 {
 		t.Errorf("%d threads on %d pages", len(seen), pages+1)
+	}
+	// By JSON Schema 1.0 is a whole number, so the mistake is how it is written.
+	for _, size := range []string{"1.0", "1e1"} {
+		if out := r.call(r.as.mint(full), "gmail_search_threads", map[string]any{"page_size": json.RawMessage(size)}); !strings.Contains(fmt.Sprint(out.Data["message"]), "whole numbers without a point") {
+			t.Errorf("%s: %v", size, out.Data)
+		}
 	}
 	found := r.ok("gmail_search_threads", map[string]any{"query": "subject:budget"})
 	if th := field(found, "threads", 0); field(th, "messages") != 3.0 || field(th, "unread") != true || field(th, "subject") != "Budget 2027" || !strings.Contains(field(th, "snippet").(string), "travel") {

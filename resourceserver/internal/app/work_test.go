@@ -151,7 +151,7 @@ func TestResourceFailures(t *testing.T) {
 	// MCP 2026-07-28, server/resources, "Error Handling": what is not there has its
 	// code and its address, whether no resource is of that form or Google has no such
 	// thing; what is of another form in a way that only "params" can be has none.
-	for name, uri := range map[string]any{"no such thing": "gmail://thread/nope", "no such form": "gmail://thread", "another scheme": "file:///etc/passwd", "no address": 1} {
+	for name, uri := range map[string]any{"no such thing": "gmail://thread/nope", "no such form": "gmail://thread", "another scheme": "file:///etc/passwd", "no id": "gdrive://", "too long": "gmail://thread/" + strings.Repeat("a", 3_000), "no address": 1} {
 		_, older, a := r.rpc(r.mcp, r.as.mint(all), "resources/read", map[string]any{"uri": uri})
 		_, newer, b := r.rpcModern(r.as.mint(all), "resources/read", fmt.Sprint(uri), map[string]any{"uri": uri})
 		if uri == 1 {

@@ -23,6 +23,9 @@ type Message struct {
 	Target string          `json:"-"` // what it asks for: the name of a tool or prompt, the address of a resource
 }
 
+// IsRequest reports whether somebody waits for an answer: mcp-go takes null for no id.
+func (m *Message) IsRequest() bool { return len(m.ID) > 0 && string(m.ID) != "null" }
+
 // messageOf reads a body. What cannot be decoded is no message, and mcp-go refuses
 // it; one whose params cannot be decoded asks for nothing.
 func messageOf(body []byte) *Message {

@@ -73,6 +73,9 @@ func (c *product) create(ctx context.Context, in createInput) (tool.Output[event
 	}
 	a := act{question: question, guests: guests, calendar: id, binding: id,
 		details: details(e.Summary, times.start.when().String()+" to "+times.end.when().String(), e.Location, rule, e.Description)}
+	if in.Meet {
+		a.details += "With Google Meet\n"
+	}
 	if err := a.allow(ctx, account); err != nil {
 		return out, err
 	}

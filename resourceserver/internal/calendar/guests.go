@@ -15,12 +15,8 @@ import (
 	"latchkey/resourceserver/internal/tool"
 )
 
-const (
-	// maxShown is the most of a description that the person is shown, in characters.
-	maxShown = 2_000
-	// maxNamed are the guests that a question names; beyond that nobody reads them.
-	maxNamed = wholeGuests
-)
+// maxNamed are the guests that a question names; beyond that nobody reads them.
+const maxNamed = wholeGuests
 
 // same compares addresses as Google does, without regard to case.
 func same(a, b string) bool { return strings.EqualFold(a, b) }
@@ -87,8 +83,8 @@ func (a act) updates(account googleapi.Account) string {
 	return "none"
 }
 
-// details are what the person is shown of an event. Every line of the event's
-// own text is marked.
+// details are what the person is shown of an event: all that a call writes there, as
+// others get it by mail. Every line of the event's own text is marked.
 func details(title, when, location, recurrence, description string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "When: %s\n", when)
@@ -100,11 +96,7 @@ func details(title, when, location, recurrence, description string) string {
 		b.WriteString(content.Mark(content.Line(location, maxText)) + "\n")
 	}
 	if description != "" {
-		text, length, more := content.Cut(content.Clean(description), 0, maxShown)
-		b.WriteString(content.Mark(text) + "\n")
-		if more {
-			fmt.Fprintf(&b, "(%d of %d characters are shown)\n", maxShown, length)
-		}
+		b.WriteString(content.Mark(content.Clean(description)) + "\n")
 	}
 	return b.String()
 }

@@ -115,6 +115,9 @@ func (c *product) status(ctx context.Context, k kind, in focusInput) (tool.Outpu
 	}
 	a := act{question: k.question, calendar: primary, binding: k.eventType, always: d.active(),
 		details: details(title, times.start.when().String()+" to "+times.end.when().String(), "", "", "")}
+	if in.ChatStatus != "" {
+		a.details += "In Google Chat: " + in.ChatStatus + "\n"
+	}
 	if err := d.tell(ctx, service, primary, times, &a); err != nil {
 		return out, err
 	}
@@ -155,6 +158,7 @@ func decliningOf(e *calendar.Event) declining {
 	default:
 		return declining{}
 	}
+	answer = strings.TrimSpace(content.Clean(answer))
 	for name, google := range declineModes {
 		if google == mode {
 			return declining{name, answer}

@@ -14,6 +14,8 @@ import (
 type change struct {
 	person people.Person
 	mask   []string
+	off    []string // addresses and numbers that go
+	added  []string // and that come
 }
 
 func (c *change) set(name, member string) {
@@ -29,7 +31,7 @@ func (in updateInput) change(old *people.Person) (*change, error) {
 		c.set("names", "Names")
 	}
 	if len(in.Emails) > 0 {
-		list, err := emails.regroup(old.EmailAddresses, in.Emails)
+		list, err := emails.regroup(old.EmailAddresses, in.Emails, c)
 		if err != nil {
 			return nil, err
 		}
@@ -37,7 +39,7 @@ func (in updateInput) change(old *people.Person) (*change, error) {
 		c.set("emailAddresses", "EmailAddresses")
 	}
 	if len(in.Phones) > 0 {
-		list, err := phones.regroup(old.PhoneNumbers, in.Phones)
+		list, err := phones.regroup(old.PhoneNumbers, in.Phones, c)
 		if err != nil {
 			return nil, err
 		}
@@ -119,9 +121,9 @@ var (
 	}
 )
 
-// regroup adds what is given, and takes off what is given with a minus. What stays
-// keeps its label.
-func (v values[T]) regroup(old []*T, given []string) ([]*T, error) {
+// regroup adds what is given, and takes off what is given with a minus, and notes
+// both. What stays keeps its label.
+func (v values[T]) regroup(old []*T, given []string, c *change) ([]*T, error) {
 	out := slices.Clone(old)
 	for _, s := range given {
 		s, off := strings.CutPrefix(strings.TrimSpace(s), "-")
@@ -134,8 +136,10 @@ func (v values[T]) regroup(old []*T, given []string) ([]*T, error) {
 		case off && at < 0:
 			return nil, tool.Invalid("%s takes something off that the contact does not have.", v.name)
 		case off:
+			c.off = append(c.off, content.Line(v.of(out[at]), maxText))
 			out = slices.Delete(out, at, at+1)
 		case at < 0:
+			c.added = append(c.added, value)
 			out = append(out, v.make(value))
 		}
 	}

@@ -61,8 +61,8 @@ func Tools(api *googleapi.API) ([]*tool.Tool, error) {
 	}, p.create)
 	tool.Add(&s, tool.Description{
 		Name: "contacts_update", Title: "Change a contact",
-		Description: "Change what is given of a contact; the rest stays, and an empty text clears. Contacts are deleted in Google Contacts.",
-		Scopes:      write, Google: oauth.NewScopes(readwrite), Hints: tool.Change, Tier: tool.Complete,
+		Description: "Change what is given of a contact; the rest stays, and an empty text clears. The person confirms a new name, address or number. Contacts are deleted in Google Contacts.",
+		Scopes:      write, Google: oauth.NewScopes(readwrite), Hints: tool.Change, Tier: tool.Complete, Asks: true,
 	}, p.update)
 	tool.Add(&s, tool.Description{
 		Name: "directory_search", Title: "Search the directory",

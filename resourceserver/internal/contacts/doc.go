@@ -4,7 +4,7 @@
 // read of people, and reads nothing but how to reach them, where they work and what
 // the person noted.
 //
-// A contact is never changed if it is not what the model was shown, and never
-// deleted, which Google does for good. It must never log or put into an error whom
-// somebody knows.
+// A contact is never changed if it is not what the model was shown, gets no other
+// name, address or number without the person's word, and is never deleted, which
+// Google does for good. It must never log or put into an error whom somebody knows.
 package contacts

@@ -107,6 +107,9 @@ func (p *product) update(ctx context.Context, in updateInput) (tool.Output[conta
 	if err != nil {
 		return out, err
 	}
+	if err := in.allow(ctx, account, now, c); err != nil {
+		return out, err
+	}
 	c.person.Metadata = &people.PersonMetadata{Sources: []*people.Source{source}}
 	done, err := api.UpdateContact(id, &c.person).UpdatePersonFields(strings.Join(c.mask, ",")).PersonFields(wholeMask).Sources(ownSource).Fields(contactFields).Context(ctx).Do()
 	if precondition(err) {

@@ -1,7 +1,6 @@
 package mcpserver
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"sync"
@@ -56,7 +55,7 @@ func (c *cancels) begin(ctx context.Context, cancel context.CancelFunc) (end fun
 		return func() {}
 	}
 	// MCP 2025-11-25, cancellation: initialize MUST NOT be cancelled.
-	if len(m.ID) == 0 || bytes.Equal(m.ID, []byte("null")) || m.Method == "initialize" {
+	if !m.IsRequest() || m.Method == "initialize" {
 		return func() {}
 	}
 	return c.note(request{who, string(m.ID)}, cancel)

@@ -100,7 +100,8 @@ func (s *Server) addResources(m *server.MCPServer, all []Resource) error {
 // the sentence says what is the matter. What is not there: see reading.
 func (s *Server) read(ctx context.Context, uri string) ([]mcp.ResourceContents, error) {
 	r, vars, ok := s.resource(uri)
-	if !ok {
+	if !ok { // the library's reading of the template takes it
+		gone(ctx)
 		return nil, server.ErrResourceNotFound
 	}
 	args := map[string]any{}

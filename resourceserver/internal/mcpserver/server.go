@@ -185,7 +185,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case !modern(r):
 		defer s.cancels.begin(ctx, cancel)()
-	case m != nil && m.Method == methodCancelled:
+	case m != nil && m.Method == methodCancelled && !m.IsRequest():
 		w.WriteHeader(http.StatusAccepted)
 		return
 	}

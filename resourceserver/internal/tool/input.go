@@ -18,6 +18,7 @@ type input struct {
 	properties map[string]property
 	required   []string
 	published  json.RawMessage
+	layered    bool // there are lists of objects, see twice
 }
 
 type property struct {
@@ -31,16 +32,23 @@ func newInput(s *jsonschema.Schema) (*input, error) {
 	for name, p := range s.Properties {
 		full, checked := p.CloneSchemas(), p.CloneSchemas()
 		shallow(checked)
+		if objects(full) { // members looks at what is in them, after their number
+			checked.Items = &jsonschema.Schema{Type: "object"}
+		}
 		resolved, err := checked.Resolve(nil)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
 		one := property{schema: full, resolved: resolved}
-		if full.Items != nil && len(full.Items.Properties) > 0 {
+		if objects(full) {
 			if one.each, err = newInput(full.Items); err != nil {
 				return nil, fmt.Errorf("%s: %w", name, err)
 			}
+			if one.each.layered {
+				return nil, fmt.Errorf("%s: lists of objects are in its objects", name)
+			}
 		}
+		in.layered = in.layered || full.Items != nil && full.Items.Type == "object"
 		in.properties[name] = one
 	}
 	public := s.CloneSchemas()
@@ -49,6 +57,9 @@ func newInput(s *jsonschema.Schema) (*input, error) {
 	in.published, err = json.Marshal(public)
 	return in, err
 }
+
+// objects reports whether a property is a list of objects with known members.
+func objects(s *jsonschema.Schema) bool { return s.Items != nil && len(s.Items.Properties) > 0 }
 
 // unlimited takes away the limits that are not published.
 func unlimited(s *jsonschema.Schema) {
@@ -101,7 +112,33 @@ func (in *input) check(arguments json.RawMessage) error {
 	if err := json.Unmarshal(arguments, &given); err != nil && len(bytes.TrimSpace(arguments)) > 0 {
 		return Invalid("The arguments must be an object.")
 	}
-	return in.members("", given)
+	if err := in.members("", given); err != nil || !in.layered {
+		return err
+	}
+	return twice(arguments)
+}
+
+// twice refuses a member that is given twice: here the second counts, but where it is
+// a list of objects Go's decoder lays it over the first, which nobody checked. All
+// others are replaced whole.
+func twice(arguments json.RawMessage) error {
+	d := json.NewDecoder(bytes.NewReader(arguments))
+	if _, err := d.Token(); err != nil { // the brace, or null
+		return nil
+	}
+	seen := map[json.Token]bool{}
+	for d.More() {
+		name, err := d.Token()
+		var value json.RawMessage
+		if err != nil || d.Decode(&value) != nil {
+			return Invalid("The arguments must be an object.")
+		}
+		if seen[name] {
+			return Invalid("%s is given twice.", name)
+		}
+		seen[name] = true
+	}
+	return nil
 }
 
 // members checks an object: the arguments themselves, or one in a list, whose place
@@ -125,10 +162,10 @@ func (in *input) members(place string, given map[string]any) error {
 			return Invalid("%s must be %s.", place+name, p.words())
 		}
 		if p.resolved.Validate(given[name]) != nil || !single(p.schema, given[name]) {
-			if inner := p.inside(place+name, given[name]); inner != nil {
-				return inner
-			}
 			return Invalid("%s must be %s.", place+name, p.words())
+		}
+		if err := p.inside(place+name, list); err != nil {
+			return err
 		}
 	}
 	for _, name := range in.required {
@@ -139,18 +176,15 @@ func (in *input) members(place string, given map[string]any) error {
 	return nil
 }
 
-// inside returns the mistake in the first object of a list that has one, nil if the
-// list itself is the mistake.
-func (p property) inside(place string, value any) error {
-	list, ok := value.([]any)
-	if p.each == nil || !ok {
+// inside returns the first mistake in the objects of a list.
+func (p property) inside(place string, list []any) error {
+	if p.each == nil {
 		return nil
 	}
 	for i, v := range list {
-		if object, ok := v.(map[string]any); ok {
-			if err := p.each.members(fmt.Sprintf("%s[%d].", place, i), object); err != nil {
-				return err
-			}
+		object, _ := v.(map[string]any)
+		if err := p.each.members(fmt.Sprintf("%s[%d].", place, i), object); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -153,8 +153,8 @@ func New[In, Out any](d Description, handler func(ctx context.Context, in In) (O
 			return nil, "", err
 		}
 		if len(arguments) > 0 {
-			if err := json.Unmarshal(arguments, &in); err != nil { // the schema has refused unknown members
-				return nil, "", Invalid("The arguments do not fit the tool's input schema.")
+			if err := json.Unmarshal(arguments, &in); err != nil { // the schema has refused all else
+				return nil, "", Invalid("Write whole numbers without a point or an exponent, such as 20, and none that is larger than 64 bits.")
 			}
 		}
 		if r, ok := ctx.Value(currentKey{}).(*running); ok {
