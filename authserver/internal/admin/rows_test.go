@@ -17,6 +17,7 @@ import (
 	"latchkey/authserver/internal/admin"
 	"latchkey/authserver/internal/audit"
 	"latchkey/authserver/internal/authtest"
+	"latchkey/authserver/internal/operator"
 	"latchkey/authserver/internal/tenant"
 	"latchkey/deploy/dev/fakegoogle"
 	"latchkey/pkg/exchange"
@@ -304,6 +305,25 @@ func TestDataKeysByAPI(t *testing.T) {
 	}
 	if n := strings.Count(w.root.must(http.StatusOK, "GET", "/tenants/default/audit?kind=admin.act", nil).raw, `"actor":"operator:`+w.root.id+`","outcome":"ok","detail":"data key rotated to `+fmt.Sprint(fresh)); n != 1 {
 		t.Errorf("%d rotations in the trail", n)
+	}
+}
+
+// TestDataKeysAreBounded: whoever may rotate a tenant's data key cannot make so many of them that a server cannot unwrap them all in the
+// time it has for that, which would be the end of the tenant.
+func TestDataKeysAreBounded(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t).peopled()
+	const keys = "/tenants/acme/data-keys"
+	status, detail := http.StatusOK, ""
+	for n := 0; n < 100 && status == http.StatusOK; n++ {
+		out := w.acme.own.call("POST", keys+"/rotate", nil)
+		status, detail = out.status, out.raw
+	}
+	if status != http.StatusUnprocessableEntity || !strings.Contains(detail, "delete-old") {
+		t.Errorf("the last of 100: %d %s", status, detail)
+	}
+	if n := len(w.acme.own.must(http.StatusOK, "GET", keys, nil).items()); n != operator.MaxDataKeys {
+		t.Errorf("%d keys", n)
 	}
 }
 
