@@ -117,13 +117,15 @@ func TestSecretsAreNotShown(t *testing.T) {
 		"--kek-uri=hcvault://u:"+canary+"@vault.example/transit/keys/k")
 }
 
-// TestPasswordsInURLs: whatever is wrong with a setting that is or may be a URL, its user's password is not repeated.
+// TestPasswordsInURLs: whatever is wrong with a setting that is or may be a URL, its user's password is not repeated, nor a key in its query
+// or its fragment.
 func TestPasswordsInURLs(t *testing.T) {
 	t.Parallel()
 	const canary = "kanarienvogel"
 	names := []string{"issuer", "resource-url", "as-listen", "as-internal-listen", "as-admin-listen", "as-internal-url", "google-issuer", "google-auth-url", "google-token-url", "google-jwks-url",
 		"google-revoke-url", "google-signals-issuer", "google-signals-jwks-url", "client-document-hosts", "custom-redirect-uris", "cimd-test-allow-hosts", "kek-uri", "from-kek-uri"}
-	for _, shape := range []string{"https://u:%s@a.example", "http://u:%s@a.example/x/", "https://u:1/%s@a.example/?q", "https://u:%%zz%s@a.example", "u:%s@a.example:1", "https://u:1#%s@a.example"} {
+	for _, shape := range []string{"https://u:%s@a.example", "http://u:%s@a.example/x/", "https://u:1/%s@a.example/?q", "https://u:%%zz%s@a.example", "u:%s@a.example:1", "https://u:1#%s@a.example",
+		"https://a.example/x?key=%s", "http://a.example?key=%s", "http://a.example/#%s", "a.example?%s", "http://a.example/%%zz?key=%s"} {
 		args := []string{"config", "check", "--google-signals=on", "--as-internal-tls-cert-file=x", "--as-internal-tls-key-file=x"}
 		for _, name := range names {
 			args = append(args, fmt.Sprintf("--"+name+"="+shape, canary))
