@@ -137,6 +137,31 @@ func TestPasswordsInURLs(t *testing.T) {
 	}
 }
 
+// TestFilesRepeatNothing: what a file of settings has in place of a text is not repeated either, and of two values for one setting none is taken.
+func TestFilesRepeatNothing(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "settings.json")
+	const canary = "kanarienvogel"
+	for text, want := range map[string]string{
+		`{"google_jwks_url": ["https://u:kanarienvogel@a.example"]}`:             "--google-jwks-url: the file of --config must give it as a text",
+		`{"issuer": {"url": "https://u:kanarienvogel@a.example"}}`:               "--issuer: the file of --config must give it as a text",
+		`{"custom_redirect_uris": [["https://u:kanarienvogel@a.example"]]}`:      "--custom-redirect-uris: the file of --config must give it as a text",
+		`{"custom_redirect_uris": {"a": "https://u:kanarienvogel@a.example"}}`:   "--custom-redirect-uris: the file of --config must give it as a text",
+		`{"client_documents": "disabled", "client_documents": "open"}`:           `"client_documents" twice`,
+		`{"client_documents": "disabled", "clientDocuments": "open"}`:            `"clientDocuments" and "client_documents"`,
+		`{"custom_redirect_uris": ["com.example.app:/cb"], "issuer": null}`:      "ISSUER is not set",
+		`{"custom_redirect_uris": "com.example.app:/cb", "rate_limit_scale": 1}`: "ISSUER is not set",
+	} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var out, errOut bytes.Buffer
+		if code := app.Main(t.Context(), []string{"config", "check", "--config", file}, &out, &errOut); code != 1 || !strings.Contains(errOut.String(), want) || strings.Contains(out.String()+errOut.String(), canary) {
+			t.Errorf("%s: %d %s", text, code, errOut.String())
+		}
+	}
+}
+
 // TestUnknownKeys: what a file of settings says and nobody reads is named, all of it, with the other problems; keys of any command are known.
 func TestUnknownKeys(t *testing.T) {
 	t.Parallel()
