@@ -1,10 +1,12 @@
 package commandline
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"slices"
 	"strings"
 )
@@ -12,7 +14,8 @@ import (
 const maxFile = 1 << 20
 
 // ReadSettings reads a JSON file of settings: one object. It returns the file's text
-// again for who parses it, and its keys in order.
+// again for who parses it, and its keys in order; one that is given twice is there
+// twice.
 func ReadSettings(r io.Reader) (text []byte, keys []string, err error) {
 	if text, err = io.ReadAll(io.LimitReader(r, maxFile+1)); err != nil {
 		return nil, nil, err
@@ -27,24 +30,68 @@ func ReadSettings(r io.Reader) (text []byte, keys []string, err error) {
 	if values == nil {
 		return nil, nil, errors.New("it is null")
 	}
-	for key := range values {
-		keys = append(keys, key)
+	d := json.NewDecoder(bytes.NewReader(text))
+	if _, err := d.Token(); err != nil {
+		return nil, nil, err
+	}
+	for d.More() {
+		key, err := d.Token()
+		if err == nil {
+			var value json.RawMessage
+			err = d.Decode(&value)
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		keys = append(keys, key.(string))
 	}
 	slices.Sort(keys)
 	return text, keys, nil
 }
 
+// Textual reports whether a value of such a file may be given to a setting of a
+// type: to a text a text, to a list of texts texts. The parser's own error would
+// repeat another value, whatever is in it.
+func Textual(value any, setting reflect.Type) bool {
+	_, text := value.(string)
+	switch {
+	case value == nil || text:
+		return true
+	case setting.Kind() == reflect.String:
+		return false
+	case setting.Kind() != reflect.Slice || setting.Elem().Kind() != reflect.String:
+		return true
+	}
+	list, ok := value.([]any)
+	return ok && !slices.ContainsFunc(list, func(v any) bool { _, text := v.(string); return !text })
+}
+
+// ErrNotTextual is the error of one that is not Textual.
+var ErrNotTextual = errors.New("the file of --config must give it as a text in quotes, or a list of them")
+
 // UnknownKeys adds a problem for each key of a file that is none of the flags'
-// names in snake_case or camelCase: what was meant by it would not happen.
+// names in snake_case or camelCase: what was meant by it would not happen; and for
+// each flag that has two: one would not.
 func (p *Problems) UnknownKeys(keys, flags []string) {
 	known := make([]string, len(flags))
-	taken := map[string]bool{}
+	taken, given := map[string]string{}, map[string]string{}
 	for i, flag := range flags {
 		known[i] = strings.ReplaceAll(flag, "-", "_")
-		taken[known[i]], taken[camelCase(flag)] = true, true
+		taken[known[i]], taken[camelCase(flag)] = flag, flag
 	}
-	for _, key := range keys {
-		if taken[key] {
+	for i, key := range keys {
+		if flag := taken[key]; flag != "" {
+			switch before := given[flag]; before {
+			case "":
+			case key:
+				p.Addf("the file of --config gives %q twice: remove one", key)
+			default:
+				p.Addf("the file of --config gives %q and %q, which are the same setting: remove one", before, key)
+			}
+			given[flag] = key
+			continue
+		}
+		if i > 0 && keys[i-1] == key {
 			continue
 		}
 		if near := nearest(key, known); near != "" {

@@ -110,10 +110,14 @@ func parseAbsolute(s string) (*url.URL, error) {
 
 // ShownURL is how an error may repeat what was to be a URL: in quotes, and not at all
 // where an "@" says that a user's password may be in it. It does not ask a parser:
-// "/", "?" or "#" in a password make the rest of it look like something else.
+// "/", "?" or "#" in a password make the rest of it look like something else. Of a
+// query or a fragment, which may hold a key, it says that there is one.
 func ShownURL(s string) string {
 	if strings.Contains(s, "@") {
 		return "(not shown: it may hold a password)"
+	}
+	if i := strings.IndexAny(s, "?#"); i >= 0 {
+		s = s[:i+1] + "…"
 	}
 	return strconv.Quote(s)
 }

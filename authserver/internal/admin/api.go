@@ -63,7 +63,7 @@ type API struct {
 	Config
 	verifier *accesstoken.Verifier
 	routes   []*Route
-	streams  chan struct{} // one for each export that is being written
+	streams  streams
 }
 
 // New returns an API.
@@ -76,7 +76,7 @@ func New(c Config) (*API, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &API{Config: c, streams: make(chan struct{}, mostStreams)}
+	a := &API{Config: c, streams: streams{of: map[tenant.ID]bool{}}}
 	a.verifier, err = accesstoken.NewVerifier(accesstoken.VerifierConfig{Issuer: issuer, Audience: resource, Type: TokenType, Keys: defaultKeys{a}, Now: c.Now})
 	a.routes = slices.Concat(a.tenantRoutes(), a.peopleRoutes(), a.clientRoutes(), a.operationRoutes(), a.jobRoutes(), a.revocationRoutes())
 	return a, err

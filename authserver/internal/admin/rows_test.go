@@ -17,6 +17,7 @@ import (
 	"latchkey/authserver/internal/admin"
 	"latchkey/authserver/internal/audit"
 	"latchkey/authserver/internal/authtest"
+	"latchkey/authserver/internal/operator"
 	"latchkey/authserver/internal/tenant"
 	"latchkey/deploy/dev/fakegoogle"
 	"latchkey/pkg/exchange"
@@ -307,6 +308,25 @@ func TestDataKeysByAPI(t *testing.T) {
 	}
 }
 
+// TestDataKeysAreBounded: whoever may rotate a tenant's data key cannot make so many of them that a server cannot unwrap them all in the
+// time it has for that, which would be the end of the tenant.
+func TestDataKeysAreBounded(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t).peopled()
+	const keys = "/tenants/acme/data-keys"
+	status, detail := http.StatusOK, ""
+	for n := 0; n < 100 && status == http.StatusOK; n++ {
+		out := w.acme.own.call("POST", keys+"/rotate", nil)
+		status, detail = out.status, out.raw
+	}
+	if status != http.StatusUnprocessableEntity || !strings.Contains(detail, "delete-old") {
+		t.Errorf("the last of 100: %d %s", status, detail)
+	}
+	if n := len(w.acme.own.must(http.StatusOK, "GET", keys, nil).items()); n != operator.MaxDataKeys {
+		t.Errorf("%d keys", n)
+	}
+}
+
 func jwksOf(t *testing.T, s *authtest.Server) (keys jose.JSONWebKeySet) {
 	t.Helper()
 	resp, err := http.Get(s.URL + "/jwks")
@@ -412,11 +432,11 @@ func TestExportsByAPI(t *testing.T) {
 	}
 }
 
-// TestExportsAreBounded: an export that breaks off half-way is cut off, and exports beyond the two that a server writes at once are told
-// when to come again; when one has ended the next is served.
+// TestExportsAreBounded: an export that breaks off half-way is cut off, and exports beyond the two that a server writes at once, or beyond
+// the one of a tenant, whose administrators would else keep out everybody, are told when to come again; when one has ended the next is served.
 func TestExportsAreBounded(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newWorld(t).peopled()
 	conn, err := pgx.Connect(ctx, w.s.DSN)
 	if err != nil {
 		t.Fatal(err)
@@ -425,8 +445,8 @@ func TestExportsAreBounded(t *testing.T) {
 	if _, err := conn.Exec(ctx, `BEGIN; LOCK TABLE signing_keys IN ACCESS EXCLUSIVE MODE`); err != nil { // the tenant's own line is written before
 		t.Fatal(err)
 	}
-	get := func() (int, error) {
-		r, err := http.NewRequest("GET", w.s.Admin+admin.Base+"/tenants/default/export", nil)
+	get := func(slug string) (int, error) {
+		r, err := http.NewRequest("GET", w.s.Admin+admin.Base+"/tenants/"+slug+"/export", nil)
 		if err != nil {
 			return 0, err
 		}
@@ -439,21 +459,26 @@ func TestExportsAreBounded(t *testing.T) {
 		_, err = io.Copy(io.Discard, resp.Body)
 		return resp.StatusCode, err
 	}
+	full := func(slug string) {
+		t.Helper()
+		if out := w.root.call("GET", "/tenants/"+slug+"/export", nil); out.status != http.StatusServiceUnavailable || out.header.Get("Retry-After") == "" {
+			t.Errorf("one more, of %s: %d %s", slug, out.status, out.raw)
+		}
+	}
 	ended := make(chan error, 2)
-	for range cap(ended) {
-		go func() { _, err := get(); ended <- err }()
-	}
-	for waiting := 0; waiting < 2; {
-		if err := conn.QueryRow(ctx, `SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database WHERE d.datname = current_database() AND NOT l.granted`).Scan(&waiting); err != nil {
-			t.Fatal(err)
+	for n, slug := range []string{"acme", "globex"} {
+		go func() { _, err := get(slug); ended <- err }()
+		for waiting := 0; waiting <= n; {
+			if err := conn.QueryRow(ctx, `SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database WHERE d.datname = current_database() AND NOT l.granted`).Scan(&waiting); err != nil {
+				t.Fatal(err)
+			}
+			if len(ended) > 0 {
+				t.Fatal(<-ended)
+			}
 		}
-		if len(ended) > 0 {
-			t.Fatal(<-ended)
-		}
+		full(slug)
 	}
-	if out := w.root.call("GET", "/tenants/default/export", nil); out.status != http.StatusServiceUnavailable || out.header.Get("Retry-After") == "" {
-		t.Errorf("a third: %d %s", out.status, out.raw)
-	}
+	full("default")
 	for range cap(ended) { // they wait for the table no longer than the database lets them
 		if err := <-ended; err == nil {
 			t.Error("half an export ends as if it were whole")

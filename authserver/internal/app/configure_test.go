@@ -117,13 +117,15 @@ func TestSecretsAreNotShown(t *testing.T) {
 		"--kek-uri=hcvault://u:"+canary+"@vault.example/transit/keys/k")
 }
 
-// TestPasswordsInURLs: whatever is wrong with a setting that is or may be a URL, its user's password is not repeated.
+// TestPasswordsInURLs: whatever is wrong with a setting that is or may be a URL, its user's password is not repeated, nor a key in its query
+// or its fragment.
 func TestPasswordsInURLs(t *testing.T) {
 	t.Parallel()
 	const canary = "kanarienvogel"
 	names := []string{"issuer", "resource-url", "as-listen", "as-internal-listen", "as-admin-listen", "as-internal-url", "google-issuer", "google-auth-url", "google-token-url", "google-jwks-url",
 		"google-revoke-url", "google-signals-issuer", "google-signals-jwks-url", "client-document-hosts", "custom-redirect-uris", "cimd-test-allow-hosts", "kek-uri", "from-kek-uri"}
-	for _, shape := range []string{"https://u:%s@a.example", "http://u:%s@a.example/x/", "https://u:1/%s@a.example/?q", "https://u:%%zz%s@a.example", "u:%s@a.example:1", "https://u:1#%s@a.example"} {
+	for _, shape := range []string{"https://u:%s@a.example", "http://u:%s@a.example/x/", "https://u:1/%s@a.example/?q", "https://u:%%zz%s@a.example", "u:%s@a.example:1", "https://u:1#%s@a.example",
+		"https://a.example/x?key=%s", "http://a.example?key=%s", "http://a.example/#%s", "a.example?%s", "http://a.example/%%zz?key=%s"} {
 		args := []string{"config", "check", "--google-signals=on", "--as-internal-tls-cert-file=x", "--as-internal-tls-key-file=x"}
 		for _, name := range names {
 			args = append(args, fmt.Sprintf("--"+name+"="+shape, canary))
@@ -131,6 +133,31 @@ func TestPasswordsInURLs(t *testing.T) {
 		var out, errOut bytes.Buffer
 		if code := app.Main(t.Context(), args, &out, &errOut); code != 1 || strings.Contains(out.String()+errOut.String(), canary) {
 			t.Errorf("%s: %d %s", shape, code, errOut.String())
+		}
+	}
+}
+
+// TestFilesRepeatNothing: what a file of settings has in place of a text is not repeated either, and of two values for one setting none is taken.
+func TestFilesRepeatNothing(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "settings.json")
+	const canary = "kanarienvogel"
+	for text, want := range map[string]string{
+		`{"google_jwks_url": ["https://u:kanarienvogel@a.example"]}`:             "--google-jwks-url: the file of --config must give it as a text",
+		`{"issuer": {"url": "https://u:kanarienvogel@a.example"}}`:               "--issuer: the file of --config must give it as a text",
+		`{"custom_redirect_uris": [["https://u:kanarienvogel@a.example"]]}`:      "--custom-redirect-uris: the file of --config must give it as a text",
+		`{"custom_redirect_uris": {"a": "https://u:kanarienvogel@a.example"}}`:   "--custom-redirect-uris: the file of --config must give it as a text",
+		`{"client_documents": "disabled", "client_documents": "open"}`:           `"client_documents" twice`,
+		`{"client_documents": "disabled", "clientDocuments": "open"}`:            `"clientDocuments" and "client_documents"`,
+		`{"custom_redirect_uris": ["com.example.app:/cb"], "issuer": null}`:      "ISSUER is not set",
+		`{"custom_redirect_uris": "com.example.app:/cb", "rate_limit_scale": 1}`: "ISSUER is not set",
+	} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var out, errOut bytes.Buffer
+		if code := app.Main(t.Context(), []string{"config", "check", "--config", file}, &out, &errOut); code != 1 || !strings.Contains(errOut.String(), want) || strings.Contains(out.String()+errOut.String(), canary) {
+			t.Errorf("%s: %d %s", text, code, errOut.String())
 		}
 	}
 }

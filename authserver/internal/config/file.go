@@ -37,6 +37,9 @@ func (f *File) Load(r io.Reader) (kong.Resolver, error) {
 		if _, text := value.(string); err == nil && value != nil && !text && flag.Tag.Has("secret") {
 			return nil, errors.New("the file of --config must give it as a text in quotes")
 		}
+		if err == nil && !commandline.Textual(value, flag.Target.Type()) {
+			return nil, commandline.ErrNotTextual
+		}
 		return value, err
 	}), nil
 }

@@ -12,6 +12,11 @@ import (
 	"latchkey/authserver/internal/vault"
 )
 
+// MaxDataKeys is how many data keys a tenant can have: a server unwraps all of them
+// at its first use, each with a call to the key management service, and has eight
+// seconds for it.
+const MaxDataKeys = 50
+
 // DataKeyStore is the database for data keys, as ConnectionStore.
 type DataKeyStore interface {
 	DataKeys(ctx context.Context, t tenant.ID) ([]vault.DataKey, error)
@@ -54,6 +59,9 @@ func (o *Operator) RotateData(ctx context.Context, t tenant.ID) (*DataRotation, 
 	i := slices.IndexFunc(keys, func(k vault.DataKey) bool { return k.Active })
 	if i < 0 {
 		return &DataRotation{Note: "there is no data key yet: a server makes it at the tenant's first use"}, nil
+	}
+	if len(keys) >= MaxDataKeys {
+		return nil, tenancy.Invalid("the tenant has %d data keys, as many as it can have: first move what is sealed under the old ones and delete those (authserver keys rewrap --delete-old)", len(keys))
 	}
 	// The old key is unwrapped first: whoever has the wrong key-encryption key
 	// changes nothing.

@@ -183,6 +183,26 @@ func TestSignOutsUnderContention(t *testing.T) {
 	}
 }
 
+// TestBusyServerRevokes: other long work of a server, such as a tenant's erasure of half an hour, keeps a revocation of everybody's access
+// waiting for its count of rows, and not from its work.
+func TestBusyServerRevokes(t *testing.T) {
+	t.Parallel()
+	f := setUp(t, nil)
+	f.grant(t)
+	defer f.db.Busy()()
+	r := revocation.Revoker{Store: f.db}
+	job, _, err := r.Begin(ctx, revocation.Selector{})
+	if err == nil {
+		err = r.Step(ctx)
+	}
+	if err == nil {
+		job, err = r.Status(ctx, job.ID)
+	}
+	if err != nil || job.Finished.IsZero() || job.Done.Grants != 1 {
+		t.Errorf("%+v %v", job, err)
+	}
+}
+
 // TestLongWorkLeavesTheFeed: however much long work is asked for at once, resource servers are told what is revoked: while all of it
 // waits for a table, the feed answers.
 func TestLongWorkLeavesTheFeed(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"latchkey/authserver/internal/client"
 	"latchkey/authserver/internal/connection"
@@ -151,6 +152,57 @@ func TestEndingsUnderContention(t *testing.T) {
 				}
 				return other(e, e.servers[i%2])
 			})
+		})
+	}
+}
+
+// TestTenantErasedUnderContention: a tenant's end locks rows in the order of whatever else ends them: with one in the middle held, it and
+// Google's signal wait for that, and not for each other.
+func TestTenantErasedUnderContention(t *testing.T) {
+	t.Parallel()
+	for table, id := range map[string]string{"credentials": "connection_id", "grants": "id", "sessions": "secret_hash"} {
+		t.Run(table, func(t *testing.T) {
+			t.Parallel()
+			e := setUpEndings(t)
+			e.restore(t)
+			run(t, e.dsn, fmt.Sprintf(`DO $$ DECLARE r record; BEGIN
+				FOR r IN SELECT %[2]s AS id FROM %[1]s ORDER BY 1 DESC LOOP UPDATE %[1]s SET %[2]s = r.id WHERE %[2]s = r.id; END LOOP; END $$`, table, id),
+				`UPDATE tenants SET status = 'suspended'`)
+			blocker, err := pgx.Connect(ctx, e.dsn)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = blocker.Close(ctx) }()
+			middle := fmt.Sprintf(`SELECT FROM %[1]s WHERE %[2]s = (SELECT %[2]s FROM %[1]s ORDER BY 1 OFFSET (SELECT count(*) / 2 FROM %[1]s) LIMIT 1) FOR UPDATE`, table, id)
+			for _, sql := range []string{`BEGIN`, middle} {
+				if _, err := blocker.Exec(ctx, sql); err != nil {
+					t.Fatal(err)
+				}
+			}
+			waiting := func(most int) {
+				for n := 0; n < most; {
+					if err := blocker.QueryRow(ctx, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`).Scan(&n); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			done := make(chan error, 2)
+			go func() { _, err := e.servers[1].EraseTenant(ctx, tenant.DefaultID); done <- err }()
+			waiting(1)
+			go func() {
+				_, err := e.servers[0].ActOnSignal(ctx, &signals.Signal{ID: hashOf("%s", table), Issued: time.Now().Add(time.Hour), Clients: []string{"up"},
+					Acts: []signals.Act{{Subject: "google-sub-1", Reason: "google_sessions_revoked", RevokeGrants: true}}})
+				done <- err
+			}()
+			waiting(2)
+			if _, err := blocker.Exec(ctx, `ROLLBACK`); err != nil {
+				t.Fatal(err)
+			}
+			for range 2 {
+				if err := <-done; err != nil {
+					t.Error(err)
+				}
+			}
 		})
 	}
 }

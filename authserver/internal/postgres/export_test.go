@@ -15,6 +15,12 @@ import (
 // Erased are the tables of a tenant's erasure, in order.
 var Erased = erased
 
+// Busy is DB while long work of the jobs role is under way, until free is called.
+func (db *DB) Busy() (free func()) {
+	db.long <- struct{}{}
+	return func() { <-db.long }
+}
+
 // RotateWithoutAudit is RotateRefresh as it would be without its event, to
 // measure what that costs.
 func (db *DB) RotateWithoutAudit(ctx context.Context, r grant.Rotation) (*grant.Grant, error) {

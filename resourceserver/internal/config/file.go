@@ -31,7 +31,11 @@ func (f *File) Load(r io.Reader) (kong.Resolver, error) {
 		if InEnvironment(flag) {
 			return nil, nil
 		}
-		return file.Resolve(c, parent, flag)
+		value, err := file.Resolve(c, parent, flag)
+		if err == nil && !commandline.Textual(value, flag.Target.Type()) {
+			return nil, commandline.ErrNotTextual
+		}
+		return value, err
 	}), nil
 }
 
