@@ -23,8 +23,17 @@ func (r *rig) contact(query string) map[string]any {
 func TestContactsCreate(t *testing.T) {
 	t.Parallel()
 	r := start(t)
-	made := r.ok("contacts_create", map[string]any{"given_name": "Erik\u200b", "family_name": "Eriksen", "emails": []string{"erik@partner.test", "Erik@partner.test"}, "phones": []string{"+47 555 01"},
-		"organization": "Partner AS", "title": "Buyer", "notes": "met in Oslo"})["contact"].(map[string]any)
+	created, shown := r.confirm("contacts_create", map[string]any{"given_name": "Erik\u200b", "family_name": "Eriksen", "emails": []string{"erik@partner.test", "Erik@partner.test"}, "phones": []string{"+47 555 01"},
+		"organization": "Partner AS", "title": "Buyer", "notes": "met in Oslo"})
+	made := created.Data["contact"].(map[string]any)
+	for _, text := range []string{"Erik Eriksen", "erik@partner.test", "+47 555 01", "Partner AS", "Buyer", "met in Oslo"} { // by it a model finds later whom to write to
+		if !strings.Contains(shown.message, text) {
+			t.Errorf("the person is not shown %q: %s", text, shown.message)
+		}
+	}
+	if out := r.call(r.as.mint(full), "contacts_create", map[string]any{"given_name": "Bob", "emails": []string{"bob@evil.test"}}); out.Data["code"] != "confirmation_unavailable" {
+		t.Errorf("an address without the person's word: %v", out.Data)
+	}
 	want := map[string]any{"name": "Erik Eriksen", "emails": []any{"erik@partner.test"}, "phones": []any{"+47 555 01"}, "organization": "Partner AS", "title": "Buyer", "notes": "met in Oslo", "source": "contacts"}
 	for name, value := range want {
 		if fmt.Sprint(made[name]) != fmt.Sprint(value) {

@@ -22,13 +22,29 @@ func (in updateInput) allow(ctx context.Context, account googleapi.Account, old 
 		elicit.Waive(ctx)
 		return nil
 	}
+	question := fmt.Sprintf("Change this contact of %s?\n%s", account.Email, content.Mark(called(old.Names)))
+	if in.GivenName != nil || in.FamilyName != nil {
+		question += "\nName:\n" + content.Mark(called(c.person.Names))
+	}
+	return in.confirm(ctx, question, c)
+}
+
+// allowNew asks the person before a contact with an address or a number is made, for
+// the same reason: it could have the name of somebody else.
+func (in updateInput) allowNew(ctx context.Context, account googleapi.Account, c *change) error {
+	if len(c.added) == 0 {
+		elicit.Waive(ctx)
+		return nil
+	}
+	return in.confirm(ctx, fmt.Sprintf("Add this contact to those of %s?\n%s", account.Email, content.Mark(called(c.person.Names))), c)
+}
+
+// confirm shows after the question what else is given.
+func (in updateInput) confirm(ctx context.Context, question string, c *change) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "Change this contact of %s?\n%s", account.Email, content.Mark(called(old.Names)))
+	b.WriteString(question)
 	show := func(what string, texts ...string) {
 		fmt.Fprintf(&b, "\n%s:\n%s", what, content.Mark(strings.Join(texts, "\n")))
-	}
-	if in.GivenName != nil || in.FamilyName != nil {
-		show("Name", called(c.person.Names))
 	}
 	if len(c.off) > 0 {
 		show("Taken off", c.off...)

@@ -56,8 +56,8 @@ func Tools(api *googleapi.API) ([]*tool.Tool, error) {
 	}, p.search)
 	tool.Add(&s, tool.Description{
 		Name: "contacts_create", Title: "Add a contact",
-		Description: "Add a person to the contacts. Look with contacts_search first: Google keeps duplicates.",
-		Scopes:      write, Google: oauth.NewScopes(readwrite), Hints: tool.Create, Tier: tool.Complete,
+		Description: "Add a person to the contacts; the person confirms an address or number. Look with contacts_search first: Google keeps duplicates.",
+		Scopes:      write, Google: oauth.NewScopes(readwrite), Hints: tool.Create, Tier: tool.Complete, Asks: true,
 	}, p.create)
 	tool.Add(&s, tool.Description{
 		Name: "contacts_update", Title: "Change a contact",

@@ -38,7 +38,7 @@ type contactOutput struct {
 
 func (p *product) create(ctx context.Context, in createInput) (tool.Output[contactOutput], error) {
 	var out tool.Output[contactOutput]
-	asked := updateInput{GivenName: &in.GivenName, FamilyName: &in.FamilyName, Emails: in.Emails, Phones: in.Phones, Organization: &in.Organization, Title: &in.Title, Notes: &in.Notes}
+	asked := updateInput{GivenName: &in.GivenName, FamilyName: &in.FamilyName, Emails: in.Emails, Phones: in.Phones, Organization: some(in.Organization), Title: some(in.Title), Notes: some(in.Notes)}
 	c, err := asked.change(&people.Person{})
 	if err != nil {
 		return out, err
@@ -52,12 +52,23 @@ func (p *product) create(ctx context.Context, in createInput) (tool.Output[conta
 	if err != nil {
 		return out, err
 	}
+	if err := asked.allowNew(ctx, account, c); err != nil {
+		return out, err
+	}
 	// Not repeated: it would be there twice.
 	done, err := api.CreateContact(made).PersonFields(wholeMask).Sources(ownSource).Fields(contactFields).Context(ctx).Do()
 	if err != nil {
 		return out, tool.Doubtful(googleapi.Error("adding contact", err), "Google did not answer: the contact may have been added.", "Look with contacts_search before you try again.")
 	}
 	return result("Added", account, done), nil
+}
+
+// some is a text that is given.
+func some(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
 }
 
 type updateInput struct {
