@@ -23,6 +23,18 @@ type historyInput struct {
 	Account   string `json:"account,omitempty" jsonschema:"handle or alias of a linked account" limit:"maxlen=64"`
 }
 
+// history reads what both tools take.
+func (d *Drive) history(ctx context.Context, in *historyInput) (id string, service *drive.Service, s *googleapi.Session, err error) {
+	if id, err = fileid.Parse("file_id", in.FileID); err != nil {
+		return "", nil, nil, err
+	}
+	if in.PageSize == 0 {
+		in.PageSize = defaultPage
+	}
+	service, s, err = d.open(ctx, in.Account)
+	return id, service, s, err
+}
+
 type revisionsOutput struct {
 	Account       googleapi.Account `json:"account"`
 	Notice        string            `json:"notice"`
@@ -47,14 +59,7 @@ type revision struct {
 // oldest first. Google leaves out older ones of files that are edited much.
 func (d *Drive) revisions(ctx context.Context, in historyInput) (tool.Output[revisionsOutput], error) {
 	var out tool.Output[revisionsOutput]
-	id, err := fileid.Parse("file_id", in.FileID)
-	if err != nil {
-		return out, err
-	}
-	if in.PageSize == 0 {
-		in.PageSize = defaultPage
-	}
-	service, s, err := d.open(ctx, in.Account)
+	id, service, s, err := d.history(ctx, &in)
 	if err != nil {
 		return out, err
 	}
@@ -109,14 +114,7 @@ type reviewer struct {
 
 func (d *Drive) approvals(ctx context.Context, in historyInput) (tool.Output[approvalsOutput], error) {
 	var out tool.Output[approvalsOutput]
-	id, err := fileid.Parse("file_id", in.FileID)
-	if err != nil {
-		return out, err
-	}
-	if in.PageSize == 0 {
-		in.PageSize = defaultPage
-	}
-	service, s, err := d.open(ctx, in.Account)
+	id, service, s, err := d.history(ctx, &in)
 	if err != nil {
 		return out, err
 	}
