@@ -40,6 +40,10 @@ func TestContactsCreate(t *testing.T) {
 			t.Errorf("%s: %v, not %v", name, made[name], value)
 		}
 	}
+	// What a contact does not have takes no place in its line.
+	if out := r.call(r.as.mint(full), "contacts_create", map[string]any{"given_name": "Bare", "organization": "Partner AS"}); !strings.Contains(out.Content[0].Text, "- Bare | Partner AS (contacts) | ") {
+		t.Errorf("%v", out.Content)
+	}
 	if found := r.contact("eriksen"); fmt.Sprint(found) != fmt.Sprint(made) {
 		t.Errorf("found %v, made %v", found, made)
 	}

@@ -321,14 +321,14 @@ func TestSendNotAllowed(t *testing.T) {
 		reason string // of a draft that is left
 		code   string // of an error
 	}{
-		"2025-11-25":               {nil, bob, false, "this app cannot ask", ""},
+		"2025-11-25":               {nil, bob, false, "this app cannot ask for one with its version of MCP: that takes 2026-07-28.", ""},
 		"drafts only":              {func(c *config.Server) { c.Policy.Send = policy.SendDraftOnly }, bob, true, "leaves sending to the person", ""},
 		"no policy at all":         {func(c *config.Server) { c.Policy = policy.Policy{} }, bob, true, "leaves sending to the person", ""},
 		"a domain that is not":     {domains, "carol@outsider.test", true, "", "policy_blocked"},
 		"one of several":           {domains, "bob@example.com, x@example.com.evil.test", true, "", "policy_blocked"},
 		"a name like an address":   {domains, `"bob@example.com" <x@evil.test>`, true, "", "policy_blocked"},
 		"a subdomain":              {domains, "x@sub.example.com", true, "", "policy_blocked"},
-		"allowed, but cannot ask":  {domains, bob, false, "this app cannot ask", ""},
+		"allowed, but cannot ask":  {domains, bob, false, "this app cannot ask for one with its version of MCP: that takes 2026-07-28.", ""},
 		"2025-11-25 beyond policy": {domains, "carol@outsider.test", false, "", "policy_blocked"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -80,7 +80,7 @@ func TestDecliningIsConfirmed(t *testing.T) {
 		hidden           string
 		declined         bool // the meeting that was there
 	}{
-		{"focus, new ones", "calendar_set_focus_time", "new", []string{"Set this focus time", "that come from now on\n", "| away\n| Google declines: nothing"}, "Google sends mail", false},
+		{"focus, new ones", "calendar_set_focus_time", "new", []string{"Set this focus time", "that come from now on\nIts answer:\n| away\n| Google declines: nothing"}, "Google sends mail", false},
 		{"away, all", "calendar_set_out_of_office", "all", []string{"Set this out of office", "Google sends mail to: bob@example.com\n", "those that are there and those that come\n", "Now there: 1 meeting\n| 2027-02-01T10:00:00+01:00 Europe/Berlin Plan Google"}, "Later", true},
 	} {
 		args := map[string]any{"start": "2027-02-01T09:00[Europe/Berlin]", "end": "2027-02-01T12:00", "auto_decline": c.mode, "decline_message": answer}
@@ -108,8 +108,8 @@ func TestDecliningIsConfirmed(t *testing.T) {
 			t.Fatalf("%s: acted before the person confirmed", c.name)
 		}
 		out, _ := r.confirm(c.tool, args)
-		if field(out.Data, "event", "auto_decline") != c.mode || inserts() != before+1 {
-			t.Errorf("%s: %v", c.name, out.Data)
+		if field(out.Data, "event", "auto_decline") != c.mode || inserts() != before+1 || !strings.Contains(out.Content[0].Text, "\nGoogle declines: "+c.mode+"\nIts answer: away Google declines: nothing\n") {
+			t.Errorf("%s: %v %v", c.name, out.Data, out.Content)
 		}
 		want := alice + " needsAction <nil>"
 		if c.declined {

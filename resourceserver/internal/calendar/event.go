@@ -122,7 +122,10 @@ func (e event) writeWhole(b *strings.Builder) {
 		fmt.Fprintf(b, "Type: %s\n", e.Type)
 	}
 	if e.Decline != "" {
-		fmt.Fprintf(b, "Google declines: %s %s\n", e.Decline, e.Answer)
+		fmt.Fprintf(b, "Google declines: %s\n", e.Decline)
+	}
+	if e.Answer != "" {
+		fmt.Fprintf(b, "Its answer: %s\n", e.Answer)
 	}
 	if e.MeetingLink != "" {
 		fmt.Fprintf(b, "Meeting: %s\n", e.MeetingLink)

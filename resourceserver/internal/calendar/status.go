@@ -191,7 +191,7 @@ func (d declining) tell(ctx context.Context, service *calendar.Service, id strin
 		b.WriteString("Google declines: every invitation for that time, those that are there and those that come\n")
 	}
 	if d.answer != "" {
-		b.WriteString("with the answer:\n" + content.Mark(d.answer) + "\n")
+		b.WriteString("Its answer:\n" + content.Mark(d.answer) + "\n")
 	}
 	if d.mode == declineAll {
 		now, err := conflicts(ctx, service, id, times)

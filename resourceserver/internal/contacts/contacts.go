@@ -140,8 +140,8 @@ func notes(p *people.Person) string {
 
 // write adds the person to a list.
 func (p person) write(b *strings.Builder) {
-	fmt.Fprintf(b, "- %s | %s | %s", p.Name, strings.Join(p.Emails, ", "), strings.Join(p.Phones, ", "))
-	for _, s := range []string{p.Title, p.Department, p.Organization} {
+	b.WriteString("- " + p.Name)
+	for _, s := range []string{strings.Join(p.Emails, ", "), strings.Join(p.Phones, ", "), p.Title, p.Department, p.Organization} {
 		if s != "" {
 			b.WriteString(" | " + s)
 		}

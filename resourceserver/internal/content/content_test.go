@@ -226,6 +226,22 @@ func TestMediaType(t *testing.T) {
 	}
 }
 
+// TestList: a list without entries has no empty fence, and the mark of its end
+// stands right below the last entry.
+func TestList(t *testing.T) {
+	t.Parallel()
+	if got := content.List("0 threads in a@example.com", "", ""); got != "0 threads in a@example.com." {
+		t.Errorf("%q", got)
+	}
+	if got := content.List("0 files", "", "p2"); got != "0 files.\nMore: page_token p2" {
+		t.Errorf("%q", got)
+	}
+	got := content.List("1 file", "- a\n", "")
+	if !strings.HasPrefix(got, "1 file. "+content.Notice+"\n<<<untrusted ") || !strings.Contains(got, ">>>\n- a\n<<<end ") {
+		t.Errorf("%q", got)
+	}
+}
+
 // TestFence: the text cannot know how its fence ends.
 func TestFence(t *testing.T) {
 	t.Parallel()

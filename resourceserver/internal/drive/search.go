@@ -129,17 +129,13 @@ func literal(s string) string {
 }
 
 func (o searchOutput) text() string {
-	var b, list strings.Builder
-	fmt.Fprintf(&b, "%s in %s. %s\n", content.Count(len(o.Files), "file", "files"), o.Account.Email, content.Notice)
+	var list strings.Builder
 	for _, f := range o.Files {
 		fmt.Fprintf(&list, "- %s | %s | %s | file_id %s\n", f.Name, f.Type, f.Modified, f.ID)
 	}
-	b.WriteString(content.Fence(list.String()) + "\n")
+	text := content.List(content.Count(len(o.Files), "file", "files")+" in "+o.Account.Email, list.String(), o.NextPageToken)
 	if o.Incomplete {
-		b.WriteString("Google could not search everywhere: narrow the search.\n")
+		text += "\nGoogle could not search everywhere: narrow the search."
 	}
-	if o.NextPageToken != "" {
-		fmt.Fprintf(&b, "More: page_token %s\n", o.NextPageToken)
-	}
-	return b.String()
+	return text
 }

@@ -158,7 +158,11 @@ func Confirm(ctx context.Context, a Act) error {
 	answer, answered := r.answer(keyConfirm)
 	if !answered {
 		if !r.client.Rounds || !r.client.Form {
-			return &tool.Error{Code: tool.CodeConfirmationUnavailable, Message: "This needs the person's confirmation, and this app cannot ask for one.",
+			why := "."
+			if !r.client.Rounds { // it may ask well enough, but not by what it speaks
+				why = " with its version of MCP: that takes 2026-07-28."
+			}
+			return &tool.Error{Code: tool.CodeConfirmationUnavailable, Message: "This needs the person's confirmation, and this app cannot ask for one" + why,
 				NextAction: "Tell the person; they can do it themselves in Google."}
 		}
 		s.Act, s.ID, s.Account = a.digest(), rand.Text(), Account(ctx)

@@ -136,8 +136,7 @@ func header(p *gmail.MessagePart, name string) string {
 }
 
 func (o searchOutput) text() string {
-	var b, list strings.Builder
-	fmt.Fprintf(&b, "%s in %s. %s\n", content.Count(len(o.Threads), "thread", "threads"), o.Account.Email, content.Notice)
+	var list strings.Builder
 	for _, t := range o.Threads {
 		unread := ""
 		if t.Unread {
@@ -145,9 +144,5 @@ func (o searchOutput) text() string {
 		}
 		fmt.Fprintf(&list, "- %s | %s | %s%s | thread_id %s\n", t.Date, t.From, t.Subject, unread, t.ID)
 	}
-	b.WriteString(content.Fence(list.String()))
-	if o.NextPageToken != "" {
-		fmt.Fprintf(&b, "\nMore: page_token %s", o.NextPageToken)
-	}
-	return b.String()
+	return content.List(content.Count(len(o.Threads), "thread", "threads")+" in "+o.Account.Email, list.String(), o.NextPageToken)
 }

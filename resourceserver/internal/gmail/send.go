@@ -80,12 +80,12 @@ func (g *Gmail) send(ctx context.Context, in sendInput) (tool.Output[sendOutput]
 		return out, nil
 	}
 	if !allowed.MaySend() {
-		return left("the operator of this server leaves sending to the person.")
+		return left("The operator of this server leaves sending to the person.")
 	}
 	err = elicit.Confirm(ctx, elicit.Act{Question: d.question(account), Binding: d.digest})
 	var e *tool.Error
 	if errors.As(err, &e) && e.Code == tool.CodeConfirmationUnavailable {
-		return left("this app cannot ask the person to confirm.")
+		return left(e.Message)
 	}
 	if err != nil {
 		return out, err

@@ -91,7 +91,8 @@ func (s *Server) prompt(ctx context.Context, p Prompt, given map[string]string) 
 }
 
 // fill puts the arguments into the text, each on one line; a line whose argument
-// is not there is left out.
+// is not there is left out. A blank line stands between two, because clients that
+// take the text for Markdown would run them together.
 func (p Prompt) fill(given map[string]string) (string, error) {
 	values := map[string]string{}
 	for name, value := range given {
@@ -128,5 +129,5 @@ func (p Prompt) fill(given map[string]string) (string, error) {
 			lines = append(lines, line)
 		}
 	}
-	return strings.Join(lines, "\n"), nil
+	return strings.Join(lines, "\n\n"), nil
 }
