@@ -393,6 +393,29 @@ func TestLongWorkByAPI(t *testing.T) {
 	}
 }
 
+// TestLongWorkOfATenantThatIsGone: work that was begun for a tenant which was erased meanwhile ends, and holds up nobody else's.
+func TestLongWorkOfATenantThatIsGone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t).peopled() // has begun both kinds for each
+	w.root.must(http.StatusOK, "POST", "/tenants/acme/suspend", nil)
+	w.root.must(http.StatusOK, "DELETE", "/tenants/acme?confirm=acme", nil)
+	w.s.GoOnWorking(t)
+	for path, id := range map[string]uuid.UUID{"data-keys/rewrap/": w.globex.rewrap, "audit/verify/": w.globex.verify} {
+		if out := w.globex.own.must(http.StatusOK, "GET", "/tenants/globex/"+path+id.String(), nil).body; out["finished_at"] == nil {
+			t.Errorf("%v", out)
+		}
+	}
+	var open int
+	conn, err := pgx.Connect(ctx, w.s.DSN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	if err := conn.QueryRow(ctx, `SELECT count(*) FROM jobs WHERE kind <> 'revoke' AND finished_at IS NULL`).Scan(&open); err != nil || open != 0 {
+		t.Errorf("%d open jobs %v", open, err)
+	}
+}
+
 // TestExportsByAPI: the trail and a tenant's rows are written as the commands write them: a verified chain, and no secret, address or
 // other tenant's row. Each export stands in the trail.
 func TestExportsByAPI(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"latchkey/authserver/internal/connection"
+	"latchkey/authserver/internal/erasure"
 	"latchkey/authserver/internal/flow"
 	"latchkey/authserver/internal/grant"
 	"latchkey/authserver/internal/revocation"
@@ -180,6 +181,52 @@ func TestSignOutsUnderContention(t *testing.T) {
 			_, err := f.db.OperatorEndSessions(ctx, tenant.DefaultID, f.record.Subject)
 			return err
 		})
+	}
+}
+
+// TestErasedTwiceUnderContention: of two servers, or requests, that end the same erasure at once, one waits for the other: the person is
+// locked before the accounts.
+func TestErasedTwiceUnderContention(t *testing.T) {
+	t.Parallel()
+	f := setUp(t, nil)
+	f.grant(t)
+	for i := range 3 {
+		f.link(t, fmt.Sprintf("google-sub-%d", i+2))
+	}
+	if err := f.db.BeginErasure(ctx, tenant.DefaultID, f.record.Subject, hashOf("")); err != nil {
+		t.Fatal(err)
+	}
+	blocker, err := pgx.Connect(ctx, f.dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = blocker.Close(ctx) }()
+	for _, sql := range []string{`BEGIN`, `SELECT FROM connections WHERE id = (SELECT id FROM connections ORDER BY ctid DESC LIMIT 1) FOR UPDATE`} {
+		if _, err := blocker.Exec(ctx, sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	done := make(chan error, 2)
+	for n, end := range []func() error{
+		func() error {
+			return f.db.FinishErasure(ctx, tenant.DefaultID, f.record.Subject, erasure.GoogleDone, "receipt")
+		},
+		func() error { _, err := f.db.ShredSubject(ctx, tenant.DefaultID, f.record.Subject); return err },
+	} {
+		go func() { done <- end() }()
+		for waiting := 0; waiting <= n; {
+			if err := blocker.QueryRow(ctx, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`).Scan(&waiting); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if _, err := blocker.Exec(ctx, `ROLLBACK`); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
 	}
 }
 

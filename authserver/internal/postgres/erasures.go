@@ -116,7 +116,7 @@ func (db *DB) erasure(ctx context.Context, t tenant.ID, which string, of any) (*
 // FinishErasure stores the receipt and forgets the Google accounts; the first
 // receipt stays.
 func (db *DB) FinishErasure(ctx context.Context, t tenant.ID, subject uuid.UUID, google erasure.Google, receipt string) error {
-	_, err := db.exec(ctx, t,
+	_, err := db.exec(ctx, t, lockSubject(t, subject),
 		stmt(`UPDATE connections SET google_sub = 'erased:' || id`+ofSubject+` AND EXISTS (SELECT FROM subjects s WHERE s.tenant_id = $1 AND s.id = $2 AND s.erasing_at IS NOT NULL)`, t.UUID(), subject),
 		stmt(`UPDATE subjects SET erasure_google = $3, erasure_receipt = $4, erasure_next_at = erasing_at + $5::interval
 			WHERE tenant_id = $1 AND id = $2 AND erasing_at IS NOT NULL AND erasure_receipt IS NULL`, t.UUID(), subject, string(google), receipt, erasure.Outlives))

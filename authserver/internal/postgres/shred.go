@@ -63,7 +63,7 @@ func (db *DB) ShredTenant(ctx context.Context, t tenant.ID) (erasure.Shredded, e
 			return err
 		}
 		const of = ` WHERE tenant_id = $1`
-		statements := []destruction{{"", `SELECT connection_id::text FROM credentials` + of + ` ORDER BY connection_id FOR UPDATE`},
+		statements := []destruction{{"", `SELECT count(*)::text FROM (SELECT FROM credentials` + of + ` ORDER BY connection_id FOR UPDATE) AS locked`}, // a tenant can have millions
 			{"credentials", forgetCredentials + of}, {"connections", `UPDATE connections SET email = ''` + of}}
 		for _, table := range deletedByShred { // data keys last, when nothing refers to them
 			sql := `DELETE FROM ` + table + of

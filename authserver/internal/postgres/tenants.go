@@ -307,7 +307,7 @@ func (db *DB) EraseTenant(ctx context.Context, t tenant.ID) (map[string]int64, e
 				column = "id"
 			}
 			if id, ok := lockedInOrder[table]; ok {
-				if _, err := tx.Exec(ctx, `SELECT FROM `+table+` WHERE tenant_id = $1 ORDER BY `+id+` FOR UPDATE`, t.UUID()); err != nil {
+				if _, err := tx.Exec(ctx, `SELECT count(*) FROM (SELECT FROM `+table+` WHERE tenant_id = $1 ORDER BY `+id+` FOR UPDATE) AS locked`, t.UUID()); err != nil {
 					return err
 				}
 			}
