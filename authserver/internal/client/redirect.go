@@ -2,6 +2,7 @@ package client
 
 import (
 	"net/url"
+	"strconv"
 	"strings"
 
 	"latchkey/pkg/oauth"
@@ -72,7 +73,7 @@ func splitLoopback(s string) (loopback, bool) {
 
 // cleanURI refuses what parsers read differently: user information, fragments,
 // backslashes, control and non-ASCII characters, a percent sign in the
-// authority (PEERS A6). It leaves path and query alone.
+// authority, a port that does not exist (PEERS A6). It leaves path and query alone.
 func cleanURI(s string) bool {
 	if s == "" || len(s) > oauth.MaxURLBytes {
 		return false
@@ -85,6 +86,11 @@ func cleanURI(s string) bool {
 	u, err := url.Parse(s)
 	if err != nil || u.User != nil || u.Fragment != "" || u.Scheme == "" {
 		return false
+	}
+	if port := u.Port(); port != "" { // Go reads any number, a browser none beyond 65535
+		if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+			return false
+		}
 	}
 	_, after, hasAuthority := strings.Cut(s, "://")
 	if hasAuthority {
@@ -107,7 +113,7 @@ func ErrorOfRedirect(s string, allowed []string) string {
 		}
 	}
 	if !cleanURI(s) {
-		return "must be an absolute URI without fragment, user information and special characters"
+		return "must be an absolute URI without fragment, user information and special characters, and with a port that there is"
 	}
 	u, err := url.Parse(s)
 	switch {

@@ -41,6 +41,7 @@ func matchRedirect(t *testing.T) {
 		"http://127.0.0.1:9/callback#f":                   false,
 		"http://127.0.0.1:/callback":                      false,
 		"http://127.0.0.1:99999999/callback":              false,
+		"http://[::1]:65536/callback":                     false, // a browser has no such port
 		"http://127.0.0.1:80@evil.example/callback":       false, // user information
 		"http://evil@127.0.0.1:9/callback":                false,
 		"http://127.0.0.1.evil.example/callback":          false,
@@ -79,7 +80,7 @@ func errorOfRedirect(t *testing.T) {
 		"https://claude.ai/api/mcp/auth_callback": true, "http://127.0.0.1/": true, "http://localhost:8787/callback": true, cursor: true,
 		"http://example.com/cb": false, "javascript:alert(1)": false, "data:text/html,x": false, "file:///etc/passwd": false,
 		"vbscript:x": false, "https://a.example/cb#frag": false, "https://u:p@a.example/cb": false, "cursor://other/cb": false,
-		"com.example.app:/cb": false, "/relative": false, "https:///nohost": false, "https://a%2eexample/cb": false, "": false,
+		"com.example.app:/cb": false, "/relative": false, "https:///nohost": false, "https://a.example:65536/cb": false, "https://a.example:65535/cb": true, "https://a%2eexample/cb": false, "": false,
 		"https://a.example/" + strings.Repeat("x", oauth.MaxURLBytes): false,
 	} {
 		if msg := client.ErrorOfRedirect(uri, []string{cursor}); (msg == "") != ok {
