@@ -71,14 +71,26 @@ func NewClient(c ClientConfig) (*Client, error) {
 // an answer that is none of ours becomes temporarily_unavailable, never a
 // reason to sign in again.
 func (c *Client) Exchange(ctx context.Context, r Request) (*Response, error) {
-	assertion, err := c.assertion(c.endpoint)
+	body, err := c.post(ctx, c.endpoint, r.Form())
+	if err != nil {
+		return nil, err
+	}
+	var out Response
+	if err := json.Unmarshal(body, &out); err != nil || out.AccessToken == "" {
+		return nil, unavailable(errors.New("exchange answered 200 without a token"))
+	}
+	return &out, nil
+}
+
+// post sends a form with client authentication and returns the body of a 200.
+func (c *Client) post(ctx context.Context, endpoint string, form url.Values) ([]byte, error) {
+	assertion, err := c.assertion(endpoint)
 	if err != nil {
 		return nil, fmt.Errorf("signing client assertion: %w", err)
 	}
-	form := r.Form()
 	form.Set("client_assertion_type", oauth.ClientAssertionJWTBearer)
 	form.Set("client_assertion", assertion)
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.endpoint, strings.NewReader(form.Encode()))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader(form.Encode()))
 	if err != nil {
 		return nil, fmt.Errorf("building exchange request: %w", err)
 	}
@@ -94,11 +106,7 @@ func (c *Client) Exchange(ctx context.Context, r Request) (*Response, error) {
 		return nil, unavailable(err)
 	}
 	if resp.StatusCode == http.StatusOK {
-		var out Response
-		if err := json.Unmarshal(body, &out); err != nil || out.AccessToken == "" {
-			return nil, unavailable(errors.New("exchange answered 200 without a token"))
-		}
-		return &out, nil
+		return body, nil
 	}
 	e := &Error{Status: resp.StatusCode}
 	if err := json.Unmarshal(body, e); err != nil || e.Code == "" {
@@ -115,14 +123,22 @@ func (c *Client) Exchange(ctx context.Context, r Request) (*Response, error) {
 	return nil, e
 }
 
+// beside is the URL of another endpoint of the internal listener.
+func (c *Client) beside(path string) (string, error) {
+	base, ok := strings.CutSuffix(c.endpoint, Path)
+	if !ok {
+		return "", errors.New("the exchange's URL does not end in " + Path)
+	}
+	return base + path, nil
+}
+
 // get asks another endpoint of the internal listener, with an assertion for it as
 // bearer token. etag is that of the answer known, "" for none.
 func (c *Client) get(ctx context.Context, path, query, etag string) (*http.Response, error) {
-	endpoint, ok := strings.CutSuffix(c.endpoint, Path)
-	if !ok {
-		return nil, errors.New("the exchange's URL does not end in " + Path)
+	endpoint, err := c.beside(path)
+	if err != nil {
+		return nil, err
 	}
-	endpoint += path
 	assertion, err := c.assertion(endpoint)
 	if err != nil {
 		return nil, fmt.Errorf("signing client assertion: %w", err)

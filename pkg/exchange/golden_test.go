@@ -162,3 +162,38 @@ func TestGoldenAnswers(t *testing.T) {
 		}
 	}
 }
+
+// TestGoldenAccounts: the wire form of the list of accounts, as the client sends and
+// reads it, and what is refused on either side.
+func TestGoldenAccounts(t *testing.T) {
+	t.Parallel()
+	const form = "subject_token=subject-token&subject_token_type=urn%3Aietf%3Aparams%3Aoauth%3Atoken-type%3Aaccess_token&tool=accounts_list"
+	request := exchange.AccountsRequest{SubjectToken: secret.NewText("subject-token"), Tool: "accounts_list"}
+	if got := request.Form().Encode(); got != form {
+		t.Errorf("sent as %s", got)
+	}
+	read := func(extra string) (*exchange.AccountsRequest, *exchange.Error) {
+		t.Helper()
+		f, err := url.ParseQuery(form + extra)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return exchange.ParseAccountsForm(f)
+	}
+	if got, refused := read("&member_of_tomorrow=1"); refused != nil || !reflect.DeepEqual(*got, request) {
+		t.Errorf("read as %+v: %v", got, refused)
+	}
+	for name, extra := range map[string]string{"twice": "&tool=x", "another token type": "&subject_token_type=x"} {
+		if _, refused := read(extra); refused == nil || refused.Code != oauth.InvalidRequest {
+			t.Errorf("%s: %v", name, refused)
+		}
+	}
+	for name, form := range map[string]url.Values{
+		"no token": {"subject_token_type": {oauth.TokenTypeAccessToken}}, "no type": {"subject_token": {"x"}},
+		"endless tool": {"subject_token": {"x"}, "subject_token_type": {oauth.TokenTypeAccessToken}, "tool": {strings.Repeat("a", 65)}},
+	} {
+		if _, refused := exchange.ParseAccountsForm(form); refused == nil || refused.Code != oauth.InvalidRequest {
+			t.Errorf("%s: %v", name, refused)
+		}
+	}
+}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 )
 
 // OutcomesPath of the audit trail's intake on the authorization server's
@@ -45,11 +44,10 @@ var ErrOutcomesRefused = errors.New("the authorization server refuses the report
 // have been recorded or not; ErrOutcomesRefused means that they were not and
 // will not be.
 func (c *Client) ReportOutcomes(ctx context.Context, list []Outcome) error {
-	endpoint, ok := strings.CutSuffix(c.endpoint, Path)
-	if !ok {
-		return errors.New("the exchange's URL does not end in " + Path)
+	endpoint, err := c.beside(OutcomesPath)
+	if err != nil {
+		return err
 	}
-	endpoint += OutcomesPath
 	assertion, err := c.assertion(endpoint)
 	if err != nil {
 		return fmt.Errorf("signing client assertion: %w", err)

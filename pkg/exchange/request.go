@@ -64,10 +64,8 @@ func (r Request) Form() url.Values {
 // answer with. Parameters that it does not know are ignored (RFC 6749 §3.2), one
 // that is given twice is refused.
 func ParseForm(f url.Values) (*Request, *Error) {
-	for _, values := range f {
-		if len(values) > 1 {
-			return nil, refused(oauth.InvalidRequest, "A parameter is given more than once.")
-		}
+	if e := once(f); e != nil {
+		return nil, e
 	}
 	switch {
 	case f.Get("grant_type") != string(oauth.GrantTokenExchange):
@@ -103,6 +101,16 @@ func ParseForm(f url.Values) (*Request, *Error) {
 		return nil, refused(oauth.InvalidRequest, "account, tool or request_id is too long.")
 	}
 	return out, nil
+}
+
+// once refuses a parameter that is given twice.
+func once(f url.Values) *Error {
+	for _, values := range f {
+		if len(values) > 1 {
+			return refused(oauth.InvalidRequest, "A parameter is given more than once.")
+		}
+	}
+	return nil
 }
 
 func refused(code oauth.Code, description string) *Error {

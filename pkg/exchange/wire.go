@@ -78,11 +78,14 @@ const (
 // and none is the default.
 const AccountSelectionRequired oauth.Code = "account_selection_required"
 
-// Account is one choice of an account_selection_required error.
+// Account is one choice of an account_selection_required error, or one of the list
+// of AccountsPath, where the last two members say more of it.
 type Account struct {
 	Handle      string `json:"handle"`
 	Alias       string `json:"alias,omitempty"`
 	MaskedEmail string `json:"masked_email,omitempty"`
+	Chosen      bool   `json:"chosen,omitempty"` // when the app was allowed: used where none is named
+	Ended       bool   `json:"ended,omitempty"`  // the person has to connect it again
 }
 
 // Error is an error body with the members of DESIGN §6. Status is the HTTP

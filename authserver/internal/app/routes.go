@@ -85,6 +85,7 @@ func serving(h httpx.HandlerFunc) httpx.HandlerFunc {
 func (s *Server) Internal(log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle(wire.Path, s.exchange)
+	mux.HandleFunc(wire.AccountsPath, s.exchange.Accounts)
 	mux.Handle(wire.RevocationsPath, s.revocations)
 	mux.Handle(wire.ResourcesPath, s.resources)
 	mux.Handle(wire.KeysPath+"{tenant}", web.OAuthJSON(web.Methods(s.keysOf, http.MethodGet)))

@@ -312,7 +312,7 @@ func TestRowsAccessToken(t *testing.T) {
 		}
 	})
 	t.Run("AS-X2 the internal listener's paths are not there in public", func(t *testing.T) {
-		for _, path := range []string{"/internal/exchange", "/internal/resources", "/internal/revocations", "/livez", "/readyz", "/metrics", "/t/default/internal/exchange", "/./internal/exchange", "/%69nternal/exchange", "//internal/exchange"} {
+		for _, path := range []string{"/internal/exchange", "/internal/accounts", "/internal/resources", "/internal/revocations", "/livez", "/readyz", "/metrics", "/t/default/internal/exchange", "/./internal/exchange", "/%69nternal/exchange", "//internal/exchange"} {
 			for _, method := range []string{http.MethodGet, http.MethodPost} {
 				a := ask(t, method, s.URL+path, "grant_type=x", "Content-Type", formType)
 				if a.Status != http.StatusNotFound && (a.Status < 300 || a.Status > 399) || strings.Contains(a.Header.Get("Location"), "://") {

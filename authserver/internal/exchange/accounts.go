@@ -3,12 +3,22 @@ package exchange
 import (
 	"context"
 	"errors"
+	"log/slog"
+	"net/http"
 	"strings"
 
+	"latchkey/authserver/internal/audit"
 	"latchkey/authserver/internal/connection"
+	"latchkey/authserver/internal/tenant"
+	"latchkey/pkg/accesstoken"
 	"latchkey/pkg/exchange"
+	"latchkey/pkg/httpx"
 	"latchkey/pkg/oauth"
+	"latchkey/pkg/scope"
 )
+
+// listing is the scope that entitles to the list of accounts.
+const listing = "accounts"
 
 // choose resolves the account: the one named by handle or alias, else the one
 // that the person chose when they allowed the app. Another one never takes its
@@ -30,14 +40,73 @@ func (h *Handler) choose(ctx context.Context, found *Found, account string) (*co
 	if account == "" {
 		e.Description = "The account that was chosen for this app is not connected any more."
 	}
+	var err error
+	if e.Accounts, err = h.accounts(ctx, found); err != nil {
+		return nil, err
+	}
+	return nil, e
+}
+
+// accounts are those to choose from.
+func (h *Handler) accounts(ctx context.Context, found *Found) ([]exchange.Account, error) {
+	out := []exchange.Account{}
 	for _, c := range found.Connections {
 		email, err := connection.Email(ctx, h.Vault, c)
 		if err != nil {
 			return nil, unavailable(err)
 		}
-		e.Accounts = append(e.Accounts, exchange.Account{Handle: c.Handle(), Alias: c.Alias, MaskedEmail: mask(email)})
+		out = append(out, exchange.Account{Handle: c.Handle(), Alias: c.Alias, MaskedEmail: mask(email)})
 	}
-	return nil, e
+	return out, nil
+}
+
+// Accounts answers the list of the person's linked accounts, by the rules of an
+// exchange (DESIGN §6): the caller, the token, the tenant, the grant. The token must
+// carry the scope accounts. Nothing is handed out that an exchange without a choice
+// would not name, so the trail has no event of it.
+func (h *Handler) Accounts(w http.ResponseWriter, r *http.Request) {
+	out, err := h.list(w, r)
+	if err != nil {
+		render(w, r, err)
+		return
+	}
+	out.Write(w)
+}
+
+func (h *Handler) list(w http.ResponseWriter, r *http.Request) (*exchange.Accounts, error) {
+	ctx := r.Context()
+	form, err := formOf(w, r)
+	if err != nil {
+		return nil, err
+	}
+	req, refused := exchange.ParseAccountsForm(form)
+	if refused != nil {
+		return nil, refused
+	}
+	caller, err := h.Clients.Authenticate(exchange.AccountsPath, form, h.Now())
+	if err != nil {
+		return nil, err
+	}
+	p, err := h.person(ctx, caller, req.SubjectToken, req.Tool, &audit.Event{}, func(t *tenant.Tenant, who *accesstoken.Principal) (oauth.Scopes, error) {
+		allowed, err := admit(ctx, t, who, oauth.Scopes{})
+		if err == nil && !scope.Satisfies(allowed, oauth.NewScopes(listing)) {
+			e := fail(oauth.InsufficientScope, "The access token does not carry the scope for this.")
+			e.Scope, err = listing, e
+		}
+		return allowed, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	httpx.Annotate(ctx, slog.String("tenant", p.tenant.ID.String()), slog.String("subject", p.who.Subject), slog.String("client", p.who.ClientID), slog.String("tool", req.Tool))
+	list, err := h.accounts(ctx, p.found)
+	if err != nil {
+		return nil, err
+	}
+	for i, c := range p.found.Connections {
+		list[i].Chosen, list[i].Ended = c.Connection == p.found.GrantConnection, c.Status != connection.Active
+	}
+	return &exchange.Accounts{Accounts: list}, nil
 }
 
 // mask leaves so much of an address that its person knows it: it goes to a

@@ -13,7 +13,6 @@ import (
 
 	"latchkey/authserver/internal/client"
 	"latchkey/authserver/internal/clientauth"
-	wire "latchkey/pkg/exchange"
 	"latchkey/pkg/oauth"
 )
 
@@ -21,11 +20,10 @@ const maxJWKSFile = 64 << 10
 
 // Clients are the resource servers that may use the exchange.
 type Clients struct {
-	id        string
-	keys      jose.JSONWebKeySet
-	base      string          // of the internal listener
-	issuer    oauth.IssuerURL // of the deployment
-	audiences []string        // of an assertion at the exchange
+	id     string
+	keys   jose.JSONWebKeySet
+	base   string          // of the internal listener
+	issuer oauth.IssuerURL // of the deployment
 }
 
 // LoadClients reads the resource server's public keys. base is the internal
@@ -43,7 +41,7 @@ func LoadClients(clientID, jwksFile, base string, issuer oauth.IssuerURL) (*Clie
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the resource server's keys (RS_JWKS_FILE): %w", err)
 	}
-	c := &Clients{id: clientID, base: base, issuer: issuer, audiences: []string{base + wire.Path, issuer.String()}}
+	c := &Clients{id: clientID, base: base, issuer: issuer}
 	if err := json.Unmarshal(b, &c.keys); err != nil || len(c.keys.Keys) == 0 {
 		return nil, fmt.Errorf("RS_JWKS_FILE %s holds no key set: make one with: resourceserver keys init", jwksFile)
 	}
@@ -56,13 +54,13 @@ func LoadClients(clientID, jwksFile, base string, issuer oauth.IssuerURL) (*Clie
 }
 
 // Authenticate checks a client assertion (RFC 7523 §3): private_key_jwt, signed
-// by a registered key, for this endpoint, short-lived. The jti's single use is
-// the store's.
-func (c *Clients) Authenticate(form url.Values, now time.Time) (*client.AssertionID, error) {
+// by a registered key, for the endpoint of a path, short-lived. The jti's single
+// use is the store's.
+func (c *Clients) Authenticate(path string, form url.Values, now time.Time) (*client.AssertionID, error) {
 	err := errors.New("no private_key_jwt assertion")
 	if form.Get("client_assertion_type") == oauth.ClientAssertionJWTBearer {
 		var id *client.AssertionID
-		if id, err = clientauth.VerifyAssertion(form.Get("client_assertion"), c.id, c.keys, c.audiences, now); err == nil {
+		if id, err = clientauth.VerifyAssertion(form.Get("client_assertion"), c.id, c.keys, c.audiences(path), now); err == nil {
 			return id, nil
 		}
 	}
@@ -76,11 +74,16 @@ func (c *Clients) AuthenticateFeed(path, authorization string, now time.Time) (*
 	if !ok {
 		return nil, notAuthenticated(errors.New("no assertion"))
 	}
-	id, err := clientauth.VerifyAssertion(assertion, c.id, c.keys, []string{c.base + path, c.issuer.String()}, now)
+	id, err := clientauth.VerifyAssertion(assertion, c.id, c.keys, c.audiences(path), now)
 	if err != nil {
 		return nil, notAuthenticated(err)
 	}
 	return id, nil
+}
+
+// audiences are those that an assertion at a path may have.
+func (c *Clients) audiences(path string) []string {
+	return []string{c.base + path, c.issuer.String()}
 }
 
 func notAuthenticated(cause error) error {

@@ -25,6 +25,7 @@ import (
 	"latchkey/pkg/httpx"
 	"latchkey/pkg/oauth"
 	"latchkey/pkg/scope"
+	"latchkey/pkg/secret"
 )
 
 // Lookup is the one read of an exchange.
@@ -147,63 +148,105 @@ func unavailable(cause error) *exchange.Error {
 		Description: "The exchange cannot answer right now. Try again shortly.", Cause: cause}
 }
 
-func parse(w http.ResponseWriter, r *http.Request) (*exchange.Request, url.Values, error) {
+// formOf reads the form of a request.
+func formOf(w http.ResponseWriter, r *http.Request) (url.Values, error) {
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
 		e := fail(oauth.InvalidRequest, "The exchange takes POST only.")
 		e.Status = http.StatusMethodNotAllowed
-		return nil, nil, e
+		return nil, e
 	}
 	if mediaType, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";"); !strings.EqualFold(strings.TrimSpace(mediaType), "application/x-www-form-urlencoded") {
-		return nil, nil, fail(oauth.InvalidRequest, "The body must be application/x-www-form-urlencoded.")
+		return nil, fail(oauth.InvalidRequest, "The body must be application/x-www-form-urlencoded.")
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, exchange.MaxBodyBytes)
 	if err := r.ParseForm(); err != nil {
-		return nil, nil, fail(oauth.InvalidRequest, "The body cannot be read or is too large.")
+		return nil, fail(oauth.InvalidRequest, "The body cannot be read or is too large.")
 	}
 	if name, found := text.BadParameter(r.PostForm); found {
-		return nil, nil, fail(oauth.InvalidRequest, "A parameter is no text (UTF-8 without NUL): "+name+".")
+		return nil, fail(oauth.InvalidRequest, "A parameter is no text (UTF-8 without NUL): "+name+".")
 	}
-	req, refused := exchange.ParseForm(r.PostForm)
-	if refused != nil {
-		return nil, nil, refused
-	}
-	return req, r.PostForm, nil
+	return r.PostForm, nil
 }
 
 // exchange runs the checks in the order of DESIGN §5, and fills in what is to be
 // recorded of them as far as it is proven.
 func (h *Handler) exchange(w http.ResponseWriter, r *http.Request, act *audit.Event) (*exchange.Response, error) {
 	ctx := r.Context()
-	req, form, err := parse(w, r)
+	form, err := formOf(w, r)
 	if err != nil {
 		return nil, err
 	}
-	caller, err := h.Clients.Authenticate(form, h.Now())
+	req, refused := exchange.ParseForm(form)
+	if refused != nil {
+		return nil, refused
+	}
+	caller, err := h.Clients.Authenticate(exchange.Path, form, h.Now())
 	if err != nil {
 		return nil, err
 	}
 	// The resource server is the deployment's: until the token has shown whose it
 	// is, so is the event.
 	*act = audit.Event{Tenant: tenant.DefaultID, Actor: audit.ResourceServer, Tool: req.Tool, CallerRequestID: req.RequestID, Scopes: req.Scopes.Slice()}
-	t, who, err := h.subject(ctx, req.SubjectToken.Reveal())
+	p, err := h.person(ctx, caller, req.SubjectToken, req.Tool, act, func(t *tenant.Tenant, who *accesstoken.Principal) (oauth.Scopes, error) {
+		allowed, err := admit(ctx, t, who, req.Scopes)
+		if err != nil {
+			return oauth.Scopes{}, err
+		}
+		// RFC 8693 §2.1, DESIGN §1.1: what the token does not carry is not handed out.
+		for _, s := range req.Scopes.Slice() {
+			if !scope.AllowsGoogle(who.Scopes, s) {
+				e := fail(oauth.InsufficientScope, "The access token does not carry the scopes for this.")
+				e.Scope = scope.Needed(s).String()
+				return oauth.Scopes{}, e
+			}
+		}
+		return allowed, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	ref := connection.Ref{Tenant: p.tenant.ID, Subject: p.subject}
+	record, err := h.choose(ctx, p.found, req.Account)
+	if err != nil {
+		return nil, h.withLink(ctx, err, connection.Invitation{Ref: ref, ClientID: p.who.ClientID, Scopes: req.Scopes})
+	}
+	act.Connection = record.Connection
+	httpx.Annotate(ctx, slog.String("tenant", p.tenant.ID.String()), slog.String("subject", p.who.Subject), slog.String("client", p.who.ClientID),
+		slog.String("tool", req.Tool), slog.String("connection", record.Connection.String()))
+	if !p.tenant.AdmitsDomain(ctx, record.HostedDomain, p.who.ClientID) {
+		return nil, blocked("This Google account is not one of the organisation's.")
+	}
+	out, err := h.answer(ctx, req, p.allowed, record)
+	if err != nil {
+		return nil, h.withLink(ctx, err, connection.Invitation{Ref: record.Ref, ClientID: p.who.ClientID, Scopes: req.Scopes})
+	}
+	return out, nil
+}
+
+// person is whose token was presented, and what is stored of them.
+type person struct {
+	tenant  *tenant.Tenant
+	who     *accesstoken.Principal
+	subject uuid.UUID
+	allowed oauth.Scopes // of the token, what the tenant still allows
+	found   *Found
+}
+
+// person verifies the presented token, asks rules about it, counts the request and
+// reads what is stored, with the caller's assertion used up, in one round trip.
+func (h *Handler) person(ctx context.Context, caller *client.AssertionID, token secret.Text, tool string, act *audit.Event,
+	rules func(*tenant.Tenant, *accesstoken.Principal) (oauth.Scopes, error)) (*person, error) {
+	t, who, err := h.subject(ctx, token.Reveal())
 	if err != nil {
 		return nil, err
 	}
 	act.Tenant, act.Client = t.ID, who.ClientID
 	act.Grant, _ = uuid.Parse(who.Grant) // a client's own token has neither
 	act.Subject, _ = uuid.Parse(who.Subject)
-	allowed, err := admit(ctx, t, who, req.Scopes)
-	if err != nil {
+	p := &person{tenant: t, who: who}
+	if p.allowed, err = rules(t, who); err != nil {
 		return nil, err
-	}
-	// RFC 8693 §2.1, DESIGN §1.1: what the token does not carry is not handed out.
-	for _, s := range req.Scopes.Slice() {
-		if !scope.AllowsGoogle(who.Scopes, s) {
-			e := fail(oauth.InsufficientScope, "The access token does not carry the scopes for this.")
-			e.Scope = scope.Needed(s).String()
-			return nil, e
-		}
 	}
 	if who.Machine() {
 		return nil, fail(oauth.InvalidGrant, "The access token is a client's own: no person stands behind it, so no Google account does.")
@@ -215,36 +258,22 @@ func (h *Handler) exchange(w http.ResponseWriter, r *http.Request, act *audit.Ev
 	if lookup.Subject, err = uuid.Parse(who.Subject); err != nil {
 		return nil, fail(oauth.InvalidGrant, "The access token is not valid.")
 	}
-	if err := h.limited(ctx, t, lookup.Subject, req.Tool); err != nil {
+	p.subject = lookup.Subject
+	if err := h.limited(ctx, t, lookup.Subject, tool); err != nil {
 		return nil, err
 	}
-	found, err := h.Store.Exchange(ctx, lookup)
+	p.found, err = h.Store.Exchange(ctx, lookup)
 	if errors.Is(err, client.ErrAssertionUsed) {
 		return nil, fail(oauth.InvalidClient, "The client assertion was used before.")
 	}
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	if !found.GrantLive || found.Resource != who.Audience.String() || found.ClientID != who.ClientID {
+	if !p.found.GrantLive || p.found.Resource != who.Audience.String() || p.found.ClientID != who.ClientID {
 		return nil, fail(oauth.InvalidGrant, "The access was revoked or has ended.")
 	}
-	act.Resource = found.Resource
-	ref := connection.Ref{Tenant: t.ID, Subject: lookup.Subject}
-	record, err := h.choose(ctx, found, req.Account)
-	if err != nil {
-		return nil, h.withLink(ctx, err, connection.Invitation{Ref: ref, ClientID: who.ClientID, Scopes: req.Scopes})
-	}
-	act.Connection = record.Connection
-	httpx.Annotate(ctx, slog.String("tenant", t.ID.String()), slog.String("subject", who.Subject), slog.String("client", who.ClientID),
-		slog.String("tool", req.Tool), slog.String("connection", record.Connection.String()))
-	if !t.AdmitsDomain(ctx, record.HostedDomain, who.ClientID) {
-		return nil, blocked("This Google account is not one of the organisation's.")
-	}
-	out, err := h.answer(ctx, req, allowed, record)
-	if err != nil {
-		return nil, h.withLink(ctx, err, connection.Invitation{Ref: record.Ref, ClientID: who.ClientID, Scopes: req.Scopes})
-	}
-	return out, nil
+	act.Resource = p.found.Resource
+	return p, nil
 }
 
 // admit asks the tenant, by the same rules as at a sign-in (PEERS A13): whether

@@ -16,28 +16,35 @@ import (
 	"latchkey/resourceserver/internal/tool"
 )
 
+// maxAlias is how much of an account's own name is shown, in characters.
+const maxAlias = 64
+
 // Tools returns the account tools. offered are the scopes that the tools of this
 // server need: the status tells of these.
-func Tools(c *credential.Credentials, offered oauth.Scopes) ([]*tool.Tool, error) {
-	s := &product{credentials: c}
+func Tools(c *credential.Credentials, l Lister, offered oauth.Scopes) ([]*tool.Tool, error) {
+	s := &product{credentials: c, lister: l}
 	for _, d := range scope.All() {
 		if offered.Contains(d.Name) {
 			s.offered = append(s.offered, d)
 		}
 	}
-	status, err := tool.New(tool.Description{
+	var set tool.Set
+	tool.Add(&set, tool.Description{
 		Name: "account_status", Title: "Google connection status",
 		Description: "Show which Google account is connected, whether it works, which access the app has, and what the person can do about what is missing.",
 		Scopes:      oauth.NewScopes("accounts"), Hints: tool.Read,
 	}, s.status)
-	if err != nil {
-		return nil, err
-	}
-	return []*tool.Tool{status}, nil
+	tool.Add(&set, tool.Description{
+		Name: "accounts_list", Title: "Linked Google accounts",
+		Description: "List the linked Google accounts, for the argument account.",
+		Scopes:      oauth.NewScopes("accounts"), Hints: tool.Read,
+	}, s.list)
+	return set.Tools()
 }
 
 type product struct {
 	credentials *credential.Credentials
+	lister      Lister
 	offered     []scope.Definition
 }
 

@@ -24,7 +24,7 @@ type toolsCmd struct {
 func (c *toolsCmd) Run(e *env) error {
 	// Descriptions only: nothing here is ever called.
 	api := &googleapi.API{}
-	tools, err := allTools(tool.Preset(c.Preset), api, credential.New(nil, nil), &gmail.Gmail{API: api, Links: &download.Links{}, Files: filetext.New()}, &drive.Drive{API: api, Links: &download.Links{}, Uploads: &upload.Links{}, Files: filetext.New()})
+	tools, err := allTools(tool.Preset(c.Preset), api, credential.New(nil, nil), nil, &gmail.Gmail{API: api, Links: &download.Links{}, Files: filetext.New()}, &drive.Drive{API: api, Links: &download.Links{}, Uploads: &upload.Links{}, Files: filetext.New()})
 	if err != nil {
 		return err
 	}

@@ -24,7 +24,7 @@ func (r *rig) samples() map[string]map[string]any {
 	dana := r.contact("dana")
 	notes, budget, plan := r.file("Meeting notes"), r.file("Budget 2027"), r.file("plan.txt")
 	return map[string]map[string]any{
-		"account_status": {}, "calendar_list_events": {}, "gmail_search_threads": {"page_size": 3},
+		"account_status": {}, "accounts_list": {}, "calendar_list_events": {}, "gmail_search_threads": {"page_size": 3},
 		"gmail_get_thread": {"thread_id": r.thread("subject:autumn")}, "gmail_get_message": {"message_id": minutes},
 		"gmail_get_attachment": {"message_id": minutes, "attachment_id": "1"}, "gmail_list_labels": {},
 		"gmail_modify": {"message_ids": []string{minutes}, "actions": []string{"star"}}, "gmail_create_draft": {"to": []string{bob}, "text": "t", "reply_to_message_id": minutes},

@@ -202,6 +202,7 @@ func newAuthority(t testing.TB, aud string, google oauth2.Config) *authority {
 		_ = json.NewEncoder(w).Encode(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{a.key.Public()}})
 	})
 	mux.HandleFunc("POST "+exchange.Path, a.exchange)
+	mux.HandleFunc("POST "+exchange.AccountsPath, a.accounts)
 	mux.HandleFunc("GET "+exchange.RevocationsPath, func(w http.ResponseWriter, _ *http.Request) {
 		a.mu.Lock()
 		defer a.mu.Unlock()
@@ -300,6 +301,26 @@ func (a *authority) exchange(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(body)
+}
+
+// accounts answers a list of linked accounts: two, of which the second was chosen.
+func (a *authority) accounts(w http.ResponseWriter, r *http.Request) {
+	if err := r.ParseForm(); err != nil || r.PostForm.Get("client_assertion") == "" || signed(r.PostForm.Get("subject_token")).Sub == "" {
+		a.t.Error("the request for accounts is not authenticated or for nobody")
+	}
+	a.mu.Lock()
+	answer := a.answer
+	a.mu.Unlock()
+	if answer != nil {
+		if status, body := answer(map[string]string{"tool": r.PostForm.Get("tool")}); body != nil {
+			w.WriteHeader(status)
+			_ = json.NewEncoder(w).Encode(body)
+			return
+		}
+	}
+	_ = json.NewEncoder(w).Encode(exchange.Accounts{Accounts: []exchange.Account{
+		{Handle: "acc_1", Alias: "old\u202ework", MaskedEmail: "o***@example.com", Ended: true}, {Handle: "acc_2", Alias: "work", MaskedEmail: "a***@example.com", Chosen: true},
+	}})
 }
 
 // signed reads a token that this authority signed.

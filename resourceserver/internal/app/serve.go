@@ -146,7 +146,7 @@ func build(c *config.Server, log *slog.Logger) (*server, error) {
 	reader := filetext.New()
 	mail := &gmail.Gmail{API: api, Links: downloads, Files: reader}
 	files := &drive.Drive{API: api, Links: downloads, Uploads: uploads, Files: reader}
-	if s.tools, err = allTools(c.ToolPreset, api, credentials, mail, files); err != nil {
+	if s.tools, err = allTools(c.ToolPreset, api, credentials, client, mail, files); err != nil {
 		return nil, err
 	}
 	if c.RateLimitScale == 0 {
@@ -210,7 +210,7 @@ func internalTLS(c *config.Server) (*tls.Config, error) {
 
 // allTools are the preset's tools of every product, sorted by name: MCP wants a
 // deterministic order (2026-07-28, changelog).
-func allTools(preset tool.Preset, api *googleapi.API, credentials *credential.Credentials, mail *gmail.Gmail, files *drive.Drive) ([]*tool.Tool, error) {
+func allTools(preset tool.Preset, api *googleapi.API, credentials *credential.Credentials, accounts account.Lister, mail *gmail.Gmail, files *drive.Drive) ([]*tool.Tool, error) {
 	var all []*tool.Tool
 	for _, product := range []func() ([]*tool.Tool, error){
 		func() ([]*tool.Tool, error) { return calendar.Tools(api, nil) },
@@ -236,7 +236,7 @@ func allTools(preset tool.Preset, api *googleapi.API, credentials *credential.Cr
 	for _, t := range all {
 		offered = offered.Union(t.Scopes)
 	}
-	tools, err := account.Tools(credentials, offered)
+	tools, err := account.Tools(credentials, accounts, offered)
 	if err != nil {
 		return nil, fmt.Errorf("making tools: %w", err)
 	}

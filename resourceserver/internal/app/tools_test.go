@@ -185,6 +185,41 @@ func TestAccountStatus(t *testing.T) {
 	}
 }
 
+// TestAccountsList: a model learns which accounts it can name, which is used where
+// none is named and which has to be connected again, and no address in full. What
+// the authorization server refuses is answered as for every tool.
+func TestAccountsList(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	out := r.call(r.as.mint("accounts"), "accounts_list", nil)
+	if fmt.Sprint(out.Data["linked"]) != "[map[alias:oldwork handle:acc_1 masked_email:o***@example.com reconnect:true] map[alias:work default:true handle:acc_2 masked_email:a***@example.com]]" || out.IsError {
+		t.Errorf("%v", out.Data)
+	}
+	for _, want := range []string{"2 linked Google accounts", "work | a***@example.com | account acc_2 (used where none is named)", "acc_1 (the person has to connect it again"} {
+		if !strings.Contains(out.Content[0].Text, want) {
+			t.Errorf("%q is not in %s", want, out.Content[0].Text)
+		}
+	}
+	for code, want := range map[oauth.Code]int{oauth.InvalidGrant: http.StatusUnauthorized, oauth.InsufficientScope: http.StatusForbidden} {
+		r.as.set(func() {
+			r.as.answer = func(map[string]string) (int, any) { return 400, exchange.Error{Code: code, Scope: "accounts"} }
+		})
+		if got := r.raw(r.as.mint("accounts"), "accounts_list", nil); got.status != want {
+			t.Errorf("%s: %d %s", code, got.status, got.body)
+		}
+	}
+	r.as.set(func() { r.as.answer = func(map[string]string) (int, any) { return 503, map[string]string{} } })
+	if out := r.call(r.as.mint("accounts"), "accounts_list", nil); out.Data["code"] != "temporarily_unavailable" || out.Data["retryable"] != true {
+		t.Errorf("away: %v", out.Data)
+	}
+	claims := r.as.claims("accounts")
+	claims["sub"], claims["client_id"] = "machine", "machine"
+	delete(claims, "gid")
+	if out := r.raw(r.as.sign(claims, r.as.key, "at+jwt"), "accounts_list", nil); out.status == http.StatusOK && !strings.Contains(out.body, "not_connected") {
+		t.Errorf("a client's own token: %d %s", out.status, out.body)
+	}
+}
+
 // TestTestingModeIsAnnounced: a connection that Google will end works, and the person is told when it ends, why and what to do.
 func TestTestingModeIsAnnounced(t *testing.T) {
 	t.Parallel()

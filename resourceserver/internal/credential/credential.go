@@ -189,9 +189,9 @@ func (c *Credentials) note(n Need, err error) {
 	}
 }
 
-// errMachine answers a client's own token (client_credentials): the exchange
+// ErrMachine answers a client's own token (client_credentials): the exchange
 // would refuse it, and signing in again would not help.
-var errMachine = &tool.Error{Code: tool.CodeNotConnected, Message: "This access token belongs to an app itself and to no person, so no Google account stands behind it.",
+var ErrMachine = &tool.Error{Code: tool.CodeNotConnected, Message: "This access token belongs to an app itself and to no person, so no Google account stands behind it.",
 	NextAction: "Let a person sign in with the authorization_code grant."}
 
 // fetch runs one exchange for all callers that present the same token and need
@@ -199,7 +199,7 @@ var errMachine = &tool.Error{Code: tool.CodeNotConnected, Message: "This access 
 // the others. refused is the credential that Google refused, nil if none.
 func (c *Credentials) fetch(ctx context.Context, n Need, refused *Credential) (*Credential, error) {
 	if n.Principal.Machine() {
-		return nil, errMachine
+		return nil, ErrMachine
 	}
 	flight := n.key() + "\x00" + n.Principal.TokenID
 	request := exchange.Request{
