@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -21,6 +22,9 @@ const maxPages = 6 // consent, chooser, Google's consent, and a second trip
 
 // Register registers the client dynamically (RFC 7591), as a native app with
 // a portless loopback redirect: the port is chosen per sign-in (RFC 8252 §7.3).
+// While the server says that it cannot at the moment, it tries again when that said
+// to (RFC 9110 §10.2.3), for a minute at most: registration is closed as long as the
+// server cannot count, and just after a database is back it is not sure of it.
 func (c *Client) Register(ctx context.Context) error {
 	body, err := json.Marshal(map[string]any{
 		"client_name": c.config.Name, "redirect_uris": []string{"http://127.0.0.1/callback"}, "token_endpoint_auth_method": "none",
@@ -29,7 +33,21 @@ func (c *Client) Register(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
 	resp, content, err := c.send(ctx, "registration", http.MethodPost, c.Server.RegistrationEndpoint, "application/json", string(body), nil)
+	for err == nil && resp.StatusCode == http.StatusServiceUnavailable {
+		seconds, malformed := strconv.Atoi(resp.Header.Get("Retry-After"))
+		if malformed != nil {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("registration: still unavailable: %w", ctx.Err())
+		case <-time.After(time.Duration(min(max(seconds, 1), 10)) * time.Second):
+		}
+		resp, content, err = c.send(ctx, "registration", http.MethodPost, c.Server.RegistrationEndpoint, "application/json", string(body), nil)
+	}
 	if err != nil {
 		return err
 	}

@@ -107,3 +107,34 @@ func TestChecksTheResponse(t *testing.T) {
 		t.Errorf("a code was printed: %s", out.String())
 	}
 }
+
+// TestRegistersWhenItCan: RFC 9110 §10.2.3: an answer that says when to come again is
+// no failure; one that does not is.
+func TestRegistersWhenItCan(t *testing.T) {
+	t.Parallel()
+	asked := 0
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		switch asked++; asked {
+		case 1:
+			w.Header().Set("Retry-After", "1")
+			w.WriteHeader(http.StatusServiceUnavailable)
+		case 2:
+			w.WriteHeader(http.StatusCreated)
+			_, _ = w.Write([]byte(`{"client_id":"c"}`))
+		default:
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	}))
+	t.Cleanup(s.Close)
+	c, err := smoke.New(smoke.Config{MCPURL: s.URL + "/mcp"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Server.RegistrationEndpoint = s.URL
+	if err := c.Register(t.Context()); err != nil || asked != 2 {
+		t.Errorf("%v after %d requests", err, asked)
+	}
+	if err := c.Register(t.Context()); err == nil || !strings.Contains(err.Error(), "503") || asked != 3 {
+		t.Errorf("%v after %d requests", err, asked)
+	}
+}
