@@ -19,6 +19,7 @@ import (
 	"latchkey/authserver/internal/connection"
 	"latchkey/authserver/internal/discovery"
 	"latchkey/authserver/internal/erasure"
+	"latchkey/authserver/internal/every"
 	"latchkey/authserver/internal/exchange"
 	"latchkey/authserver/internal/flow"
 	"latchkey/authserver/internal/google"
@@ -391,21 +392,14 @@ type leaver struct {
 
 // sweep deletes what has expired, for ever, until ctx ends.
 func (s *Server) sweep(ctx context.Context, log *slog.Logger) {
-	tick := time.NewTicker(sweepEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
+	every.Run(ctx, sweepEvery, func(ctx context.Context) {
 		bounded, cancel := context.WithTimeout(ctx, sweepEvery)
+		defer cancel()
 		n, err := s.db.Sweep(bounded)
-		cancel()
 		if err != nil {
 			log.Warn("sweeping expired rows", "error", err)
 		} else if n > 0 {
 			log.Info("swept expired rows", "rows", n)
 		}
-	}
+	})
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"latchkey/authserver/internal/every"
 	"latchkey/authserver/internal/tenant"
 	"latchkey/authserver/internal/vault"
 	"latchkey/pkg/secret"
@@ -64,18 +65,11 @@ type Revokes interface {
 
 // Run works until ctx ends.
 func (v *Revoker) Run(ctx context.Context) {
-	tick := time.NewTicker(revokeEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
+	every.Run(ctx, revokeEvery, func(ctx context.Context) {
 		if err := v.Step(ctx); err != nil && ctx.Err() == nil {
 			v.Log.Warn("revoking tokens at google", "error", err)
 		}
-	}
+	})
 }
 
 // Step tries what is due. Each is claimed when its turn comes: whether another

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"latchkey/authserver/internal/connection"
+	"latchkey/authserver/internal/every"
 	"latchkey/authserver/internal/tenant"
 )
 
@@ -134,18 +135,11 @@ func (e *Eraser) proceed(ctx context.Context, t tenant.ID, subject uuid.UUID) (*
 
 // Run goes on with what could not be finished, until ctx ends.
 func (e *Eraser) Run(ctx context.Context) {
-	tick := time.NewTicker(erasureEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
+	every.Run(ctx, erasureEvery, func(ctx context.Context) {
 		if err := e.Step(ctx); err != nil && ctx.Err() == nil {
 			e.Log.Warn("erasing people", "error", err)
 		}
-	}
+	})
 }
 
 // Step does what is due, once. One person's trouble is not another's.

@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"latchkey/authserver/internal/audit"
+	"latchkey/authserver/internal/every"
 	"latchkey/authserver/internal/tenant"
 )
 
@@ -87,18 +88,11 @@ func (r *Runner) Status(ctx context.Context, kind Kind, id uuid.UUID) (*Job, err
 // Run does what is open, until ctx ends. Every server does; the lease says whose turn
 // it is.
 func (r *Runner) Run(ctx context.Context) {
-	tick := time.NewTicker(stepEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
+	every.Run(ctx, stepEvery, func(ctx context.Context) {
 		if err := r.Step(ctx); err != nil && ctx.Err() == nil {
 			r.Log.Warn("long work has failed; it is tried again in a minute", "error", err)
 		}
-	}
+	})
 }
 
 // Step does each open job that nobody else does, one after the other. One that fails
