@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -144,9 +143,7 @@ func TestDoctor(t *testing.T) {
 		t.Cleanup(server.Close)
 		return server.URL + "/mcp"
 	}
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	must(t, closed.Close())
+	const closed = "127.0.0.1:1" // no system gives this port to anyone by chance
 	dir, err := os.MkdirTemp(work, "doctor") // the database's user passes through
 	must(t, err)
 	must(t, os.Chmod(dir, 0o755))
@@ -172,7 +169,7 @@ func TestDoctor(t *testing.T) {
 		words  []string
 	}{
 		"name that does not resolve": {args: []string{"https://mcp.nowhere.invalid/mcp"}, step: "name of the resource server", words: []string{"does not resolve", "DNS"}},
-		"nothing listens":            {args: []string{"http://" + closed.Addr().String() + "/mcp"}, step: "connection to the resource server", words: []string{closed.Addr().String(), "firewall"}},
+		"nothing listens":            {args: []string{"http://" + closed + "/mcp"}, step: "connection to the resource server", words: []string{closed, "firewall"}},
 		"certificate has ended": {args: []string{"--ca-file", ca.File, secure(func(c *x509.Certificate) {
 			c.NotBefore, c.NotAfter = c.NotBefore.Add(-48*time.Hour), c.NotAfter.Add(-48*time.Hour)
 		}, "127.0.0.1")},
@@ -213,7 +210,7 @@ func TestDoctor(t *testing.T) {
 		}}, args: []string{mcpURL}, step: "token endpoint", words: []string{"403", "POST"}},
 
 		"setting missing":          {env: []string{"GOOGLE_CLIENT_ID="}, step: "settings", words: []string{"GOOGLE_CLIENT_ID"}},
-		"database away":            {env: []string{"DATABASE_URL=postgres://nobody@" + closed.Addr().String() + "/latchkey"}, step: "schema", words: []string{"does not answer", "DATABASE_URL"}},
+		"database away":            {env: []string{"DATABASE_URL=postgres://nobody@" + closed + "/latchkey"}, step: "schema", words: []string{"does not answer", "DATABASE_URL"}},
 		"schema behind":            {env: []string{"DATABASE_URL=" + other.DSN(pgcluster.Database)}, step: "schema", words: []string{"authserver migrate up"}},
 		"wrong key-encryption key": {env: []string{"KEK_FILE=" + key}, step: "what is sealed", words: []string{"another key-encryption key", "KEK_FILE"}},
 		"key file lost":            {env: []string{"KEK_FILE=" + key + ".gone"}, step: "key-encryption key", words: []string{"KEK_FILE"}},
@@ -260,7 +257,7 @@ func TestDoctor(t *testing.T) {
 	}
 
 	t.Run("internal URL leads nowhere", func(t *testing.T) { // the server itself may run elsewhere: a warning
-		report, code := examine(t, program, replaced(append([]string{}, env...), "AS_INTERNAL_URL=http://"+closed.Addr().String()))
+		report, code := examine(t, program, replaced(append([]string{}, env...), "AS_INTERNAL_URL=http://"+closed))
 		for _, f := range report {
 			if (f.State == "warn") != (f.Step == "internal listener") {
 				t.Errorf("%+v", f)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"mime/multipart"
 	"net/http"
+	"net/http/httptrace"
 	"strings"
 	"sync"
 	"testing"
@@ -349,12 +350,15 @@ func TestUploadGoneAway(t *testing.T) {
 		link, _ := r.uploadLink(r.as.mint(full), map[string]any{"name": name})
 		before := r.google.Count(sent)
 		ctx, cancel := context.WithCancel(t.Context())
+		asked := make(chan struct{})
+		trace := &httptrace.ClientTrace{Got100Continue: func() { close(asked) }}
 		held, begin := io.Pipe()
-		req, err := http.NewRequestWithContext(ctx, http.MethodPut, link, held)
+		req, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, trace), http.MethodPut, link, held)
 		if err != nil {
 			t.Fatal(err)
 		}
 		req.ContentLength = 3 * upload.Piece
+		req.Header.Set("Expect", "100-continue") // answered when the file begins to be read: the place is taken
 		ended := make(chan error, 1)
 		go func() {
 			resp, err := http.DefaultClient.Do(req)
@@ -369,7 +373,10 @@ func TestUploadGoneAway(t *testing.T) {
 		if part > upload.Piece { // the first piece is at Google before the rest is sent
 			eventually(t, "a piece at Google", func() bool { return r.google.Count(sent) == before+2 })
 		} else {
-			eventually(t, "the upload to run", func() bool { return r.send(http.MethodPut, link, "", "x").status == http.StatusTooManyRequests })
+			<-asked
+			if out := r.send(http.MethodPut, link, "", "x"); out.status != http.StatusTooManyRequests {
+				t.Errorf("beside it: %d %s", out.status, out.body)
+			}
 		}
 		cancel()
 		_ = begin.Close()

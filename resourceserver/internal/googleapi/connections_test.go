@@ -175,15 +175,14 @@ func TestLateEndKeepsConnection(t *testing.T) {
 // TestFirstThatFailsBlocksNobody: the others try for themselves.
 func TestFirstThatFailsBlocksNobody(t *testing.T) {
 	t.Parallel()
-	dead := httptest.NewServer(nil)
-	dead.Close()
+	const dead = "http://127.0.0.1:1" // no system gives this port to anyone by chance
 	transport := googleapi.NewTransport()
 	transport.Proxy = nil
 	client := &http.Client{Transport: googleapi.NewOpener(transport), Timeout: 10 * time.Second}
 	var wg sync.WaitGroup
 	for range 16 {
 		wg.Go(func() {
-			resp, err := client.Get(dead.URL)
+			resp, err := client.Get(dead)
 			if err == nil {
 				_ = resp.Body.Close()
 				t.Error("an answer of nobody")
