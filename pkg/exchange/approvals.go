@@ -32,6 +32,7 @@ const digestBytes = 32
 type ApprovalRequest struct {
 	SubjectToken secret.Text // the MCP access token as the client sent it
 	Tool         string      // name of the tool, shown to the person
+	Account      string      // that the call will use, as in Request: handle or alias, "" is the account of the grant; shown to the person, and bound
 	Digest       string      // SHA-256 of what the word is bound to, as 64 lower-case hexadecimal digits: the resource server's to compute
 	Question     string      // all that the person is shown of the act: UTF-8, 1 to MaxQuestion bytes
 }
@@ -60,10 +61,14 @@ func (a *Approval) Write(w http.ResponseWriter) { write(w, http.StatusOK, a) }
 
 // Form encodes the request, without client authentication.
 func (r ApprovalRequest) Form() url.Values {
-	return url.Values{
+	v := url.Values{
 		"subject_token": {r.SubjectToken.Reveal()}, "subject_token_type": {oauth.TokenTypeAccessToken},
 		"tool": {r.Tool}, "digest": {r.Digest}, "question": {r.Question},
 	}
+	if r.Account != "" {
+		v.Set("account", r.Account)
+	}
+	return v
 }
 
 // ParseApprovalForm is the server's side of Form, by the rules of ParseForm.
@@ -71,12 +76,14 @@ func ParseApprovalForm(f url.Values) (*ApprovalRequest, *Error) {
 	if e := once(f); e != nil {
 		return nil, e
 	}
-	r := &ApprovalRequest{SubjectToken: secret.NewText(f.Get("subject_token")), Tool: f.Get("tool"), Digest: f.Get("digest"), Question: f.Get("question")}
+	r := &ApprovalRequest{SubjectToken: secret.NewText(f.Get("subject_token")), Tool: f.Get("tool"), Account: f.Get("account"), Digest: f.Get("digest"), Question: f.Get("question")}
 	switch {
 	case f.Get("subject_token") == "" || f.Get("subject_token_type") != oauth.TokenTypeAccessToken:
 		return nil, refused(oauth.InvalidRequest, "subject_token must be an access token.")
 	case r.Tool == "" || len(r.Tool) > maxWord:
 		return nil, refused(oauth.InvalidRequest, fmt.Sprintf("tool must be 1 to %d bytes.", maxWord))
+	case len(r.Account) > maxAccount:
+		return nil, refused(oauth.InvalidRequest, "account is too long.")
 	case !isDigest(r.Digest):
 		return nil, refused(oauth.InvalidRequest, "digest must be 64 lower-case hexadecimal digits.")
 	case strings.TrimSpace(r.Question) == "" || len(r.Question) > MaxQuestion || !utf8.ValidString(r.Question):

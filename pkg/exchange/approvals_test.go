@@ -17,14 +17,14 @@ import (
 var digest = strings.Repeat("0a", 32)
 
 func question() exchange.ApprovalRequest {
-	return exchange.ApprovalRequest{SubjectToken: secret.NewText("subject-token"), Tool: "drive_share", Digest: digest, Question: "Share “Plan & budget” with b@example.com?\nAs: editor"}
+	return exchange.ApprovalRequest{SubjectToken: secret.NewText("subject-token"), Tool: "drive_share", Account: "work", Digest: digest, Question: "Share “Plan & budget” with b@example.com?\nAs: editor"}
 }
 
 // TestGoldenApprovalForm: the wire form of a question, as the client sends it and as
 // the server reads it.
 func TestGoldenApprovalForm(t *testing.T) {
 	t.Parallel()
-	form := "digest=" + digest + "&question=Share+%E2%80%9CPlan+%26+budget%E2%80%9D+with+b%40example.com%3F%0AAs%3A+editor" +
+	form := "account=work&digest=" + digest + "&question=Share+%E2%80%9CPlan+%26+budget%E2%80%9D+with+b%40example.com%3F%0AAs%3A+editor" +
 		"&subject_token=subject-token&subject_token_type=urn%3Aietf%3Aparams%3Aoauth%3Atoken-type%3Aaccess_token&tool=drive_share"
 	if got := question().Form().Encode(); got != form {
 		t.Errorf("sent as\n%s, not\n%s", got, form)
@@ -35,6 +35,11 @@ func TestGoldenApprovalForm(t *testing.T) {
 	}
 	if got, refused := exchange.ParseApprovalForm(f); refused != nil || !reflect.DeepEqual(*got, question()) {
 		t.Errorf("read as %+v: %v", got, refused)
+	}
+	plain := question()
+	plain.Account = ""
+	if got := plain.Form().Encode(); got != strings.TrimPrefix(form, "account=work&") {
+		t.Errorf("without an account sent as\n%s", got)
 	}
 	longest := question()
 	longest.Question = strings.Repeat("\x01", exchange.MaxQuestion)
@@ -54,6 +59,7 @@ func TestApprovalFormRefusals(t *testing.T) {
 		"a refresh token":       func(f url.Values) { f.Set("subject_token_type", "urn:ietf:params:oauth:token-type:refresh_token") },
 		"no tool":               func(f url.Values) { f.Del("tool") },
 		"endless tool":          func(f url.Values) { f.Set("tool", strings.Repeat("a", 65)) },
+		"endless account":       func(f url.Values) { f.Set("account", strings.Repeat("a", 161)) },
 		"no digest":             func(f url.Values) { f.Del("digest") },
 		"short digest":          func(f url.Values) { f.Set("digest", digest[2:]) },
 		"long digest":           func(f url.Values) { f.Set("digest", digest+"00") },
