@@ -421,7 +421,7 @@ func TestEverySealedColumnIsKnown(t *testing.T) {
 		}
 	}
 	slices.Sort(sealed)
-	want := []string{"connections.email", "credentials.access_token", "credentials.refresh_token", "flows.request", "google_revocations.token", "pushed_requests.request", "signing_keys.sealed_key", "upstream_clients.secret"}
+	want := []string{"approvals.question", "connections.email", "credentials.access_token", "credentials.refresh_token", "flows.request", "google_revocations.token", "pushed_requests.request", "signing_keys.sealed_key", "upstream_clients.secret"}
 	if got := slices.Compact(sealed); !slices.Equal(got, want) {
 		t.Errorf("sealed values in %v, want %v", got, want)
 	}
