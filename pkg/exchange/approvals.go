@@ -33,7 +33,7 @@ type ApprovalRequest struct {
 	SubjectToken secret.Text // the MCP access token as the client sent it
 	Tool         string      // name of the tool, shown to the person
 	Account      string      // that the call will use, as in Request: handle or alias, "" is the account of the grant; shown to the person, and bound
-	Digest       string      // SHA-256 of what the word is bound to, as 64 lower-case hexadecimal digits: the resource server's to compute
+	Digest       string      // of what the word is bound to, 64 lower-case hexadecimal digits: the resource server's to compute, under a key of its own
 	Question     string      // all that the person is shown of the act: UTF-8, 1 to MaxQuestion bytes
 }
 
