@@ -104,6 +104,8 @@ func TestNothingReadableAtRest(t *testing.T) {
 				t.Fatal(err)
 			}
 			secrets["Google access token of "+n] = got.AccessToken
+			link := asked(t, s, act(out, "0"+string(rune('a'+i))))
+			secrets["question"], secrets["link of "+n] = "carol@outsider.test", link[strings.LastIndexByte(link, '/')+1:]
 			ask = v.Refresh(out["refresh_token"].(string))
 		}
 	}

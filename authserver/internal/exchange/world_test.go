@@ -21,6 +21,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"latchkey/authserver/internal/approval"
 	"latchkey/authserver/internal/authtest"
 	"latchkey/authserver/internal/connection"
 	"latchkey/authserver/internal/exchange"
@@ -162,6 +163,7 @@ func newWorld(t testing.TB, size int) *world {
 	w.handler = &exchange.Handler{
 		Clients: callers, Store: w.db, Vault: v, Tenants: tenants, Audit: w.db, Now: time.Now, Log: slog.New(slog.DiscardHandler),
 		Links:  &connection.Invitations{Store: w.db, Tenants: tenants},
+		Asker:  &approval.Approvals{Store: w.db, Vault: v, Tenants: tenants},
 		Limits: ratelimit.New(ratelimit.Config{Store: apart, Limits: ratelimit.Everywhere(ratelimit.Default(1000)), Log: slog.New(slog.DiscardHandler)}),
 		Credentials: &connection.Credentials{Store: w.db, Vault: v, Google: func(context.Context, tenant.ID) (connection.Google, error) {
 			panic("google is asked although the token lives")

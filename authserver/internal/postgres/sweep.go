@@ -16,6 +16,7 @@ var swept = []struct{ table, ended string }{
 	{"assertion_ids", `expires_at < now() - interval '1 hour'`},
 	{"pushed_requests", `expires_at < now() - interval '1 hour'`},
 	{"links", `expires_at < now() - interval '1 hour'`},
+	{"approvals", `expires_at < now()`},                     // at once: each holds a question
 	{"sessions", `created_at < now() - interval '31 days'`}, // longer than any SESSION_ABSOLUTE
 	{"clients", `expires_at < now() - interval '1 hour'`},
 	{"client_documents", `last_used_at < now() - interval '90 days'`},

@@ -97,7 +97,7 @@ func TestFormsPublish(t *testing.T) {
 	t.Parallel()
 	r := start(t)
 	args := map[string]any{"title": "Tea", "description": "d", "questions": everyKind[:3], "publish": true}
-	if out := r.call(r.as.mint(full), "forms_create", args); out.Data["code"] != "confirmation_unavailable" || !strings.Contains(fmt.Sprint(out.Data["next_action"]), "without publish") {
+	if out := r.call(r.as.mint(full), "forms_create", args); out.Data["code"] != "confirmation_required" || out.Data["link"] == nil || r.google.Count("POST /v1/forms") != 0 {
 		t.Errorf("%v", out.Data)
 	}
 	_, q := r.modern(r.as.mint(full), "forms_create", args, "", "")

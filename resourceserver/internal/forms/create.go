@@ -139,12 +139,7 @@ func (in createInput) allow(ctx context.Context, account googleapi.Account, requ
 		e.NextAction = instead
 		return e
 	}
-	err := elicit.Confirm(ctx, elicit.Act{Question: fmt.Sprintf("Create and publish this form of %s? Everybody with its address may be able to read and answer it.\n%s", account.Email, form)})
-	var e *tool.Error
-	if errors.As(err, &e) && e.Code == tool.CodeConfirmationUnavailable {
-		e.NextAction = instead
-	}
-	return err
+	return elicit.Confirm(ctx, elicit.Act{Question: fmt.Sprintf("Create and publish this form of %s? Everybody with its address may be able to read and answer it.\n%s", account.Email, form)})
 }
 
 // shown is the whole form as those read it who answer. Every line of its own text is
