@@ -41,7 +41,7 @@ func TestRowsRegistration(t *testing.T) {
 					t.Errorf("%s: %s is %v", method, name, v)
 				}
 			}
-			if strings.Contains(a.Body, "null") || strings.Contains(a.Body, "e+") || m["token_endpoint_auth_method"] != method || (m["client_secret"] != nil) != (method != "none") || (m["client_secret_expires_at"] != nil) != (method != "none") {
+			if strings.Contains(a.Body, ":null") || strings.Contains(a.Body, "e+") || m["token_endpoint_auth_method"] != method || (m["client_secret"] != nil) != (method != "none") || (m["client_secret_expires_at"] != nil) != (method != "none") {
 				t.Errorf("%s: %s", method, a.Body)
 			}
 		}
