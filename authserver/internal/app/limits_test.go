@@ -23,7 +23,7 @@ import (
 var crowd = &http.Client{
 	Transport:     &http.Transport{MaxIdleConnsPerHost: 64},
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	Timeout:       30 * time.Second,
+	Timeout:       2 * time.Minute, // the machine may be busy
 }
 
 // send sends a request that comes from an address and returns status, headers and body.
