@@ -167,6 +167,16 @@ func From(r *http.Request, address string) *http.Request {
 	return r
 }
 
+// Hasty lets the server wait for what others hold in the database for a second
+// only.
+func Hasty(c *config.Server) {
+	dsn, err := pgtest.With(c.DatabaseURL.Reveal(), "lock_timeout", "1s")
+	if err != nil {
+		panic(err) // it is Clone's
+	}
+	c.DatabaseURL = secret.NewText(dsn)
+}
+
 // Replica runs another process's worth of the same server, with the same issuer:
 // same database, same keys, nothing shared in memory. URL is where it listens.
 // Options change its settings.
