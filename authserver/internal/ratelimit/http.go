@@ -120,6 +120,16 @@ func ByClient(ctx context.Context, t *tenant.Tenant, clientID string) error {
 	return v.take(ctx, t, Ask{v.endpoint.client, AddressClient(v.address, clientID)})
 }
 
+// Admit asks about a limit of a tenant as a whole at the endpoint that ctx's request
+// came to, and answers as Guard does.
+func (l *Limiter) Admit(ctx context.Context, of tenant.ID, limit Name) error {
+	v, ok := ctx.Value(visitKey{}).(*visit)
+	if !ok {
+		return nil
+	}
+	return v.take(ctx, &tenant.Tenant{ID: of}, Ask{limit, All()})
+}
+
 // Guessed counts what nobody was given: under GuessClient a credential, under
 // GuessToken a code or refresh token. It returns the answer: 429 after many,
 // otherwise cause. What was really given is never refused for guesses, so nobody can
