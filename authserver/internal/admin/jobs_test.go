@@ -83,7 +83,7 @@ func TestFailureIsShown(t *testing.T) {
 		if len(args) == 3 && !json.Valid(text.Bytes()) || strings.Contains(text.String(), "canary") {
 			t.Errorf("%s", text.String())
 		}
-	}	// One that a server with another key is at is not taken for the one asked for.
+	} // One that a server with another key is at is not taken for the one asked for.
 	w.root.must(http.StatusAccepted, "POST", "/tenants/default/data-keys/rewrap", nil)
 	w.owner(`UPDATE jobs SET kek_id = 'another', lease_owner = gen_random_uuid(), lease_until = now() + interval '1 hour' WHERE finished_at IS NULL`)
 	if out := w.root.must(http.StatusConflict, "POST", "/tenants/default/data-keys/rewrap", nil); out.body["code"] != "other_kek" || strings.Contains(out.raw, "another\"") {
