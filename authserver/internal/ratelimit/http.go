@@ -110,6 +110,15 @@ func refused(ctx context.Context, e *Exceeded) error {
 	}
 }
 
+// Source is the address that ctx's request came from, "" outside Guard.
+func Source(ctx context.Context) string {
+	v, ok := ctx.Value(visitKey{}).(*visit)
+	if !ok || !v.address.IsValid() {
+		return ""
+	}
+	return v.address.String()
+}
+
 // ByClient asks about the limit of a client at the endpoint that ctx's request came
 // to, by the name it gives and before that is believed.
 func ByClient(ctx context.Context, t *tenant.Tenant, clientID string) error {
