@@ -303,7 +303,7 @@ func New(c *config.Server, db *postgres.DB, key *vault.KEK, callers *exchange.Cl
 			Store: db, CustomRedirects: c.CustomRedirects, Now: time.Now, Keys: &keyset.Operator{Store: db, Vault: v}, KEK: key, Export: exporter, Erase: eraser,
 		},
 		Tenancy: tenantOperator, Ender: &tenancy.Ender{Rows: db, Shred: eraser.Shred, Tenant: tenantOperator},
-		Revoker: &revocation.Revoker{Store: db}, Jobs: &job.Runner{Store: db},
+		Revoker: &revocation.Revoker{Store: db}, Jobs: &job.Runner{Store: db, KEK: key.ID()},
 	})
 	if err != nil {
 		return nil, err
@@ -316,7 +316,7 @@ func New(c *config.Server, db *postgres.DB, key *vault.KEK, callers *exchange.Cl
 		registration: &registration.Handler{Clients: clients, Store: db, CustomRedirects: redirects, Now: time.Now},
 		signin:       trips, flow: authorization, account: person,
 		revoker: revoker, eraser: eraser, mass: &revocation.Revoker{Store: db, Log: log}, admin: api,
-		jobs:     &job.Runner{Store: db, Log: log, Works: works(db, key, v)},
+		jobs:     &job.Runner{Store: db, KEK: key.ID(), Log: log, Works: works(db, key, v), Why: whyWorkFails},
 		provider: provider.New(provider.Config{Auth: auth, Clients: clients, Store: db, Keys: keys.For}),
 		exchange: &exchange.Handler{
 			Clients: callers, Store: db, Vault: v, Tenants: tenants, Audit: db, Limits: limits, Now: time.Now, Log: log,

@@ -18,7 +18,7 @@ const (
 	Login          Kind = "login"
 	ConsentGranted Kind = "consent.granted"
 	ConsentDenied  Kind = "consent.denied"
-	SessionEnded   Kind = "session.ended" // by its person, by a new sign-in, to keep their number, or by a security event of Google
+	SessionEnded   Kind = "session.ended" // by its person, by a new sign-in, to keep their number, by a security event of Google, or with many
 
 	CodeRedeemed  Kind = "grant.code_redeemed"
 	Refreshed     Kind = "grant.refreshed"

@@ -438,10 +438,13 @@ func (s *Server) GoOnErasing(t testing.TB) {
 // GoOnWorking lets a server do the long work that the admin API has begun.
 func (s *Server) GoOnWorking(t testing.TB) {
 	t.Helper()
-	if err := s.app.GoOnWorking(context.Background()); err != nil {
+	if err := s.TryWorking(); err != nil {
 		t.Fatal(err)
 	}
 }
+
+// TryWorking is GoOnWorking where that may fail.
+func (s *Server) TryWorking() error { return s.app.GoOnWorking(context.Background()) }
 
 // SealAudit lets a server seal the audit trails once, with checkpoints.
 func (s *Server) SealAudit(t testing.TB) {

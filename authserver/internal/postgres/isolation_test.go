@@ -21,6 +21,7 @@ import (
 	"latchkey/authserver/internal/keyset"
 	"latchkey/authserver/internal/pgtest"
 	"latchkey/authserver/internal/rewrap"
+	"latchkey/authserver/internal/registration"
 	"latchkey/authserver/internal/session"
 	"latchkey/authserver/internal/signin"
 	"latchkey/authserver/internal/tenancy"
@@ -434,5 +435,30 @@ func TestSweep(t *testing.T) {
 	}
 	if _, err := f.db.UseSession(ctx, tenant.DefaultID, live, session.Life{Idle: time.Hour, Absolute: time.Hour}); err != nil {
 		t.Errorf("a living session was swept: %v", err)
+	}
+}
+
+// TestSweepOfDocuments: PEERS D9, AS-C12: a stranger who publishes one metadata document after the other, and is fetched within the limits,
+// fills the table for a day and not for three months; what somebody has allowed an app keeps its document.
+func TestSweepOfDocuments(t *testing.T) {
+	t.Parallel()
+	f := setUp(t, nil)
+	at := pgtest.Tenant(t, f.dsn)
+	pgtest.Grants(t, f.dsn, at, 1)
+	const used, idle, fresh = "https://used.example/app.json", "https://idle.example/app.json", "https://fresh.example/app.json"
+	for _, id := range []string{used, idle, fresh} {
+		if err := f.db.KeepDocument(ctx, at, &registration.Document{URL: id, Body: []byte("{}"), Fetched: time.Now(), FreshUntil: time.Now().Add(time.Hour)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pgtest.As(t, f.dsn, "latchkey_runtime", at, `UPDATE grants SET client_id = '`+used+`'`,
+		`UPDATE client_documents SET last_used_at = now() - interval '2 days', fetched_at = now() - interval '2 days' WHERE id <> '`+fresh+`'`)
+	if _, err := f.db.Sweep(ctx); err != nil {
+		t.Fatal(err)
+	}
+	for id, want := range map[string]error{used: nil, fresh: nil, idle: client.ErrNotFound} {
+		if _, err := f.db.Document(ctx, at, id); !errors.Is(err, want) {
+			t.Errorf("%s: %v", id, err)
+		}
 	}
 }
