@@ -42,7 +42,7 @@ const (
 	maxMarkers  = 60     // of quotations and lists that one line opens
 	maxBrackets = 3_000  // of one paragraph
 	maxMarks    = 8_000  // of emphasis in one paragraph
-	maxLines    = 20_000 // of one paragraph
+	maxLines    = 10_000 // of one paragraph
 )
 
 // tame reports whether a text costs the parser no more than its length: it takes
