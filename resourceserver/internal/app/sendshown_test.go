@@ -59,14 +59,14 @@ func TestSendShowsWhoGetsIt(t *testing.T) {
 	for header, want := range map[string]string{
 		"From: Alice <Alice@example.com>\r\nTo: bob@example.com\r\n": begin + "To: bob@example.com" + end,
 		// A reader takes these for two addresses, and for one of example.com.
-		"To: \"bob@example.com, x\"@evil.test\r\n":          "refused: invalid_argument",
-		"To: \"bob@example.com\"@evil.test\r\n":             "refused: invalid_argument",
-		"Cc: \"bob@example.com \\\" \"@evil.test\r\n":       "refused: invalid_argument",
-		"To: b\u202eob@example.com\r\n":                     "refused: invalid_argument",
-		"To: bob@example.com\r\nBcc : carol@evil.test\r\n":  "refused: invalid_argument",
-		"To: bob@example.com\r\nReply-To: nobody\r\n":       "refused: invalid_argument",
-		"To: bob@ex\u0430mple.com, j\u00fcrgen@a.test\r\n":  begin + "To: bob@ex\u0430mple.com [not all of it is ASCII: bob@xn--exmple-4nf.com], j\u00fcrgen@a.test [not all of it is ASCII: j\\u00fcrgen@a.test]" + end,
-		"To: bob@example.com\r\nReply-To: x@evil.test\r\n":  begin + "To: bob@example.com\nAnswers go to: x@evil.test" + end,
+		"To: \"bob@example.com, x\"@evil.test\r\n":           "refused: invalid_argument",
+		"To: \"bob@example.com\"@evil.test\r\n":              "refused: invalid_argument",
+		"Cc: \"bob@example.com \\\" \"@evil.test\r\n":        "refused: invalid_argument",
+		"To: b\u202eob@example.com\r\n":                      "refused: invalid_argument",
+		"To: bob@example.com\r\nBcc : carol@evil.test\r\n":   "refused: invalid_argument",
+		"To: bob@example.com\r\nReply-To: nobody\r\n":        "refused: invalid_argument",
+		"To: bob@ex\u0430mple.com, j\u00fcrgen@a.test\r\n":   begin + "To: bob@ex\u0430mple.com [not all of it is ASCII: bob@xn--exmple-4nf.com], j\u00fcrgen@a.test [not all of it is ASCII: j\\u00fcrgen@a.test]" + end,
+		"To: bob@example.com\r\nReply-To: x@evil.test\r\n":   begin + "To: bob@example.com\nAnswers go to: x@evil.test" + end,
 		"From: sales@example.com\r\nTo: bob@example.com\r\n": begin + "To: bob@example.com\nAs: sales@example.com" + end,
 	} {
 		if got := question(r.rawDraft(header)); got != want {

@@ -117,7 +117,7 @@ func (p *product) get(ctx context.Context, in getInput) (tool.Output[getOutput],
 		}
 	}
 	var list strings.Builder
-	fmt.Fprintf(&list, "%s\n%s\n", v.Title, v.Description)
+	fmt.Fprintf(&list, "%s\n%s\n", v.Title, content.Under(v.Description))
 	for _, i := range v.Items {
 		fmt.Fprintf(&list, "- %s (%s", i.Title, i.Type)
 		if i.Required {
