@@ -54,3 +54,35 @@ func (r *rig) said(text string) string {
 	}
 	return space
 }
+
+// TestIDsLeadNowhere: an id of dots would name what is above it (RFC 3986 §5.2.4): a
+// calendar for an event of it. No such address reaches Google.
+func TestIDsLeadNowhere(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	for tool, args := range map[string]map[string]any{
+		"gmail_get_message":     {"message_id": ".."},
+		"gmail_get_thread":      {"thread_id": "."},
+		"gmail_modify":          {"thread_ids": []string{".."}, "actions": []string{"trash"}},
+		"gmail_manage_draft":    {"action": "get", "draft_id": ".."},
+		"gmail_get_attachment":  {"message_id": "..", "attachment_id": "1"},
+		"calendar_get_event":    {"event_id": ".."},
+		"calendar_list_events":  {"calendar_id": ".."},
+		"calendar_delete_event": {"event_id": "..", "calendar_id": "team"},
+		"forms_get":             {"form_id": ".."},
+		"forms_list_responses":  {"form_id": "."},
+		"tasks_list":            {"task_list_id": ".."},
+		"tasks_manage":          {"action": "complete", "task_id": ".."},
+		"drive_get_file":        {"file_id": "...."},
+		"meet_get_transcript":   {"conference_id": ".."},
+		"chat_list_messages":    {"space_id": ".."},
+	} {
+		r.quota.take()
+		if out := r.call(r.as.mint(full), tool, args); out.Data["code"] != "invalid_argument" {
+			t.Errorf("%s: %v", tool, out.Data)
+		}
+		if asked := r.quota.take(); len(asked) > 1 || len(asked) == 1 && tool != "tasks_list" {
+			t.Errorf("%s: Google was asked %d times", tool, len(asked))
+		}
+	}
+}
