@@ -47,7 +47,7 @@ func (r *rig) samples() map[string]map[string]any {
 		"slides_get": {"presentation_id": deck}, "slides_create": {"title": "t", "text": "# One\n- a"}, "slides_update": {"presentation_id": deck, "text": "# Two"},
 		"slides_thumbnail": {"presentation_id": deck, "slide_id": "p0"}, "slides_set_notes": {"presentation_id": deck, "slide_id": "p0", "text": "n"},
 		"forms_get": {"form_id": "form11"}, "forms_list_responses": {"form_id": "form11"},
-		"forms_create": {"title": "t", "questions": []any{map[string]any{"title": "q", "type": "text"}}}, "tasks_list": {}, "tasks_manage": {"action": "add", "title": "t"},
+		"forms_publish": {"form_id": "form11"}, "forms_create": {"title": "t", "questions": []any{map[string]any{"title": "q", "type": "text"}}}, "tasks_list": {}, "tasks_manage": {"action": "add", "title": "t"},
 	}
 }
 
