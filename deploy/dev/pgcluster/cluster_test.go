@@ -18,13 +18,27 @@ import (
 )
 
 // TestMain: with LATCHKEY_TEST_PARENT the test binary is a parent that holds a
-// cluster, writes rows and reports each as it is committed, until it is killed.
+// cluster, writes rows and reports each as it is committed, until it is killed;
+// with LATCHKEY_TEST_KILLED that is as soon as initdb works.
 func TestMain(m *testing.M) {
 	if dir := os.Getenv("LATCHKEY_TEST_PARENT"); dir != "" {
+		if os.Getenv("LATCHKEY_TEST_KILLED") != "" {
+			go killed(dir)
+		}
 		fmt.Fprintln(os.Stderr, parent(dir))
 		os.Exit(1)
 	}
 	os.Exit(m.Run())
+}
+
+// killed ends this process while initdb, a child of it, works: from outside, the
+// kill could come when all is done.
+func killed(dir string) {
+	for ; ; time.Sleep(time.Millisecond) {
+		if begun, _ := filepath.Glob(filepath.Join(dir, "data.tmp*", "PG_VERSION")); len(begun) > 0 {
+			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		}
+	}
 }
 
 func parent(dir string) error {
@@ -99,7 +113,7 @@ func TestKilledParent(t *testing.T) {
 	if last < 100 {
 		t.Fatal("the parent did not get going")
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	c, err := pgcluster.Start(ctx, pgcluster.Config{Dir: d, BinDir: os.Getenv("PG_BIN")})
 	if err != nil {

@@ -21,7 +21,7 @@ import (
 func start(t *testing.T, c pgcluster.Config) *pgcluster.Cluster {
 	t.Helper()
 	c.BinDir = os.Getenv("PG_BIN")
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	cl, err := pgcluster.Start(ctx, c)
 	if err != nil {
@@ -96,11 +96,15 @@ func TestKilledServer(t *testing.T) {
 	if _, err := conn.Exec(t.Context(), `CREATE TABLE kept AS SELECT 1 AS n`); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := conn.Exec(t.Context(), `SELECT pg_advisory_lock(1)`); err != nil {
+		t.Fatal(err)
+	}
 	busy := connect(t, cl)
 	ended := make(chan struct{})
-	go func() { // a loop, since a session that waits ends at once with its server
+	go func() { // a loop, since a session that waits ends at once with its server: until the other one has, and a second longer
 		defer close(ended)
-		_, _ = busy.Exec(t.Context(), `SET application_name = 'busy'; DO $$ BEGIN WHILE clock_timestamp() < now() + '1 s' LOOP END LOOP; END $$`)
+		_, _ = busy.Exec(t.Context(), `SET application_name = 'busy'; DO $$ DECLARE began timestamptz; BEGIN WHILE NOT pg_try_advisory_lock(1) LOOP END LOOP;
+			began := clock_timestamp(); WHILE clock_timestamp() < began + '1 s' LOOP END LOOP; END $$`)
 	}()
 	for running := false; !running; {
 		if err := conn.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'busy' AND state = 'active')`).Scan(&running); err != nil {
@@ -133,7 +137,7 @@ func TestStalePIDFile(t *testing.T) {
 	if err := start(t, pgcluster.Config{Dir: d}).Close(); err != nil {
 		t.Fatal(err)
 	}
-	other := exec.Command("sleep", "60")
+	other := exec.Command("sleep", "600")
 	other.Args[0] = "/usr/lib/postgresql/bin/postgres" // what a server of another directory looks like
 	other.Dir, other.SysProcAttr = "/", runAs(t, d)
 	if err := other.Start(); err != nil {
@@ -166,25 +170,13 @@ func TestStalePIDFile(t *testing.T) {
 func TestKilledDuringInit(t *testing.T) {
 	t.Parallel()
 	d := dir(t)
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), "LATCHKEY_TEST_PARENT="+d)
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	deadline := time.Now().Add(30 * time.Second)
-	for {
-		if begun, _ := filepath.Glob(filepath.Join(d, "data.tmp*", "PG_VERSION")); len(begun) > 0 {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Error("initdb did not begin")
-			break
-		}
-	}
-	_ = cmd.Process.Kill()
-	_ = cmd.Wait()
-	if _, err := os.Stat(filepath.Join(d, "data")); err == nil {
-		t.Fatal("the kill came too late to show anything")
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, os.Args[0])
+	cmd.Env = append(os.Environ(), "LATCHKEY_TEST_PARENT="+d, "LATCHKEY_TEST_KILLED=yes")
+	err := cmd.Run()
+	if _, made := os.Stat(filepath.Join(d, "data")); made == nil || ctx.Err() != nil {
+		t.Fatal("the kill came too late to show anything: ", err)
 	}
 	var owner string
 	conn := connect(t, start(t, pgcluster.Config{Dir: d, Ephemeral: true}))
