@@ -201,6 +201,7 @@ func floodDocuments(t *testing.T) ([]*authtest.Server, flood) {
 		hosts = append(hosts, authtest.NewDocumentHost(t))
 	}
 	s := authtest.Start(t, func(c *config.Server) {
+		c.DocumentTime = 0 // slow hosts end after three seconds
 		for _, h := range hosts {
 			c.TestHosts = append(c.TestHosts, h.Addr)
 		}

@@ -228,7 +228,7 @@ func New(c *config.Server, db *postgres.DB, key *vault.KEK, callers *exchange.Cl
 	var keepers []interface {
 		Retain(known func(tenant.ID) bool)
 	} // of what is a tenant's secret: it goes from memory with the tenant
-	directory, err := tenancy.NewFollower(tenancy.Config{Source: db, Deployment: deployment(c), Log: log, Replaced: func(d *tenant.Directory) {
+	directory, err := tenancy.NewFollower(tenancy.Config{Source: db, Deployment: deployment(c), TTL: c.DirectoryTTL, Log: log, Replaced: func(d *tenant.Directory) {
 		for _, k := range keepers {
 			k.Retain(d.Has)
 		}
@@ -259,12 +259,12 @@ func New(c *config.Server, db *postgres.DB, key *vault.KEK, callers *exchange.Cl
 		log.Warn("there are no rate limits (RATE_LIMIT_SCALE is 0): anyone can fill the database and use up Google's quota")
 	}
 	limits := ratelimit.New(ratelimit.Config{Store: db, Limits: ratelimit.ByPolicy(c.RateLimitScale), Proxies: c.Proxies, Log: log, AskTime: c.LimitsAskTime})
-	fetch, err := outbound.New(outbound.Config{AllowHosts: c.TestHosts, RootCAs: c.TestRoots, Now: time.Now, Shared: limits})
+	fetch, err := outbound.New(outbound.Config{AllowHosts: c.TestHosts, RootCAs: c.TestRoots, Now: time.Now, Shared: limits, Time: c.DocumentTime})
 	if err != nil {
 		return nil, fmt.Errorf("CIMD_TEST_ALLOW_HOSTS: %w", err)
 	}
 	redirects := append(slices.Clone(registration.DefaultCustomRedirects), c.CustomRedirects...)
-	clients := registration.NewClients(registration.Config{Store: db, Fetch: fetch, CustomRedirects: redirects, Now: time.Now, Log: log})
+	clients := registration.NewClients(registration.Config{Store: db, Fetch: fetch, CustomRedirects: redirects, Now: time.Now, Log: log, FetchTime: c.DocumentTime})
 	auth := clientauth.New(clientauth.Config{Clients: clients, Assertions: db, Keys: clientauth.NewKeys(fetch, time.Now), Now: time.Now})
 	sessions := &session.Sessions{Store: db}
 	trips := &signin.Handler{

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"latchkey/authserver/internal/authtest"
+	"latchkey/authserver/internal/config"
 	"latchkey/authserver/internal/pgtest"
 	"latchkey/authserver/internal/tenancy"
 	"latchkey/authserver/internal/tenant"
@@ -417,7 +418,7 @@ func decideAt(t *testing.T, of *authtest.Server, v *authtest.Visit) answer {
 // TestDirectoryFollows: a change reaches a server by its notification, long before the tenants are read again anyway.
 func TestDirectoryFollows(t *testing.T) {
 	t.Parallel()
-	s := authtest.Start(t)
+	s := authtest.Start(t, func(c *config.Server) { c.DirectoryTTL = time.Hour }) // by that nothing comes through in time
 	s.Follow(t)
 	o := s.Operator(t)
 	// Connected when a first change has come through.
@@ -426,7 +427,7 @@ func TestDirectoryFollows(t *testing.T) {
 	}
 	until := func(what string, status int, at string) {
 		t.Helper()
-		deadline := time.Now().Add(tenancy.DefaultTTL / 2) // that of the TTL comes later
+		deadline := time.Now().Add(time.Minute)
 		for ask(t, http.MethodGet, at, "").Status != status {
 			if time.Now().After(deadline) {
 				t.Fatalf("%s was not noticed", what)

@@ -130,7 +130,7 @@ func Start(t testing.TB, options ...func(*config.Server)) *Server {
 		},
 		AccessTokenTTL: 10 * time.Minute, RefreshGrace: time.Minute, SessionIdle: time.Hour, SessionAbsolute: 24 * time.Hour, Profile: scope.Full,
 		Documents: tenant.Admission{Mode: tenant.AdmitOpen}, TestHosts: []string{s.Host.Addr}, TestRoots: s.Host.Roots,
-		RateLimitScale: 100, LimitsAskTime: 20 * time.Second,
+		RateLimitScale: 100, LimitsAskTime: 20 * time.Second, DocumentTime: time.Minute,
 	}
 	for _, o := range options {
 		o(&s.settings)

@@ -149,7 +149,10 @@ type Server struct {
 	RateLimitScale  float64        // 0: no limits
 	TestHosts       []string       // host:port; test only
 	TestRoots       *x509.CertPool // nil: the system's; test only
-	LimitsAskTime   time.Duration  // 0: the limiter's default; only tests, on busy machines, have another
+	// Only tests, on busy machines, have other times than the defaults, which are 0.
+	LimitsAskTime time.Duration // of the limiter's question
+	DocumentTime  time.Duration // of a fetch
+	DirectoryTTL  time.Duration // of the tenants in memory
 
 	AccessTokenAlg   string        // ES256, EdDSA or RS256
 	SigningKeyPeriod time.Duration // 0: keys change by hand only

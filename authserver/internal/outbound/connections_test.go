@@ -32,11 +32,10 @@ type counter struct {
 func (c *counter) fetcher(t *testing.T, n *names) *outbound.Fetcher {
 	t.Helper()
 	var minutes atomic.Int64
-	f, err := outbound.New(outbound.Config{RootCAs: c.roots, Now: func() time.Time { return time.Unix(60*minutes.Add(1), 0) }})
+	f, err := outbound.New(outbound.Config{RootCAs: c.roots, Time: time.Minute, Now: func() time.Time { return time.Unix(60*minutes.Add(1), 0) }})
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.Patient()
 	f.Resolve(n.resolver(t))
 	if c.after != nil {
 		f.AfterControl(c.after)

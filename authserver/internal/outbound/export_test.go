@@ -37,15 +37,6 @@ func Freshness(h http.Header, now time.Time) time.Duration { return freshness(h,
 // Resolve makes the fetcher ask another resolver.
 func (f *Fetcher) Resolve(r *net.Resolver) { f.dialer.Resolver = r }
 
-// Patient gives a fetch a minute, and its parts too: on the real clock, where a
-// busy machine may stop for seconds, for what is not about time.
-func (f *Fetcher) Patient() {
-	f.PatientInAll()
-	f.dialer.Timeout = time.Minute
-	transport := f.http.Transport.(*http.Transport)
-	transport.TLSHandshakeTimeout, transport.ResponseHeaderTimeout = time.Minute, time.Minute
-}
-
 // PatientInAll gives a fetch a minute, and its parts what they have.
 func (f *Fetcher) PatientInAll() { f.total = time.Minute }
 

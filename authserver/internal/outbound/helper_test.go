@@ -27,11 +27,10 @@ func serve(t *testing.T, h http.HandlerFunc) (*outbound.Fetcher, string) {
 	t.Helper()
 	server := httptest.NewTLSServer(h)
 	t.Cleanup(server.Close)
-	f, err := outbound.New(outbound.Config{AllowHosts: []string{strings.TrimPrefix(server.URL, "https://")}, RootCAs: roots(server)})
+	f, err := outbound.New(outbound.Config{AllowHosts: []string{strings.TrimPrefix(server.URL, "https://")}, RootCAs: roots(server), Time: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.Patient()
 	return f, server.URL
 }
 

@@ -114,9 +114,9 @@ func pool(ctx context.Context, c Config, role string, size int32) (*pgxpool.Pool
 	}
 	config.MaxConns, config.MinIdleConns = size, 1
 	config.MaxConnLifetime, config.MaxConnLifetimeJitter = 30*time.Minute, 5*time.Minute
-	config.PingTimeout = 2 * time.Second
+	config.PingTimeout = config.ConnConfig.ConnectTimeout // one that does not answer is replaced by a new one
 	if config.ConnConfig.ConnectTimeout == 0 {
-		config.ConnConfig.ConnectTimeout = 3 * time.Second
+		config.PingTimeout, config.ConnConfig.ConnectTimeout = 2*time.Second, 3*time.Second
 	}
 	config.ConnConfig.Tracer = c.Tracer
 	params := config.ConnConfig.RuntimeParams

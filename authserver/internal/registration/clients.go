@@ -42,6 +42,7 @@ type Config struct {
 	CustomRedirects []string // exact private-use URIs that a document may list
 	Now             func() time.Time
 	Log             *slog.Logger
+	FetchTime       time.Duration // of a document, with its bookkeeping; default five seconds
 }
 
 // Clients is the lookup of clients, registered ones and documents, cached in
@@ -69,6 +70,9 @@ type entry struct {
 
 // NewClients returns an empty cache.
 func NewClients(c Config) *Clients {
+	if c.FetchTime == 0 {
+		c.FetchTime = fetchTime
+	}
 	return &Clients{Config: c, cached: map[key]entry{}}
 }
 

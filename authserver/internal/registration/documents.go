@@ -23,7 +23,7 @@ const (
 	// answer with a document. A host that answers that it is gone, or with another
 	// one, ends it.
 	staleFor = 7 * 24 * time.Hour
-	// fetchTime bounds a fetch with its bookkeeping.
+	// fetchTime bounds a fetch with its bookkeeping by default.
 	fetchTime = 5 * time.Second
 )
 
@@ -117,7 +117,7 @@ func (c *Clients) use(t *tenant.Tenant, d *Document) (*client.Client, error) {
 func (c *Clients) fetch(ctx context.Context, t *tenant.Tenant, id, source string, kept bool) (*client.Client, error) {
 	work := func() (any, error) {
 		// A caller who leaves does not cancel the fetch for the others.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), fetchTime)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.FetchTime)
 		defer cancel()
 		// Another flight may have ended between the caller's look and this one.
 		if now, err := c.Store.Document(ctx, t.ID, id); err == nil && c.Now().Before(now.FreshUntil) {

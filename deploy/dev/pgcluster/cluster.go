@@ -123,7 +123,7 @@ func (cl *Cluster) start(ctx context.Context) error {
 	if err := cl.init(ctx); err != nil {
 		return err
 	}
-	deadline := time.Now().Add(stopTimeout)
+	deadline := time.Now().Add(startTimeout)
 	for {
 		err := cl.run(ctx)
 		if !errors.Is(err, errHeld) || time.Now().After(deadline) {

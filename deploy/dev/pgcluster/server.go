@@ -127,7 +127,7 @@ func (s *server) stop() error {
 // since we hold the directory's lock, we can tell. Should we ever be wrong,
 // PostgreSQL still refuses a second server by its shared memory.
 func (cl *Cluster) awaitPredecessor(ctx context.Context) error {
-	deadline := time.Now().Add(stopTimeout)
+	deadline := time.Now().Add(startTimeout)
 	for {
 		pid, err := cl.postmaster()
 		if err != nil {

@@ -24,7 +24,7 @@ func main() {
 }
 
 func visit(authorizeURL string, choice fakegoogle.Choice) error {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	b := browser.New()
 	p, err := b.Get(ctx, authorizeURL)

@@ -70,7 +70,7 @@ func run(dir string) error {
 		return err
 	}
 	server := &http.Server{
-		ReadTimeout: 5 * time.Second, WriteTimeout: 5 * time.Second,
+		ReadTimeout: time.Minute, WriteTimeout: time.Minute,
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			body, ok := bodies[r.URL.Path]
 			if !ok {
