@@ -178,7 +178,7 @@ func TestFirstThatFailsBlocksNobody(t *testing.T) {
 	const dead = "http://127.0.0.1:1" // no system gives this port to anyone by chance
 	transport := googleapi.NewTransport()
 	transport.Proxy = nil
-	client := &http.Client{Transport: googleapi.NewOpener(transport), Timeout: 10 * time.Second}
+	client := &http.Client{Transport: googleapi.NewOpener(transport), Timeout: time.Minute}
 	var wg sync.WaitGroup
 	for range 16 {
 		wg.Go(func() {
