@@ -27,7 +27,7 @@ const send = (mcpURL, authorization) => fetch(mcpURL, {
   method: "POST",
   headers: { ...authorization, "Content-Type": "application/json", Accept: "application/json, text/event-stream", "MCP-Protocol-Version": "2025-06-18" },
   body: JSON.stringify({ jsonrpc: "2.0", id: 1, method: "tools/call", params: { name: "gmail_search_threads", arguments: { query: "budget" } } }),
-  signal: AbortSignal.timeout(30_000),
+  signal: AbortSignal.timeout(60_000),
 });
 
 // challenge calls a tool without a token and with one that is none, and returns

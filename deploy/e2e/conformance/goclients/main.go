@@ -29,7 +29,7 @@ import (
 const redirect = "http://127.0.0.1:1/callback"
 
 func main() {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
 	defer cancel()
 	for _, c := range []struct {
 		name string

@@ -22,7 +22,7 @@ import (
 )
 
 func main() {
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 7*time.Minute)
 	defer cancel()
 	if err := run(ctx, os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "tenants:", err)
@@ -106,7 +106,7 @@ func (s *suite) operate(ctx context.Context, input string, args ...string) error
 
 // connect lets every client sign in at the tenant and call a tool.
 func (s *suite) connect(ctx context.Context, t *one) error {
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for { // servers learn of a tenant within seconds
 		c, err := smoke.New(smoke.Config{MCPURL: t.mcp})
 		if err != nil {
@@ -163,7 +163,7 @@ func (s *suite) cross(ctx context.Context, tenants []*one) error {
 }
 
 func (s *suite) inspect(ctx context.Context, mcpURL, token string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, s.node, filepath.Join(s.clients, "node_modules/@modelcontextprotocol/inspector/cli/build/index.js"), //nolint:gosec // as above
 		mcpURL, "--transport", "http", "--method", "tools/list", "--header", "Authorization: Bearer "+token)
