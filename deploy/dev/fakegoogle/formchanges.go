@@ -74,8 +74,9 @@ func init() {
 			}
 			replies = append(replies, reply)
 		}
+		changed.revision++
 		*f = changed
-		return map[string]any{"replies": replies, "writeControl": map[string]any{"requiredRevisionId": "1"}}, nil
+		return map[string]any{"replies": replies, "writeControl": map[string]any{"requiredRevisionId": fmt.Sprint("r", f.revision)}}, nil
 	})
 	handle("forms.forms.setPublishSettings", func(c *call) (any, error) {
 		f, err := c.form()
@@ -105,6 +106,31 @@ func (s *Server) NewestForm(email string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return u.forms[len(u.forms)-1].id
+}
+
+// RetitleForm changes a form behind everybody's back.
+func (s *Server) RetitleForm(email, id, title string) {
+	s.changeForm(email, id, func(f *form) { f.title = title })
+}
+
+// UnpublishForm closes a form, and puts a picture into it.
+func (s *Server) UnpublishForm(email, id string) {
+	s.changeForm(email, id, func(f *form) {
+		f.published, f.accepting = false, false
+		f.items = append(f.items, map[string]any{"itemId": "image", "title": "The host", "imageItem": map[string]any{"image": map[string]any{"altText": "host"}}})
+	})
+}
+
+func (s *Server) changeForm(email, id string, change func(*form)) {
+	u := s.userByEmail(email)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, f := range u.forms {
+		if f.id == id {
+			change(f)
+			f.revision++
+		}
+	}
 }
 
 // newItem checks a question as the Forms API does and gives it ids.

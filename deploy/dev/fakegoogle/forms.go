@@ -11,6 +11,7 @@ type form struct {
 	id, title, description string
 	app                    string // client that made it; "" is none
 	published, accepting   bool
+	revision               int
 	items                  []map[string]any
 	answers                []formAnswer
 }
@@ -65,7 +66,7 @@ func (f *form) view() map[string]any {
 		info["description"] = f.description
 	}
 	return map[string]any{
-		"formId": f.id, "info": info, "responderUri": "https://docs.google.com/forms/d/e/" + f.id + "/viewform", "items": append([]map[string]any{}, f.items...), "publishSettings": f.settings(),
+		"formId": f.id, "revisionId": fmt.Sprint("r", f.revision), "info": info, "responderUri": "https://docs.google.com/forms/d/e/" + f.id + "/viewform", "items": append([]map[string]any{}, f.items...), "publishSettings": f.settings(),
 	}
 }
 

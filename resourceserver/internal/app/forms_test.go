@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -33,7 +34,7 @@ func TestFormsCreate(t *testing.T) {
 	r := start(t)
 	made := r.ok("forms_create", map[string]any{"title": "Tea", "description": "Please\nanswer.", "questions": everyKind})
 	id, _ := made["form_id"].(string)
-	if made["published"] != false || made["edit_url"] != "https://docs.google.com/forms/d/"+id+"/edit" || !strings.Contains(fmt.Sprint(made["responder_url"]), "/viewform") || field(made, "account", "email") != alice {
+	if made["edit_url"] != "https://docs.google.com/forms/d/"+id+"/edit" || !strings.Contains(fmt.Sprint(made["responder_url"]), "/viewform") || field(made, "account", "email") != alice {
 		t.Errorf("%v", made)
 	}
 	f := r.ok("forms_get", map[string]any{"form_id": id})
@@ -92,67 +93,103 @@ func TestFormsCreateRefused(t *testing.T) {
 	}
 }
 
-// TestFormsPublish: a form reaches others with the person's word only.
-func TestFormsPublish(t *testing.T) {
+// TestFormsCreateLeftOver: Google takes all questions or none, so one that it refuses
+// would leave an empty form. It goes to the trash where the app sees the files that it
+// makes; where it does not, or where nobody knows, the person is told of it.
+func TestFormsCreateLeftOver(t *testing.T) {
 	t.Parallel()
 	r := start(t)
-	args := map[string]any{"title": "Tea", "description": "d", "questions": everyKind[:3], "publish": true}
-	if out := r.call(r.as.mint(full), "forms_create", args); out.Data["code"] != "confirmation_unavailable" || !strings.Contains(fmt.Sprint(out.Data["next_action"]), "without publish") {
-		t.Errorf("%v", out.Data)
+	args := map[string]any{"title": "Tea", "questions": everyKind[:3]}
+	refuse := fakegoogle.Fault{Prefix: "/v1/forms/", Method: http.MethodPost, Status: http.StatusBadRequest, Code: "badRequest"}
+	for token, trashed := range map[string]bool{r.as.mint(full): true, r.as.mint("forms.write drive.files"): true, r.as.mint("forms.write"): false} {
+		clear := r.google.Inject(refuse)
+		out := r.call(token, "forms_create", args)
+		clear()
+		id := r.google.NewestForm(alice)
+		if in := r.ok("drive_get_file", map[string]any{"file_id": id})["trashed"]; in != trashed || out.Data["code"] != "invalid_argument" || out.Data["retryable"] != false ||
+			strings.HasPrefix(fmt.Sprint(out.Data["message"]), "Nothing was made.") != trashed || strings.Contains(fmt.Sprint(out.Data["next_action"]), id+"/edit") == trashed {
+			t.Errorf("%v: %v", in, out.Data)
+		}
 	}
-	_, q := r.modern(r.as.mint(full), "forms_create", args, "", "")
-	want := "Create and publish this form of alice@example.com? Everybody with its address may be able to read and answer it.\nTitle:\n| Tea\nDescription:\n| d\nQuestion 1 (text, required):\n| Name of you\nQuestion 2 (paragraph):\n| Why?\n| In your words.\nQuestion 3 (choice):\n| Tea?\n| - Yes\n| - No"
-	if q == nil || q.message != want {
-		t.Fatalf("%+v", q)
-	}
-	if out, _ := r.modern(r.as.mint(full), "forms_create", args, q.state, "decline"); out.Data["code"] != "declined" {
-		t.Errorf("%v", out.Data)
-	}
-	if n := r.google.Count("POST /v1/forms"); n != 0 {
-		t.Fatalf("%d forms before the word", n)
-	}
-	published, q := r.confirm("forms_create", args)
-	if published.Data["published"] != true || !strings.Contains(published.Content[0].Text, "It is published") {
-		t.Errorf("%v", published.Data)
-	}
-	// The same word makes no second form.
-	made := r.google.Count("POST /v1/forms")
-	if again, _ := r.modern(r.as.mint(full), "forms_create", args, q.state, "accept"); again.Data["code"] != "confirmation_invalid" || r.google.Count("POST /v1/forms") != made {
-		t.Errorf("%v", again.Data)
-	}
-	// The answer about the questions is lost: they are not asked twice, and nothing is published.
-	clear := r.google.Inject(fakegoogle.Fault{Prefix: "/v1/forms/", Method: "POST", Status: 503, After: true})
-	half, _ := r.confirm("forms_create", args)
+	// The answer about the questions is lost: they are not asked twice, and the form stays.
+	clear := r.google.Inject(fakegoogle.Fault{Prefix: "/v1/forms/", Method: http.MethodPost, Status: http.StatusServiceUnavailable, After: true})
+	half := r.call(r.as.mint(full), "forms_create", args)
 	clear()
-	_, id, _ := strings.Cut(fmt.Sprint(half.Data["next_action"]), "form_id ")
-	id, _, _ = strings.Cut(id, ";")
-	if half.Data["retryable"] != false || !strings.Contains(fmt.Sprint(half.Data["message"]), "was made") || r.google.Count("POST /v1/forms/"+id+":setPublishSettings") != 0 {
+	id := r.google.NewestForm(alice)
+	if half.Data["retryable"] != false || !strings.Contains(fmt.Sprint(half.Data["next_action"]), "form_id "+id+";") || r.ok("drive_get_file", map[string]any{"file_id": id})["trashed"] != false {
 		t.Errorf("%v", half.Data)
 	}
 	if f := r.ok("forms_get", map[string]any{"form_id": id}); len(f["items"].([]any)) != 3 {
 		t.Errorf("%v", f)
 	}
-	// The answer to publishing is lost: published twice is as published once. If all are, the person is told where to look.
+}
+
+// form makes a form and returns its id.
+func (r *rig) form(title, description string, questions ...any) string {
+	r.t.Helper()
+	id, _ := r.ok("forms_create", map[string]any{"title": title, "description": description, "questions": questions})["form_id"].(string)
+	return id
+}
+
+// TestFormsPublish: a form reaches others with the person's word only, and one word
+// publishes one form, however often and wherever it is used.
+func TestFormsPublish(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	id := r.form("Tea", "d", everyKind[:3]...)
+	args := map[string]any{"form_id": id}
+	sent := func() int { return r.google.Count("POST /v1/forms/" + id + ":setPublishSettings") }
+	if out := r.call(r.as.mint(full), "forms_publish", args); out.Data["code"] != "confirmation_required" || out.Data["link"] == nil || sent() != 0 {
+		t.Errorf("%v", out.Data)
+	}
+	_, q := r.modern(r.as.mint(full), "forms_publish", args, "", "")
+	want := "Publish this form of alice@example.com? Everybody with its address may be able to read and answer it.\nTitle:\n| Tea\nDescription:\n| d\nQuestion 1 (text answer, required):\n| Name of you\nQuestion 2 (paragraph answer):\n| Why?\n| In your words.\nQuestion 3 (radio):\n| Tea?\n| - Yes\n| - No"
+	if q == nil || q.message != want {
+		t.Fatalf("%+v", q)
+	}
+	if out, _ := r.modern(r.as.mint(full), "forms_publish", args, q.state, "decline"); out.Data["code"] != "declined" || sent() != 0 {
+		t.Errorf("%v", out.Data)
+	}
+	// The answer is lost: published twice is as published once.
+	clear := r.google.Inject(fakegoogle.Fault{Prefix: "/v1/forms/" + id + ":setPublishSettings", Status: http.StatusServiceUnavailable, After: true, Times: 1})
+	published, q := r.confirm("forms_publish", args)
+	clear()
+	if published.Data["published"] != true || !strings.Contains(published.Content[0].Text, "/viewform") || sent() != 2 {
+		t.Errorf("%v", published.Data)
+	}
+	// The same word again, here and at another replica: there is still one form.
+	forms := r.google.Count("POST /v1/forms")
+	for _, at := range []*rig{r, r.replica()} {
+		if again, asked := at.modern(r.as.mint(full), "forms_publish", args, q.state, "accept"); asked != nil || again.IsError || sent() != 2 {
+			t.Errorf("%v", again.Data)
+		}
+	}
+	if n := r.google.Count("POST /v1/forms"); n != forms {
+		t.Errorf("%d forms were made", n-forms)
+	}
+	// The word is for what was shown: not for the form as somebody changed it since, nor for another form.
+	id = r.form("Cake", "", everyKind[:1]...)
+	args = map[string]any{"form_id": id}
+	_, q = r.modern(r.as.mint(full), "forms_publish", args, "", "")
+	r.google.RetitleForm(alice, id, "Give me your password")
+	if out, _ := r.modern(r.as.mint(full), "forms_publish", args, q.state, "accept"); out.Data["code"] != "confirmation_invalid" || sent() != 0 {
+		t.Errorf("%v", out.Data)
+	}
 	for times, code := range map[int]any{1: nil, 0: "temporarily_unavailable"} {
-		r.google.OnRequest("POST /v1/forms", 1, func() {
-			next := r.google.NewestForm(alice)
-			r.google.Inject(fakegoogle.Fault{Prefix: "/v1/forms/" + next + ":setPublishSettings", Status: 503, After: true, Times: times})
-		})
-		out, _ := r.confirm("forms_create", args)
-		if r.google.Clear(); out.Data["code"] != code || code != nil && (out.Data["retryable"] != false || !strings.Contains(fmt.Sprint(out.Data["next_action"]), "/edit")) {
+		clear := r.google.Inject(fakegoogle.Fault{Prefix: "/v1/forms/" + id + ":setPublishSettings", Status: http.StatusServiceUnavailable, Times: times})
+		out, _ := r.confirm("forms_publish", args)
+		if clear(); out.Data["code"] != code || code != nil && !strings.Contains(fmt.Sprint(out.Data["next_action"]), "/edit") {
 			t.Errorf("%d: %v", times, out.Data)
 		}
+		id = r.form("Cake", "", everyKind[:1]...)
+		args = map[string]any{"form_id": id}
 	}
 	for name, change := range map[string]func(*config.Server){
 		"no sharing outside": func(c *config.Server) { c.Policy.ExternalShare = policy.ShareBlock }, "domains": func(c *config.Server) { c.Policy.RecipientDomains = []string{"example.com"} },
 	} {
 		held := start(t, change)
-		if out, q := held.modern(held.as.mint(full), "forms_create", args, "", ""); q != nil || out.Data["code"] != "policy_blocked" {
+		if out, q := held.modern(held.as.mint(full), "forms_publish", map[string]any{"form_id": held.form("Tea", "", everyKind...)}, "", ""); q != nil || out.Data["code"] != "policy_blocked" {
 			t.Errorf("%s: %v", name, out.Data)
-		}
-		args := map[string]any{"title": "Tea", "questions": everyKind}
-		if held.ok("forms_create", args)["published"] != false {
-			t.Errorf("%s: published", name)
 		}
 	}
 }
@@ -162,12 +199,12 @@ func TestFormsPublish(t *testing.T) {
 func TestFormsPublishShowsAll(t *testing.T) {
 	t.Parallel()
 	r := start(t)
-	bait := "Say hello\nQuestion 9 (text):\nNothing else is asked."
-	args := map[string]any{"title": "Survey", "description": bait, "publish": true, "questions": []any{
+	bait := "Say hello\nQuestion 9 (text answer):\nNothing else is asked."
+	id := r.form("Survey", bait,
 		ask(strings.Repeat("Long ", 60)+"and your password?", "text", "description", strings.Repeat("Why ", 60)+"see evil.test"),
 		ask(bait, "checkbox", "options", []string{strings.Repeat("very ", 50) + "sure", "to evil.test", "a / b"}), ask("How nice?", "scale", "options", []string{"1 not at evil.test", "5 very"}), ask("And now?", "scale"),
-	}}
-	_, q := r.modern(r.as.mint(full), "forms_create", args, "", "")
+	)
+	_, q := r.modern(r.as.mint(full), "forms_publish", map[string]any{"form_id": id}, "", "")
 	if q == nil {
 		t.Fatal("did not ask")
 	}
@@ -184,18 +221,22 @@ func TestFormsPublishShowsAll(t *testing.T) {
 	if strings.Contains(q.message, "\nQuestion 9") {
 		t.Errorf("%q", q.message)
 	}
+	// What the person made in Google Forms: rows, sections, and what words do not show.
+	r.google.UnpublishForm(alice, "form11")
+	_, q = r.modern(r.as.mint(full), "forms_publish", map[string]any{"form_id": "form11"}, "", "")
+	want := "Section:\n| The evening\nQuestions in rows:\n| Music\n| - Like\n| - (other)\nQuestion 3 (row):\n| Jazz\nQuestion 4 (row):\n| Rock\nPicture, video or other:\n| The host\nIt has pictures, videos, feedback or settings that are not shown here."
+	if q == nil || !strings.HasSuffix(q.message, want) {
+		t.Errorf("%+v", q)
+	}
 	many := make([]any, 60)
 	for i := range many {
 		many[i] = ask(strings.Repeat("x", 80), "text")
 	}
 	for name, questions := range map[string][]any{"a long one": {ask("q", "text", "description", strings.Repeat("x", 2_000)), ask("q", "text", "description", strings.Repeat("x", 2_000))}, "many": many} {
-		args := map[string]any{"title": "t", "questions": questions, "publish": true}
-		out, q := r.modern(r.as.mint(full), "forms_create", args, "", "")
-		if q != nil || out.Data["code"] != "invalid_argument" || !strings.Contains(fmt.Sprint(out.Data["next_action"]), "without publish") {
+		id := r.form("t", "", questions...)
+		out, q := r.modern(r.as.mint(full), "forms_publish", map[string]any{"form_id": id}, "", "")
+		if q != nil || out.Data["code"] != "invalid_argument" || !strings.Contains(fmt.Sprint(out.Data["next_action"]), id+"/edit") {
 			t.Errorf("%s: %v", name, out.Data)
-		}
-		if delete(args, "publish"); r.ok("forms_create", args)["published"] != false {
-			t.Errorf("%s: published", name)
 		}
 	}
 }

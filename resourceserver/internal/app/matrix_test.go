@@ -47,7 +47,7 @@ func (r *rig) samples() map[string]map[string]any {
 		"slides_get": {"presentation_id": deck}, "slides_create": {"title": "t", "text": "# One\n- a"}, "slides_update": {"presentation_id": deck, "text": "# Two"},
 		"slides_thumbnail": {"presentation_id": deck, "slide_id": "p0"}, "slides_set_notes": {"presentation_id": deck, "slide_id": "p0", "text": "n"},
 		"forms_get": {"form_id": "form11"}, "forms_list_responses": {"form_id": "form11"},
-		"forms_create": {"title": "t", "questions": []any{map[string]any{"title": "q", "type": "text"}}}, "tasks_list": {}, "tasks_manage": {"action": "add", "title": "t"},
+		"forms_publish": {"form_id": "form11"}, "forms_create": {"title": "t", "questions": []any{map[string]any{"title": "q", "type": "text"}}}, "tasks_list": {}, "tasks_manage": {"action": "add", "title": "t"},
 	}
 }
 
@@ -111,7 +111,7 @@ func TestScopeMatrix(t *testing.T) {
 				t.Errorf("%s asked for %s", d.Name, given)
 			}
 		}
-		if res := decode(t, out.body); res.IsError && res.Data["code"] != "confirmation_unavailable" && res.Data["code"] != "not_found" {
+		if res := decode(t, out.body); res.IsError && res.Data["code"] != "confirmation_required" && res.Data["code"] != "not_found" {
 			t.Errorf("%s with exactly its Google scopes: %v", d.Name, res.Data)
 		}
 	}
@@ -152,7 +152,7 @@ func TestGoogleErrorClasses(t *testing.T) {
 			out := r.call(r.as.mint(full), d.Name, samples[d.Name])
 			r.google.Clear()
 			if d.Name == "gmail_set_vacation" { // asks before it calls Google
-				if out.Data["code"] != "confirmation_unavailable" {
+				if out.Data["code"] != "confirmation_required" {
 					t.Errorf("%s, %s: %v", d.Name, name, out.Data)
 				}
 				continue

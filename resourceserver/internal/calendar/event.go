@@ -137,7 +137,7 @@ func (e event) writeWhole(b *strings.Builder) {
 		fmt.Fprintf(b, "Guest: %s %s (%s) %s\n", a.Name, a.Email, a.Response, a.Comment)
 	}
 	if e.Description != "" {
-		b.WriteString(e.Description + "\n")
+		b.WriteString(content.Under(e.Description) + "\n")
 	}
 	if e.Truncated {
 		b.WriteString("(the description goes on)\n")

@@ -69,7 +69,7 @@ func (a act) allow(ctx context.Context, account googleapi.Account) error {
 		fmt.Fprintf(&b, "In another calendar, which others may see: %s\n", content.Line(a.calendar, maxText))
 	}
 	if len(others) > 0 {
-		fmt.Fprintf(&b, "Google sends mail to: %s\n", strings.Join(others, ", "))
+		fmt.Fprintf(&b, "Google sends mail to: %s\n", content.AllShown(others))
 	}
 	b.WriteString(a.details)
 	return elicit.Confirm(ctx, elicit.Act{Question: strings.TrimSpace(b.String()), Binding: a.binding})

@@ -93,10 +93,10 @@ func (c *product) update(ctx context.Context, in updateInput) (tool.Output[event
 		text = fmt.Sprintf("Now: %s to %s\n", before.start.when(), before.end.when())
 	}
 	if len(add) > 0 {
-		text += "New guests: " + strings.Join(add, ", ") + "\n"
+		text += "New guests: " + content.AllShown(add) + "\n"
 	}
 	if len(remove) > 0 {
-		text += "Taken off: " + strings.Join(remove, ", ") + "\n"
+		text += "Taken off: " + content.AllShown(remove) + "\n"
 	}
 	question := "Change this event?"
 	if len(e.Recurrence) > 0 {

@@ -96,7 +96,7 @@ func describe(m *chatapi.Message) message {
 }
 
 func (m message) write(b *strings.Builder) {
-	fmt.Fprintf(b, "- %s | %s | %s\n%s\n", m.Date, m.Sender, m.ID, m.Text)
+	fmt.Fprintf(b, "- %s | %s | %s\n%s\n", m.Date, m.Sender, m.ID, content.Under(m.Text))
 }
 
 // spaceName is one segment: it must not lead to another resource.

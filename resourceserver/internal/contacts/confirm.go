@@ -50,7 +50,11 @@ func (in updateInput) confirm(ctx context.Context, question string, c *change) e
 		show("Taken off", c.off...)
 	}
 	if len(c.added) > 0 {
-		show("Added", c.added...)
+		added := make([]string, len(c.added))
+		for i, a := range c.added {
+			added[i] = content.Shown(a)
+		}
+		show("Added", added...)
 	}
 	if in.Organization != nil {
 		show("Organization", content.Line(*in.Organization, maxText))

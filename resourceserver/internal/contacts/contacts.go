@@ -152,6 +152,6 @@ func (p person) write(b *strings.Builder) {
 	}
 	b.WriteString("\n")
 	if p.Notes != "" {
-		b.WriteString(p.Notes + "\n")
+		b.WriteString(content.Under(p.Notes) + "\n")
 	}
 }

@@ -48,6 +48,10 @@ func Count[N int | int64](n N, one, many string) string {
 // with a bar, so that none looks like one of the question.
 func Mark(text string) string { return "| " + strings.ReplaceAll(text, "\n", "\n| ") }
 
+// Under sets text of others below a line of ours within a fence: every line of it is
+// moved in, so that none looks like an entry of ours, as another message or its sender.
+func Under(text string) string { return "  " + strings.ReplaceAll(text, "\n", "\n  ") }
+
 // foldFrom is the least length of a quotation that is folded, in lines: short
 // ones are the question that is being answered.
 const foldFrom = 4

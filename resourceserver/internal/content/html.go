@@ -22,8 +22,11 @@ func HTML(s string) (text string, hidden bool) {
 		s = s[:maxHTML]
 	}
 	w := &writer{}
-	root, err := html.Parse(strings.NewReader(s)) // bounds the nesting
-	if err != nil {
+	var root *html.Node
+	if tame(s) {
+		root, _ = html.Parse(strings.NewReader(s)) // bounds the nesting
+	}
+	if root == nil {
 		w.sheets = readFlat(s)
 		w.flat(s)
 	} else {
@@ -33,7 +36,22 @@ func HTML(s string) (text string, hidden bool) {
 	return w.String(), w.hidden
 }
 
-// flat writes HTML that is nested too deeply to parse. What is unseen ends where
+// maxRoots bounds the tags that begin a document: mails hold others, but few.
+const maxRoots = 100
+
+// tame reports whether HTML can be parsed in a time that is no more than its length: for
+// each of these tags the parser goes through all attributes of those before.
+func tame(s string) bool {
+	n := 0
+	for i := range len(s) - 5 {
+		if s[i] == '<' && (strings.EqualFold(s[i+1:i+5], "html") || strings.EqualFold(s[i+1:i+5], "body")) {
+			n++
+		}
+	}
+	return n <= maxRoots
+}
+
+// flat writes HTML that is nested too deeply to parse, or that takes too long. What is unseen ends where
 // every element within it was closed in its turn: tags that do not match hide the
 // rest, since a browser may well ignore the end tag that seems to end the hiding.
 func (w *writer) flat(s string) {

@@ -17,14 +17,17 @@ var neverMatching = map[string]bool{
 	"before": true, "after": true, "first-line": true, "first-letter": true,
 }
 
-// parseSelector reads compounds of elements, classes and ids with white space or ">"
-// between them.
+// parseSelector reads compounds of elements, classes, ids and attributes, and how they
+// stand to each other: within, in its parent (">"), next to ("+") or after ("~").
 func parseSelector(s string) (selector []compound, weight, kind int) {
 	s = strings.TrimSpace(s)
 	var c compound
 	var ids, classes, names int
 	empty := true // c
 	for i := 0; i < len(s); {
+		if len(c.classes)+len(c.attrs) > maxSimple {
+			return nil, 0, notRead
+		}
 		switch b := s[i]; {
 		case b == '.' || b == '#':
 			name, next := identifier(s, i+1)
@@ -48,16 +51,27 @@ func parseSelector(s string) (selector []compound, weight, kind int) {
 				return nil, 0, never
 			}
 			return nil, 0, notRead
-		case b == '>' || strings.IndexByte(" \t\r\n\f", b) >= 0:
-			end := i
-			for end < len(s) && strings.IndexByte("> \t\r\n\f", s[end]) >= 0 {
-				end++
-			}
-			parents := strings.Count(s[i:end], ">")
-			if empty || end == len(s) || parents > 1 || len(selector) == maxCompounds-1 {
+		case b == '[':
+			end := until(s[i+1:], "]") + i + 1
+			if end == len(s) {
 				return nil, 0, notRead
 			}
-			c.parent = parents == 1
+			t, ok := parseAttribute(s[i+1 : end])
+			if !ok {
+				return nil, 0, notRead
+			}
+			c.attrs, classes = append(c.attrs, t), classes+1
+			i, empty = end+1, false
+		case strings.IndexByte(combinators, b) >= 0:
+			end := i
+			for end < len(s) && strings.IndexByte(combinators, s[end]) >= 0 {
+				end++
+			}
+			sign := strings.Trim(s[i:end], whiteSpace)
+			if empty || end == len(s) || len(sign) > 1 || len(selector) == maxCompounds-1 {
+				return nil, 0, notRead
+			}
+			c.next = sign
 			selector = append(selector, c)
 			c, empty, i = compound{}, true, end
 		default:
@@ -73,6 +87,100 @@ func parseSelector(s string) (selector []compound, weight, kind int) {
 		return nil, 0, notRead
 	}
 	return append(selector, c), min(ids, 1023)<<20 | min(classes, 1023)<<10 | names, read
+}
+
+const (
+	whiteSpace  = " \t\r\n\f"
+	combinators = ">+~" + whiteSpace
+)
+
+// attribute is a condition on an attribute (Selectors 4 §6).
+type attribute struct {
+	name, sign, value string // sign: "" for any value, or of "=", "~=", "|=", "^=", "$=", "*="
+	fold              bool   // without regard to case
+}
+
+// folded are the attributes of HTML whose values selectors compare so (HTML §4.16.2).
+const folded = " align axis bgcolor charset color dir disabled face lang link media method rel scope shape target text type valign vlink "
+
+func parseAttribute(s string) (t attribute, ok bool) {
+	s = strings.Trim(s, whiteSpace)
+	name, at := identifier(s, 0)
+	if name == "" {
+		return t, false
+	}
+	t.name = strings.ToLower(name)
+	t.fold = strings.Contains(folded, " "+t.name+" ")
+	if s = strings.TrimLeft(s[at:], whiteSpace); s == "" {
+		return t, true
+	}
+	i := strings.IndexByte(s, '=')
+	if i < 0 || i > 1 || i == 1 && strings.IndexByte("~|^$*", s[0]) < 0 {
+		return t, false
+	}
+	t.sign = s[:i+1]
+	s = strings.TrimLeft(s[i+1:], whiteSpace)
+	if s != "" && (s[0] == '"' || s[0] == '\'') {
+		end := quotedEnd(s)
+		if end < 2 || s[end-1] != s[0] {
+			return t, false
+		}
+		t.value, s = unescaped(s[1:end-1]), s[end:]
+	} else {
+		t.value, at = identifier(s, 0)
+		if s = s[at:]; t.value == "" {
+			return t, false
+		}
+	}
+	switch strings.ToLower(strings.Trim(s, whiteSpace)) {
+	case "":
+	case "i":
+		t.fold = true
+	case "s":
+		t.fold = false
+	default:
+		return t, false
+	}
+	return t, true
+}
+
+// is reports whether a value is what the condition says.
+func (t attribute) is(value string) bool {
+	want := t.value
+	if t.fold {
+		value, want = strings.ToLower(value), strings.ToLower(want)
+	}
+	switch t.sign {
+	case "":
+		return true
+	case "=":
+		return value == want
+	case "|=":
+		rest, ok := strings.CutPrefix(value, want)
+		return ok && (rest == "" || rest[0] == '-')
+	case "~=":
+		return hasWord(value, want)
+	}
+	if want == "" {
+		return false
+	}
+	switch t.sign {
+	case "^=":
+		return strings.HasPrefix(value, want)
+	case "$=":
+		return strings.HasSuffix(value, want)
+	}
+	return strings.Contains(value, want)
+}
+
+// hasWord reports whether a list of words has one.
+func hasWord(list, word string) bool {
+	for w := range strings.FieldsSeq(list) {
+		if w == word {
+			return true
+		}
+	}
+	return false
 }
 
 // identifier reads a name from i on, with its escapes resolved.

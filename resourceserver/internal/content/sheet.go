@@ -13,15 +13,16 @@ const (
 	maxRules     = 4_000     // selectors of all sheets
 	maxSelectors = 100       // of one rule
 	maxCompounds = 8         // of one selector
+	maxSimple    = 20        // classes and attributes of one compound
 	maxDepth     = 4         // of blocks within blocks
 	maxSteps     = 1_000_000 // of matching, for a mail
 )
 
 // sheets are the style sheets of a mail as far as they are read: rules for elements,
-// classes and ids, also within others, as a reader's program on a screen takes them
-// (CSS Syntax 3, Selectors 4 §3, CSS Cascade 4 §6). Other selectors (pseudo-classes,
-// attributes, siblings) are not read, nor is what lies beyond a limit: what only
-// they hide is shown.
+// classes, ids and attributes, also within or after others, as a reader's program on a
+// screen takes them (CSS Syntax 3, Selectors 4 §3, CSS Cascade 4 §6). Other selectors
+// (pseudo-classes) are not read, nor is what lies beyond a limit: what only they hide is
+// shown.
 type sheets struct {
 	rules map[string][]*rule // by the most special of the subject: "#id", ".class", "element", "*"
 	count int
@@ -44,7 +45,8 @@ type rule struct {
 type compound struct {
 	name, id string // "" is any
 	classes  []string
-	parent   bool // of the next one, and not any element around it
+	attrs    []attribute
+	next     string // what the next one is to it: "" within, ">" its child, "+" next to it, "~" after it
 }
 
 // readSheets reads the sheets of a document.
@@ -186,7 +188,7 @@ func (s *sheets) declared(n *html.Node) []declaration {
 	var found []*rule
 	look := func(key string) {
 		for _, r := range s.rules[key] {
-			if s.steps > 0 && s.matches(n, classes, r.selector) {
+			if s.steps > 0 && s.matches(n, r.selector) {
 				found = append(found, r)
 			}
 		}
@@ -207,36 +209,73 @@ func (s *sheets) declared(n *html.Node) []declaration {
 }
 
 // matches reports whether a selector is about an element.
-func (s *sheets) matches(n *html.Node, classes []string, selector []compound) bool {
+func (s *sheets) matches(n *html.Node, selector []compound) bool {
 	last := len(selector) - 1
-	if s.steps--; s.steps < 0 || !selector[last].is(n, classes) {
+	if s.steps--; s.steps < 0 || !s.is(n, selector[last]) {
 		return false
 	}
 	if last == 0 || s.loose {
 		return true
 	}
 	rest := selector[:last]
-	for up := n.Parent; up != nil && s.steps > 0; up = up.Parent {
-		if s.matches(up, nil, rest) {
-			return true
+	switch next := rest[last-1].next; next {
+	case "+", "~":
+		for before := n.PrevSibling; before != nil && s.steps > 0; before = before.PrevSibling {
+			if before.Type != html.ElementNode {
+				s.steps--
+				continue
+			}
+			if s.matches(before, rest) {
+				return true
+			}
+			if next == "+" {
+				return false
+			}
 		}
-		if rest[last-1].parent {
-			return false
+	default:
+		for up := n.Parent; up != nil && s.steps > 0; up = up.Parent {
+			if s.matches(up, rest) {
+				return true
+			}
+			if next == ">" {
+				return false
+			}
 		}
 	}
 	return false
 }
 
-// is reports whether an element is what a compound says; classes may be nil.
-func (c compound) is(n *html.Node, classes []string) bool {
-	if n.Type != html.ElementNode || c.name != "" && c.name != n.Data || c.id != "" && c.id != attr(n, "id") {
+// perStep is how many attributes, and how many bytes of their values times ten, cost
+// as much as a step. Whoever writes a mail makes them as many and long as they like.
+const perStep = 8
+
+// is reports whether an element is what a compound says.
+func (s *sheets) is(n *html.Node, c compound) bool {
+	if n.Type != html.ElementNode || c.name != "" && c.name != n.Data {
 		return false
 	}
-	if len(c.classes) > 0 && classes == nil {
-		classes = strings.Fields(attr(n, "class"))
+	value := func(key string) (string, bool) {
+		s.steps -= len(n.Attr) / perStep
+		for _, a := range n.Attr {
+			if a.Key == key {
+				s.steps -= len(a.Val) / (10 * perStep)
+				return a.Val, true
+			}
+		}
+		return "", false
+	}
+	if c.id != "" {
+		if id, _ := value("id"); id != c.id {
+			return false
+		}
 	}
 	for _, class := range c.classes {
-		if !slices.Contains(classes, class) {
+		if list, _ := value("class"); !hasWord(list, class) {
+			return false
+		}
+	}
+	for _, t := range c.attrs {
+		if v, there := value(t.name); !there || !t.is(v) {
 			return false
 		}
 	}

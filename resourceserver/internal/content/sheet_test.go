@@ -23,6 +23,18 @@ func TestSheetHides(t *testing.T) {
 		"in its parent":               `<style>.a > .h{display:none}</style><div class=a><i class=h>evil</i></div>`,
 		"parent within":               `<style>#o div>.h{display:none}</style><div id=o><b><div><i class=h>evil</i></div></b></div>`,
 		"another way up":              `<style>.a>div .h{display:none}</style><div class=a><div><div><i class=h>evil</i></div></div></div>`,
+		"next to":                     `<style>.a + .h{display:none}</style><b class=a></b> <!-- x --> <i class=h>evil</i>`,
+		"after":                       `<style>.a ~.h{display:none}</style><b class=a></b><u></u><i class=h>evil</i>`,
+		"after within":                `<style>.o b+u~p > i{display:none}</style><div class=o><div><b></b><u></u><s></s><p><i>evil</i></p></div></div>`,
+		"attribute":                   `<style>[data-h]{display:none}</style><i data-h>evil</i>`,
+		"attribute's value":           `<style>i[data-h="a]b,c"][class=x]{display:none}</style><i data-h="a]b,c" class=x>evil</i>`,
+		"attribute without case":      `<style>i[data-h=ABC i],b[align=LEFT]{display:none}</style><i data-h=abc>evil</i><b align=left>evil</b>`,
+		"attribute's beginning":       `<style>[class^='h-']{display:none}</style><i class=h-1>evil</i>`,
+		"attribute's end":             `<style>[class$=-h]{display:none}</style><i class=x-h>evil</i>`,
+		"attribute's part":            `<style>[style*="color:red"]{display:none}</style><i style="top:0;color:red">evil</i>`,
+		"attribute's word":            `<style>[rel~=h]{display:none}</style><i rel="a h b">evil</i>`,
+		"attribute's language":        `<style>[lang|=en]{display:none}</style><i lang=en-GB>evil</i>`,
+		"as special as a class":       `<style>i[class]{display:none}i{display:block}</style><i class=h>evil</i>`,
 		"after the text":              `<i class=h>evil</i><style>.h{display:none}</style>`,
 		"second sheet":                `<style>p{margin:0}</style><style>.h{display:none}</style><i class=h>evil</i>`,
 		"in a comment's marks":        "<style type=\"text/css\">\n<!--\n.h{display:none}\n-->\n</style><i class=h>evil</i>",
@@ -82,7 +94,8 @@ func TestSheetHidesNoMore(t *testing.T) {
 		"no CSS":                   `<style type="text/x-template">.d{display:none}</style><i class=d>seen</i>`,
 		"commented out":            `<style>/*.d{display:none}*/ .e{}</style><!--[if mso]><style>i{display:none}</style><![endif]--><i class=d>seen</i>`,
 		"under the pointer":        `<style>.d:hover,.d:hover i,i::before{display:none}</style><i class=d>seen</i>`,
-		"siblings and attributes":  `<style>img + i,i[class],u ~ i,i:first-child{display:none}</style><i class=d>seen</i>`,
+		"siblings":                 `<style>img + i,u ~ i,s + i,i + i,i:first-child{display:none}</style><s>x</s><b>y</b><i class=d>seen</i><u>z</u>`,
+		"attributes":               `<style>i[title],i[class=D],i[class^=x],i[class$=x],i[class*=x],i[class*=""],i[class~=d-e],i[lang|=d],i[class="d" x],i[|class],i[class!=x]{display:none}</style><i class="d e" lang=de>seen</i>`,
 		"other browsers":           `<style>.d,_:-ms-x{display:none}.d,::-moz-x{display:none}</style><i class=d>seen</i>`,
 		"its own style":            `<style>.d{display:none;max-height:0;font-size:0}</style><i class=d style="display:block;max-height:none;font:12px/1 a">seen</i>`,
 		"important":                `<style>.d{display:block!important}</style><i class=d style="display:none">seen</i>`,
@@ -169,7 +182,15 @@ func TestSheetBounds(t *testing.T) {
 	if got, _ := content.HTML(dark); !strings.Contains(got, "late") {
 		t.Error("beyond the limit colours are unknown, and text in them was left out")
 	}
+	// What is compared counts too: here each step would read a megabyte.
+	long := "<div class='" + many(130_000, "c%d ") + "'" + many(100_000, " a%d") + ">" + strings.Repeat("<i>seen</i>", 2_000) + "</div>"
+	for name, rule := range map[string]string{"classes": ".q%d i{top:0}", "ids": "#q%d i{top:0}", "attributes": "[q%d] i{top:0}", "own classes": ".c1.q%d{top:0}"} {
+		if got, _ := content.HTML("<style>" + many(3_000, rule) + "</style>" + long); !strings.Contains(got, "seen") {
+			t.Errorf("long %s: %d bytes", name, len(got))
+		}
+	}
 	for name, sheet := range map[string]string{
+		"many classes of one": many(3_000, ".x") + "{display:none}", "many siblings": many(3_000, "b.x ~ b.x ~ b.y%d{top:0}"), "many attributes of one": many(3_000, "[a%d]") + "{display:none}",
 		"large":               many(20_000, ".y%d{color:red}"),
 		"many rules":          many(10_000, ".x{top:%dpx}"),
 		"many selectors":      many(10_000, ".x%d,") + ".x{display:none}",

@@ -59,13 +59,13 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	signedlink.Headers(w)
 	if r.Method != http.MethodGet {
 		w.Header().Set("Allow", "GET")
-		signedlink.Say(w, http.StatusMethodNotAllowed, "A download link is opened with GET.")
+		signedlink.Say(w, r, http.StatusMethodNotAllowed, "A download link is opened with GET.")
 		return
 	}
 	if refusal := h.door.Use(r, maxDuration, func(ctx context.Context, v signedlink.Visit[string]) error {
 		return h.stream(ctx, w, v)
 	}); refusal != nil {
-		refusal.Say(w)
+		refusal.Say(w, r)
 	}
 }
 

@@ -125,9 +125,9 @@ func (o commentsOutput) text() string {
 		if c.Resolved {
 			state = " (resolved)"
 		}
-		fmt.Fprintf(&list, "- %s | %s%s | comment_id %s\n  %s\n", c.Created, c.Author, state, c.ID, c.Text)
+		fmt.Fprintf(&list, "- %s | %s%s | comment_id %s\n%s\n", c.Created, c.Author, state, c.ID, content.Under(c.Text))
 		for _, r := range c.Replies {
-			fmt.Fprintf(&list, "  - %s | %s | %s %s\n", r.Created, r.Author, r.Action, r.Text)
+			fmt.Fprintf(&list, "- answer | %s | %s | %s\n%s\n", r.Created, r.Author, r.Action, content.Under(r.Text))
 		}
 	}
 	return content.List(fmt.Sprintf("%s in %s", content.Count(len(o.Comments), "comment", "comments"), o.Account.Email), list.String(), o.NextPageToken)

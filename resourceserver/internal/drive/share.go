@@ -139,9 +139,9 @@ func question(account string, f *drive.File, people, outside []string, in shareI
 	if f.MimeType == folderType {
 		what = "folder and everything in it"
 	}
-	fmt.Fprintf(&b, "Let these people %s a %s of %s?\nWith: %s\n", may, what, account, strings.Join(people, ", "))
+	fmt.Fprintf(&b, "Let these people %s a %s of %s?\nWith: %s\n", may, what, account, content.AllShown(people))
 	if len(outside) > 0 {
-		fmt.Fprintf(&b, "OUTSIDE of the organization: %s\n", strings.Join(outside, ", "))
+		fmt.Fprintf(&b, "OUTSIDE of the organization: %s\n", content.AllShown(outside))
 	}
 	if in.Silent {
 		b.WriteString("They get no mail about it.\n")

@@ -18,6 +18,7 @@ const (
 	body        = google + "forms.body.readonly"
 	answered    = google + "forms.responses.readonly"
 	writing     = google + "forms.body"
+	ownFiles    = google + "drive.file"
 	maxText     = 500
 	maxAnswer   = 4_000
 	maxItems    = 300
@@ -42,9 +43,14 @@ func Tools(api *googleapi.API) ([]*tool.Tool, error) {
 	}, p.responses)
 	tool.Add(&s, tool.Description{
 		Name: "forms_create", Title: "Create a form",
-		Description: "Create a form. Nobody can answer it until it is published: publish, which the person confirms.",
-		Scopes:      oauth.NewScopes("forms.write"), Google: oauth.NewScopes(writing), Hints: tool.Hints{OpenWorld: true}, Tier: tool.Extended, Asks: true,
+		Description: "Create a form. Nobody can answer it until it is published: see forms_publish.",
+		Scopes:      oauth.NewScopes("forms.write"), Google: oauth.NewScopes(writing), Also: oauth.NewScopes(ownFiles), Hints: tool.Create, Tier: tool.Extended,
 	}, p.create)
+	tool.Add(&s, tool.Description{
+		Name: "forms_publish", Title: "Publish a form",
+		Description: "Publish a form, so that people can answer it. The person is shown it and confirms.",
+		Scopes:      oauth.NewScopes("forms.write"), Google: oauth.NewScopes(writing), Hints: tool.Hints{Idempotent: true, OpenWorld: true}, Tier: tool.Extended, Asks: true,
+	}, p.publish)
 	return s.Tools()
 }
 
@@ -111,7 +117,7 @@ func (p *product) get(ctx context.Context, in getInput) (tool.Output[getOutput],
 		}
 	}
 	var list strings.Builder
-	fmt.Fprintf(&list, "%s\n%s\n", v.Title, v.Description)
+	fmt.Fprintf(&list, "%s\n%s\n", v.Title, content.Under(v.Description))
 	for _, i := range v.Items {
 		fmt.Fprintf(&list, "- %s (%s", i.Title, i.Type)
 		if i.Required {

@@ -77,7 +77,7 @@ func (p *product) responses(ctx context.Context, in responsesInput) (tool.Output
 		v.Responses = append(v.Responses, shown)
 		fmt.Fprintf(&list, "- %s %s %s\n", shown.Submitted, shown.ID, shown.Respondent)
 		for _, a := range shown.Answers {
-			fmt.Fprintf(&list, "  %s: %s\n", a.QuestionID, strings.Join(a.Values, " / "))
+			fmt.Fprintf(&list, "- answer to %s\n%s\n", a.QuestionID, content.Under(strings.Join(a.Values, " / ")))
 		}
 	}
 	out.Value, out.Text = v, content.List(fmt.Sprintf("%s, read with %s", content.Count(len(v.Responses), "answer", "answers"), account.Email), list.String(), v.NextPageToken)

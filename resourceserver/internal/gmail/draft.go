@@ -187,7 +187,7 @@ func listed(m *gmail.Message, name string) []*mail.Address {
 	}
 	var out []*mail.Address
 	for _, a := range parsed {
-		if content.Line(a.Address, maxSender) == a.Address {
+		if content.Plain(a.Address) {
 			out = append(out, &mail.Address{Name: content.Line(a.Name, maxSender), Address: a.Address})
 		}
 	}
@@ -231,5 +231,6 @@ func (l *letter) forward(ctx context.Context, users *gmail.UsersService, id stri
 	if l.original, err = base64.RawURLEncoding.DecodeString(strings.TrimRight(whole.Raw, "=")); err != nil || len(l.original) == 0 {
 		return &tool.Error{Code: tool.CodeUnavailable, Message: "Gmail did not return the whole message.", NextAction: "Try again.", Retryable: true}
 	}
+	l.original = withoutBcc(l.original) // of a mail that the person sent, Gmail keeps it
 	return nil
 }

@@ -97,6 +97,24 @@ func (f filter) String() string {
 	return strings.Join(parts, " and ") + " -> " + strings.Join(acts, "; ")
 }
 
+// shown is a filter to be as a question has it: what it matches on marked lines, then
+// what it does, the label by its name.
+func (f filter) shown(actions []string, label string) string {
+	var lines []string
+	for _, p := range [][2]string{{"From:", f.From}, {"To:", f.To}, {"Subject:", f.Subject}, {"Search:", f.Query}} {
+		if p[1] != "" {
+			lines = append(lines, p[0], content.Mark(p[1]))
+		}
+	}
+	if len(actions) > 0 {
+		lines = append(lines, "It does: "+strings.Join(actions, ", "))
+	}
+	if label != "" {
+		lines = append(lines, "It adds the label:", content.Mark(content.Line(label, maxLabel)))
+	}
+	return strings.Join(lines, "\n")
+}
+
 type createFilterInput struct {
 	From    string   `json:"from,omitempty" limit:"maxlen=300"`
 	To      string   `json:"to,omitempty" limit:"maxlen=300"`
@@ -114,6 +132,10 @@ type filterOutput struct {
 
 func (g *Gmail) createFilter(ctx context.Context, in createFilterInput) (tool.Output[filterOutput], error) {
 	var out tool.Output[filterOutput]
+	// As the person is shown them: nothing that they do not see decides what is matched.
+	for _, s := range []*string{&in.From, &in.To, &in.Subject, &in.Query} {
+		*s = content.Line(*s, maxSubject)
+	}
 	if in.From+in.To+in.Subject+in.Query == "" {
 		return out, tool.Invalid("Give from, to, subject or query: a filter for all mail is not made here.")
 	}
@@ -124,7 +146,7 @@ func (g *Gmail) createFilter(ctx context.Context, in createFilterInput) (tool.Ou
 	if err != nil {
 		return out, err
 	}
-	action := &gmail.FilterAction{}
+	action, name := &gmail.FilterAction{}, ""
 	for _, a := range in.Actions {
 		action.AddLabelIds, action.RemoveLabelIds = append(action.AddLabelIds, changes[a].add...), append(action.RemoveLabelIds, changes[a].remove...)
 	}
@@ -142,9 +164,10 @@ func (g *Gmail) createFilter(ctx context.Context, in createFilterInput) (tool.Ou
 			return out, tool.Invalid("Filters that delete are not offered.")
 		}
 		action.AddLabelIds = append(action.AddLabelIds, ids[0])
+		name = all[slices.IndexFunc(all, func(l *gmail.Label) bool { return l.Id == ids[0] })].Name
 	}
 	f := &gmail.Filter{Criteria: &gmail.FilterCriteria{From: in.From, To: in.To, Subject: in.Subject, Query: in.Query}, Action: action}
-	if err := elicit.Confirm(ctx, elicit.Act{Question: fmt.Sprintf("Create this filter for incoming mail in %s?\n%s", account.Email, filterOf(f))}); err != nil {
+	if err := elicit.Confirm(ctx, elicit.Act{Question: fmt.Sprintf("Create this filter for incoming mail in %s?\n%s", account.Email, filterOf(f).shown(in.Actions, name))}); err != nil {
 		return out, err
 	}
 	made, err := users.Settings.Filters.Create("me", f).Fields("id").Context(ctx).Do()
@@ -176,7 +199,7 @@ func (g *Gmail) deleteFilter(ctx context.Context, in deleteFilterInput) (tool.Ou
 	if i < 0 {
 		return out, &tool.Error{Code: tool.CodeNotFound, Message: "There is no such filter.", NextAction: "gmail_list_filters lists them."}
 	}
-	if err := elicit.Confirm(ctx, elicit.Act{Question: fmt.Sprintf("Delete this filter from %s?\n%s", account.Email, list[i]), Binding: in.FilterID}); err != nil {
+	if err := elicit.Confirm(ctx, elicit.Act{Question: fmt.Sprintf("Delete this filter from %s?\n%s", account.Email, content.Mark(list[i].String())), Binding: in.FilterID}); err != nil {
 		return out, err
 	}
 	if err := users.Settings.Filters.Delete("me", in.FilterID).Context(ctx).Do(); err != nil {

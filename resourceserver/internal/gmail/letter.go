@@ -40,7 +40,7 @@ func addresses(field string, given []string) ([]*mail.Address, error) {
 			return nil, tool.Invalid("%s: %q is not an address such as name@example.com.", field, content.Line(g, maxSender))
 		}
 		for _, a := range list {
-			if content.Line(a.Address, maxSender) != a.Address || content.Clean(a.Name) != a.Name {
+			if !content.Plain(a.Address) || content.Clean(a.Name) != a.Name {
 				return nil, tool.Invalid("%s: an address has characters that do not belong there.", field)
 			}
 		}
@@ -98,6 +98,37 @@ func (l letter) bytes() ([]byte, error) {
 		return nil, fmt.Errorf("writing mail: %w", err)
 	}
 	return b.Bytes(), nil
+}
+
+// withoutBcc is a mail without those of its header's fields that say whom it was sent to
+// unseen by the others (RFC 5322 §3.6.3): who gets it attached to another mail is one of
+// those others.
+func withoutBcc(message []byte) []byte {
+	out := make([]byte, 0, len(message))
+	dropped := false
+	for rest := message; len(rest) > 0; {
+		end := bytes.IndexByte(rest, '\n') + 1
+		if end == 0 {
+			end = len(rest)
+		}
+		line := rest[:end]
+		if len(bytes.TrimRight(line, "\r\n")) == 0 { // the body begins
+			return append(out, rest...)
+		}
+		if rest = rest[end:]; line[0] != ' ' && line[0] != '\t' { // else it goes on
+			name, _, _ := bytes.Cut(line, []byte(":"))
+			switch strings.ToLower(string(bytes.TrimSpace(name))) {
+			case "bcc", "resent-bcc":
+				dropped = true
+			default:
+				dropped = false
+			}
+		}
+		if !dropped {
+			out = append(out, line...)
+		}
+	}
+	return out
 }
 
 // raw is the form in which Gmail takes it.

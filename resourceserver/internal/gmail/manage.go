@@ -69,7 +69,7 @@ func (g *Gmail) manage(ctx context.Context, in manageInput) (tool.Output[manageO
 	}
 	var list strings.Builder
 	for _, d := range v.Drafts {
-		fmt.Fprintf(&list, "- %s | to %s | %s\n%s\n", d.ID, strings.Join(d.To, ", "), d.Subject, d.Text)
+		fmt.Fprintf(&list, "- %s | to %s | %s\n%s\n", d.ID, strings.Join(d.To, ", "), d.Subject, content.Under(d.Text))
 	}
 	out.Value, out.Text = v, fmt.Sprintf("%s in %s. %s\n%s", content.Count(len(v.Drafts), "draft", "drafts"), account.Email, content.Notice, content.Fence(list.String()))
 	if v.NextPageToken != "" {

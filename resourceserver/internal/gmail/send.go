@@ -121,12 +121,16 @@ func doubtful(err error) error {
 func (d *parsedDraft) question(account googleapi.Account) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Send this mail from %s?\n", account.Email)
+	var from []*mail.Address // another name of the account's, as its From can be
+	if len(d.from) != 1 || !strings.EqualFold(d.from[0].Address, account.Email) {
+		from = d.from
+	}
 	for _, l := range []struct {
 		name string
 		list []*mail.Address
-	}{{"To", d.to}, {"Cc", d.cc}, {"Bcc", d.bcc}} {
+	}{{"To", d.to}, {"Cc", d.cc}, {"Bcc", d.bcc}, {"As", from}, {"Answers go to", d.replyTo}} {
 		if len(l.list) > 0 {
-			fmt.Fprintf(&b, "%s: %s\n", l.name, strings.Join(bare(l.list), ", "))
+			fmt.Fprintf(&b, "%s: %s\n", l.name, content.AllShown(bare(l.list)))
 		}
 	}
 	fmt.Fprintf(&b, "Subject: %s\n", content.Line(d.subject, maxSubject))
@@ -148,6 +152,7 @@ type parsedDraft struct {
 	raw                 string // base64url
 	digest              string // of raw
 	more                bool   // there is more than plain text
+	from, replyTo       []*mail.Address
 }
 
 // readDraft reads a draft in the form that is sent.
@@ -170,20 +175,22 @@ func readDraft(ctx context.Context, users *gmail.UsersService, id string) (*pars
 	}
 	sum := sha256.Sum256(b)
 	out := &parsedDraft{id: d.Id, message: d.Message.Id, thread: d.Message.ThreadId, raw: d.Message.Raw, digest: hex.EncodeToString(sum[:])}
-	for name, into := range map[string]*[]*mail.Address{"To": &out.to, "Cc": &out.cc, "Bcc": &out.bcc} {
+	for name, into := range map[string]*[]*mail.Address{"To": &out.to, "Cc": &out.cc, "Bcc": &out.bcc, "From": &out.from, "Reply-To": &out.replyTo} {
 		for _, value := range m.Header[name] { // each, if there are several
 			if strings.TrimSpace(value) == "" {
 				continue
 			}
 			list, err := (&mail.AddressParser{WordDecoder: content.Words()}).ParseList(value)
-			if err != nil {
+			if err != nil || slices.ContainsFunc(list, func(a *mail.Address) bool { return !content.Plain(a.Address) }) {
 				return nil, unreadable // whom it would reach nobody could say
 			}
 			*into = append(*into, list...)
 		}
 	}
 	for name := range m.Header {
-		if strings.HasPrefix(name, "Resent-") { // would name other recipients (RFC 5322 §3.6.6)
+		// The former would name other recipients (RFC 5322 §3.6.6), and the latter be another
+		// field to Gmail than it is here (§4.5, "Bcc :").
+		if strings.HasPrefix(name, "Resent-") || strings.IndexFunc(name, func(r rune) bool { return r <= ' ' || r >= 0x7f }) >= 0 {
 			return nil, unreadable
 		}
 	}

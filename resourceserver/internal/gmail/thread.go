@@ -173,7 +173,7 @@ func (v threadOutput) text() string {
 }
 
 func (m message) write(b *strings.Builder) {
-	fmt.Fprintf(b, "\n--- message %s | %s | from %s\n%s\n", m.ID, m.Date, m.From, m.Text)
+	fmt.Fprintf(b, "\n--- message %s | %s | from %s\n%s\n", m.ID, m.Date, m.From, content.Under(m.Text))
 	if m.Truncated {
 		fmt.Fprintf(b, "[cut: %d of %s shown]\n", m.Offset+len([]rune(m.Text)), content.Count(m.Length, "character", "characters"))
 	}

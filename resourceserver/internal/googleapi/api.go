@@ -120,6 +120,7 @@ func (a *API) open(ctx context.Context, need credential.Need) (*Session, error) 
 	if err != nil {
 		return nil, credential.ToolError(ctx, err)
 	}
+	elicit.Using(ctx, first.Account)
 	auth := &authorizer{next: a.Transport, credentials: a.Credentials, need: need, current: first, quotaUser: a.quotaUser(need.Principal)}
 	client := func(max int64) *http.Client {
 		return &http.Client{Transport: &limiter{next: &retrier{next: auth}, max: max}, CheckRedirect: noRedirect}
@@ -205,6 +206,9 @@ func (a *authorizer) RoundTrip(r *http.Request) (*http.Response, error) {
 		// Whatever a product forgets: what asks the person does nothing before.
 		return nil, errUnconfirmed
 	}
+	if dotted(r.URL.Path) {
+		return nil, tool.Invalid("An id is not one of Google's; nothing was done.")
+	}
 	a.mu.Lock()
 	used := a.current
 	a.mu.Unlock()
@@ -228,6 +232,17 @@ func (a *authorizer) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 	}
 	return a.send(again, fresh)
+}
+
+// dotted reports whether an address has a segment that leads to another one (RFC 3986
+// §5.2.4): ids are escaped, but for the dots.
+func dotted(path string) bool {
+	for segment := range strings.SplitSeq(path, "/") {
+		if segment == "." || segment == ".." {
+			return true
+		}
+	}
+	return false
 }
 
 // renew returns the credential to try next, nil if there is none to be had.

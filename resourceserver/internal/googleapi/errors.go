@@ -13,6 +13,7 @@ import (
 	"google.golang.org/api/googleapi"
 
 	"latchkey/pkg/httpx"
+	"latchkey/resourceserver/internal/content"
 	"latchkey/resourceserver/internal/tool"
 )
 
@@ -100,7 +101,7 @@ func fromGoogle(doing string, g *googleapi.Error) *tool.Error {
 	case g.Code == http.StatusPreconditionFailed || g.Code == http.StatusConflict:
 		return set(tool.CodeConflict, "It was changed by somebody else meanwhile; nothing was done.", "Read it again, and ask the person if the change is still wanted.")
 	}
-	return set(tool.CodeInvalidArgument, "Google refused the request: "+shorten(g.Message), "Correct the arguments and call again.")
+	return set(tool.CodeInvalidArgument, "Google refused the request: "+reason(g.Message), "Correct the arguments and call again.")
 }
 
 // activation returns the page of Google's console that enables an API, as Google
@@ -145,12 +146,10 @@ func logged(reasons []string) string {
 	return strings.Join(out, ",")
 }
 
-func shorten(s string) string {
-	if s == "" {
+// reason is what Google said, which may repeat what others wrote: on one line.
+func reason(s string) string {
+	if s = content.Line(s, maxMessage); s == "" {
 		return "it gave no reason."
-	}
-	if r := []rune(s); len(r) > maxMessage {
-		return string(r[:maxMessage]) + "…"
 	}
 	return s
 }

@@ -1,7 +1,9 @@
 package markdown
 
 import (
+	"bytes"
 	"strings"
+	"unicode/utf8"
 )
 
 // Kind is what a block is.
@@ -88,31 +90,29 @@ func Tidy(in []Span) []Span {
 			ended = false
 			continue
 		}
-		var b strings.Builder
+		b := make([]byte, 0, len(s.Text))
 		for _, r := range s.Text {
 			switch {
 			case r == '\n':
-				trimmed := strings.TrimRight(b.String(), " ")
-				b.Reset()
-				b.WriteString(trimmed)
-				if trimmed == "" && len(out) > 0 && out[len(out)-1].look() == (Span{}) {
+				b = bytes.TrimRight(b, " ")
+				if len(b) == 0 && len(out) > 0 && out[len(out)-1].look() == (Span{}) {
 					out[len(out)-1].Text = strings.TrimRight(out[len(out)-1].Text, " ")
 				}
-				if trimmed != "" || len(out) > 0 {
-					b.WriteByte('\n')
+				if len(b) > 0 || len(out) > 0 {
+					b = append(b, '\n')
 				}
 				ended = true
 			case r == ' ' || r == '\r' || r == '\v' || r == '\f' || r == '\u2028' || r == '\u2029' || r == '\u0085':
 				if !ended {
-					b.WriteByte(' ')
+					b = append(b, ' ')
 				}
 				ended = true
 			default:
-				b.WriteRune(r)
+				b = utf8.AppendRune(b, r)
 				ended = false
 			}
 		}
-		s.Text = b.String()
+		s.Text = string(b)
 		if i == len(joined)-1 {
 			s.Text = strings.TrimRight(s.Text, " \n")
 		}

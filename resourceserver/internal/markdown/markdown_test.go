@@ -105,6 +105,39 @@ func TestDeep(t *testing.T) {
 	}
 }
 
+// TestTame: what the parser would take quadratic time for (25,000 of the first: ten
+// seconds, by everybody who may write a document) stays plain; what people write is
+// parsed, however long it is.
+func TestTame(t *testing.T) {
+	t.Parallel()
+	emphasis := func(source string) (n int) {
+		for _, b := range markdown.Parse(source) {
+			for _, s := range b.Spans {
+				if s.Bold || s.Italic || s.Strike || s.Link != "" {
+					n++
+				}
+			}
+		}
+		return n
+	}
+	for _, source := range []string{strings.Repeat("*a_ ", 25_000), strings.Repeat("**a ", 25_000), strings.Repeat("~~a ~", 20_000), strings.Repeat("a\n", 50_000) + "**b**", strings.Repeat("> *a_\n", 12_000)} {
+		if blocks := markdown.Parse(source); len(blocks) != 1 || emphasis(source) != 0 {
+			t.Errorf("%.20s: %d blocks, %d with emphasis", source, len(blocks), emphasis(source))
+		}
+	}
+	for source, want := range map[string]int{
+		strings.Repeat("- **a**: *b*\n", 2_000): 4_000, strings.Repeat("**a**\n\n", 12_000): 12_000, strings.Repeat("_", 90_000) + "\n\n**a**": 1, strings.Repeat("a\n", 9_000) + "\n**b**": 1,
+	} {
+		if n := emphasis(source); n != want {
+			t.Errorf("%.20s: %d spans with emphasis, want %d", source, n, want)
+		}
+	}
+	// Nor do line breaks take it, of which a document of others has as many as it likes.
+	if got := markdown.Tidy([]markdown.Span{{Text: strings.Repeat("a \n", 400_000)}}); len(got) != 1 || strings.Count(got[0].Text, "a\n") != 399_999 {
+		t.Errorf("%d spans", len(got))
+	}
+}
+
 func FuzzMarkdown(f *testing.F) {
 	for _, s := range []string{"# a\n\n- b\n  1. c\n", "| a | b |\n|--|--|\n| `x` | [y](http://z.test) |", "a[^1]\n\n[^1]: b", "> a\n> b\n\n***a** b*", "<b>&amp;\\*", "```\n~~~\n```"} {
 		f.Add(s)

@@ -39,15 +39,17 @@ type reader struct {
 }
 
 const (
-	maxMarkers  = 60    // of quotations and lists that one line opens
-	maxBrackets = 3_000 // of one paragraph
+	maxMarkers  = 60     // of quotations and lists that one line opens
+	maxBrackets = 3_000  // of one paragraph
+	maxMarks    = 8_000  // of emphasis in one paragraph
+	maxLines    = 10_000 // of one paragraph
 )
 
 // tame reports whether a text costs the parser no more than its length: it takes
-// quadratic time for nested markers and for brackets. What is not tame is a text
-// that nobody wrote to be read, and stays plain.
+// quadratic time for nested markers, for brackets, for marks of emphasis and for lines.
+// What is not tame is a text that nobody wrote to be read, and stays plain.
 func tame(source string) bool {
-	brackets := 0
+	brackets, emphasis, together := 0, 0, 0
 	for l := range strings.SplitSeq(source, "\n") {
 		markers := 0
 		for _, r := range l {
@@ -61,14 +63,27 @@ func tame(source string) bool {
 		if markers > maxMarkers && strings.Trim(l, "- ") != "" && strings.Trim(l, "* ") != "" {
 			return false
 		}
-		if brackets += strings.Count(l, "["); brackets > maxBrackets {
+		brackets, emphasis, together = brackets+strings.Count(l, "["), emphasis+marks(l), together+1
+		if brackets > maxBrackets || emphasis > maxMarks || together > maxLines {
 			return false
 		}
 		if strings.TrimSpace(l) == "" {
-			brackets = 0
+			brackets, emphasis, together = 0, 0, 0
 		}
 	}
 	return true
+}
+
+// marks counts the runs of marks of emphasis.
+func marks(l string) int {
+	n, before := 0, byte(0)
+	for i := range len(l) {
+		if b := l[i]; b != before && (b == '*' || b == '_' || b == '~') {
+			n++
+		}
+		before = l[i]
+	}
+	return n
 }
 
 // context is what the blocks around one say of it.

@@ -97,5 +97,5 @@ func one(t exchange.Tenant, res exchange.Resource, base string) (Resource, error
 // Reserved reports whether a path is the server's own, so that no resource can
 // be there.
 func Reserved(path string) bool {
-	return path == "/livez" || path == "/readyz" || path == "/download" || strings.HasPrefix(path, "/.well-known")
+	return path == "/livez" || path == "/readyz" || path == "/download" || path == "/upload" || strings.HasPrefix(path, "/.well-known")
 }

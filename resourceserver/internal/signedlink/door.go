@@ -234,16 +234,9 @@ func Headers(w http.ResponseWriter) {
 }
 
 // Say answers in words.
-func (r *Refusal) Say(w http.ResponseWriter) {
+func (r *Refusal) Say(w http.ResponseWriter, to *http.Request) {
 	if r.RetryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(r.RetryAfter))
 	}
-	Say(w, r.Status, r.Text)
-}
-
-// Say answers with a plain text.
-func Say(w http.ResponseWriter, status int, text string) {
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.WriteHeader(status)
-	_, _ = fmt.Fprintln(w, text)
+	Say(w, to, r.Status, r.Text)
 }

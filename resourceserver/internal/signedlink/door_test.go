@@ -177,7 +177,7 @@ func TestDoubt(t *testing.T) {
 	})
 	w := httptest.NewRecorder()
 	signedlink.Headers(w)
-	refused.Say(w)
+	refused.Say(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/x", nil))
 	if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") != "2" || w.Header().Get("Cache-Control") != "no-store" || w.Header().Get("Content-Type") != "text/plain; charset=utf-8" {
 		t.Errorf("%d %v", w.Code, w.Header())
 	}

@@ -88,7 +88,7 @@ func (e entry) write(b *strings.Builder) {
 	}
 	fmt.Fprintf(b, " | task_id %s\n", e.ID)
 	if e.Notes != "" {
-		b.WriteString(e.Notes + "\n")
+		b.WriteString(content.Under(e.Notes) + "\n")
 	}
 }
 

@@ -47,7 +47,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case http.MethodGet:
 		v, refusal := h.door.Look(r)
 		if refusal != nil {
-			refusal.Say(w)
+			refusal.Say(w, r)
 			return
 		}
 		show(w, v.Target)
@@ -55,12 +55,12 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case http.MethodPut, http.MethodPost:
 	default:
 		w.Header().Set("Allow", "GET, PUT, POST")
-		signedlink.Say(w, http.StatusMethodNotAllowed, "An upload link is opened in a browser, or takes the file by PUT.")
+		signedlink.Say(w, r, http.StatusMethodNotAllowed, "An upload link is opened in a browser, or takes the file by PUT.")
 		return
 	}
 	if refusal := h.accept(r); refusal != nil {
 		w.Header().Set("Connection", "close") // the body is not read
-		refusal.Say(w)
+		refusal.Say(w, r)
 		return
 	}
 	var done string
@@ -72,10 +72,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(maxAnswer))
 	if refusal != nil {
 		w.Header().Set("Connection", "close")
-		refusal.Say(w)
+		refusal.Say(w, r)
 		return
 	}
-	signedlink.Say(w, http.StatusCreated, done)
+	signedlink.Say(w, r, http.StatusCreated, done)
 }
 
 // accept looks at what a request says of its body before anything is read.

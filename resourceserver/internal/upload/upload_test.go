@@ -231,6 +231,34 @@ func TestEnded(t *testing.T) {
 	}
 }
 
+// TestBrowser: whoever sees a form sees pages after it, of what was done and of what was
+// not.
+func TestBrowser(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	link := f.link(t, upload.Target{FileID: "id-1", Name: "<b>.csv", Type: "text/csv", Email: "alice@acme.example"}, bearertest.Token{})
+	browser := []string{"Accept", "text/html,*/*;q=0.8"}
+	sent := func(disposition string) *httptest.ResponseRecorder {
+		body, contentType := form(t, disposition, "x")
+		return f.send(t, "acme", http.MethodPost, link, body, append(browser, "Content-Type", contentType)...)
+	}
+	for what, c := range map[string]struct {
+		answer *httptest.ResponseRecorder
+		status int
+		text   string
+	}{
+		"nothing chosen": {sent(`form-data; name="file"; filename=""`), http.StatusBadRequest, "<p>Choose one file. Nothing was uploaded.</p>"},
+		"a file":         {sent(`form-data; name="file"; filename="f"`), http.StatusCreated, "<p>Uploaded &lt;b&gt;.csv (1 byte) to the Google Drive of alice@acme.example.</p>"},
+		"an ended link":  {f.send(t, "acme", http.MethodGet, link[:len(link)-1], nil, browser...), http.StatusGone, "<p>This upload link has ended. Ask the assistant for a new one.</p>"},
+		"a method":       {f.send(t, "acme", http.MethodDelete, link, nil, browser...), http.StatusMethodNotAllowed, "<p>An upload link is"},
+		"no length":      {f.send(t, "acme", http.MethodPost, link, struct{ io.Reader }{strings.NewReader("x")}, browser...), http.StatusLengthRequired, "<p>Say how long"},
+	} {
+		if c.answer.Code != c.status || c.answer.Header().Get("Content-Type") != "text/html; charset=utf-8" || !strings.Contains(c.answer.Body.String(), c.text) {
+			t.Errorf("%s: %d %s", what, c.answer.Code, c.answer.Body)
+		}
+	}
+}
+
 // endless is a body of zeros.
 type endless struct{}
 
