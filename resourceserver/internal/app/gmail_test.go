@@ -82,6 +82,7 @@ func (r *rig) found(query string) int {
 // said of the rest.
 func TestAttachmentText(t *testing.T) {
 	t.Parallel()
+	compiled(t)
 	r := start(t)
 	word := packed(t, "word/document.xml", fmt.Appendf(nil, w, "Good &amp; cheap"))
 	for what, c := range map[string]struct {
@@ -105,7 +106,7 @@ func TestAttachmentText(t *testing.T) {
 		"12 MB, more than one answer": {fakegoogle.NewAttachment{Name: "b.docx", MimeType: docx, Content: make([]byte, 12<<20)}, "", "damaged"},
 		"5 MB of text":                {fakegoogle.NewAttachment{Name: "b.txt", MimeType: "text/plain", Content: make([]byte, 5<<20)}, "", "larger than the 4 MB"},
 	} {
-		if raced && strings.Contains(what, "PDF") { // compiling PDFium takes 20 s then; package pdf has its own test
+		if raced && strings.Contains(what, "PDF") {
 			continue
 		}
 		out := r.call(r.as.mint(all), "gmail_get_attachment", map[string]any{"message_id": r.google.AddMail(alice, what, c.attachment), "attachment_id": "1"})

@@ -67,7 +67,7 @@ func pages(contents ...string) []byte {
 func words(s string) string { return stream("", "BT /F 12 Tf 50 700 Td ("+s+") Tj ET") }
 
 // patient are limits that do not matter.
-var patient = pdf.Limits{Time: time.Minute, Pages: 2_000, Text: 1 << 20}
+var patient = pdf.Limits{Time: 5 * time.Minute, Pages: 2_000, Text: 1 << 20}
 
 // TestText: the text of the pages, in their order.
 func TestText(t *testing.T) {
@@ -88,15 +88,15 @@ func TestLimits(t *testing.T) {
 	for i := range many {
 		many[i] = words(fmt.Sprint("Number ", i+1))
 	}
-	text, cut, err := pdf.Text(t.Context(), pages(many...), pdf.Limits{Time: time.Minute, Pages: 7, Text: 1 << 20})
+	text, cut, err := pdf.Text(t.Context(), pages(many...), pdf.Limits{Time: 5 * time.Minute, Pages: 7, Text: 1 << 20})
 	if strings.Count(text, "[page ") != 7 || !cut || err != nil {
 		t.Errorf("pages: %q %v %v", text, cut, err)
 	}
-	text, cut, err = pdf.Text(t.Context(), pages(many...), pdf.Limits{Time: time.Minute, Pages: 100, Text: 50})
+	text, cut, err = pdf.Text(t.Context(), pages(many...), pdf.Limits{Time: 5 * time.Minute, Pages: 100, Text: 50})
 	if len(text) != 50 || !cut || err != nil {
 		t.Errorf("text: %q %v %v", text, cut, err)
 	}
-	text, cut, err = pdf.Text(t.Context(), pages(words(strings.Repeat("long ", 2000))), pdf.Limits{Time: time.Minute, Pages: 100, Text: 50})
+	text, cut, err = pdf.Text(t.Context(), pages(words(strings.Repeat("long ", 2000))), pdf.Limits{Time: 5 * time.Minute, Pages: 100, Text: 50})
 	if len(text) != 50 || !cut || err != nil {
 		t.Errorf("one page: %q %v %v", text, cut, err)
 	}
@@ -117,7 +117,7 @@ func TestHostile(t *testing.T) {
 	}
 	flate := "/Filter/FlateDecode"
 	const none = "<</Type/Pages/Kids[]/Count 0>>"
-	limits := pdf.Limits{Time: time.Minute, Pages: 500, Text: 1 << 20}
+	limits := pdf.Limits{Time: 5 * time.Minute, Pages: 500, Text: 1 << 20}
 	quick := pdf.Limits{Time: 100 * time.Millisecond, Pages: 500, Text: 1 << 20}
 	for what, c := range map[string]struct {
 		file   []byte
