@@ -11,6 +11,7 @@ import (
 	"latchkey/authserver/internal/app"
 	"latchkey/authserver/internal/authtest"
 	"latchkey/authserver/internal/job"
+	"latchkey/authserver/internal/vault"
 	"latchkey/pkg/oauth"
 )
 
@@ -89,4 +90,53 @@ func TestFailureIsShown(t *testing.T) {
 	if out := w.root.must(http.StatusConflict, "POST", "/tenants/default/data-keys/rewrap", nil); out.body["code"] != "other_kek" || strings.Contains(out.raw, "another\"") {
 		t.Errorf("%s", out.raw)
 	}
+}
+
+// TestRewrapWhileTheKeyChanges: of servers of which some still have the old key-encryption key, only those that have the one of the server
+// that was asked move data keys, so that none goes back to a key which is about to be thrown away.
+func TestRewrapWhileTheKeyChanges(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.visitor()
+	old := kek(t, w.s).ID()
+	if _, _, err := vault.AddKEK(w.s.KEKFile); err != nil {
+		t.Fatal(err)
+	}
+	fresh, _, err := vault.PromoteKEK(w.s.KEKFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ahead := w.s.Replica(t) // restarted with the new file; w.s is not yet
+	const keys = "/tenants/default/data-keys"
+	begin := func(s *authtest.Server) string {
+		t.Helper()
+		at := *w.root
+		at.w = &world{t: t, s: s}
+		return at.must(http.StatusAccepted, "POST", keys+"/rewrap", nil).body["id"].(string)
+	}
+	is := func(id, state, kekOfKeys string) {
+		t.Helper()
+		out := w.root.must(http.StatusOK, "GET", keys+"/rewrap/"+id, nil)
+		if out.body["state"] != state {
+			t.Errorf("%s", out.raw)
+		}
+		for _, k := range w.root.must(http.StatusOK, "GET", keys, nil).items() {
+			if k["kek"] != kekOfKeys {
+				t.Errorf("%v, not %s", k, kekOfKeys)
+			}
+		}
+	}
+	first := begin(ahead)
+	w.s.GoOnWorking(t)
+	is(first, "open", old)
+	ahead.GoOnWorking(t)
+	is(first, "done", fresh)
+	back := begin(w.s) // asked of the server that has the old key
+	ahead.GoOnWorking(t)
+	is(back, "open", fresh)
+	begin(ahead)
+	is(back, "failed", fresh)
+	w.s.GoOnWorking(t)
+	ahead.GoOnWorking(t)
+	is(back, "failed", fresh)
 }

@@ -22,10 +22,14 @@ import (
 const MaxKeySet = 64 << 10
 
 const (
-	maxKeys      = 32
-	minRSABits   = 2048
-	maxRSABits   = 8192 // bounds the work of a verification
-	maxCachedURI = 1000
+	maxKeys    = 32
+	minRSABits = 2048
+	// Anybody registers keys by which we verify: these bound the work of one
+	// verification. The largest exponent that Go takes makes it four times as long, and
+	// with 4096 bits 150 times that of an ordinary key.
+	maxRSABits     = 4096
+	maxRSAExponent = 65537
+	maxCachedURI   = 1000
 	// refetchPause is the least time between fetches caused by key ids that are
 	// not in the set: forged ids cannot make us hammer a client's server.
 	refetchPause = 30 * time.Second
@@ -90,7 +94,7 @@ func fits(k jose.JSONWebKey, alg string) bool {
 		return alg == string(jose.ES256) && key.Curve == elliptic.P256()
 	case *rsa.PublicKey:
 		bits := key.N.BitLen()
-		return (alg == string(jose.RS256) || alg == string(jose.PS256)) && bits >= minRSABits && bits <= maxRSABits
+		return (alg == string(jose.RS256) || alg == string(jose.PS256)) && bits >= minRSABits && bits <= maxRSABits && key.E <= maxRSAExponent
 	}
 	return false
 }

@@ -11,6 +11,7 @@ import (
 
 const (
 	MaxAtOnce, MaxForKnown, MaxPerHost = maxAtOnce, maxForKnown, maxPerHost
+	MaxForListed, MaxKeptPerNetwork    = maxForListed, maxKeptPerNetwork
 	MaxPerNetwork                      = maxPerNetwork
 	StrangersRate, StrangersBurst      = strangersRate, strangersBurst
 	SourceBurst, HostBurst             = sourceBurst, hostBurst

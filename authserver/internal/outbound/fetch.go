@@ -116,8 +116,8 @@ func New(c Config) (*Fetcher, error) {
 type Request struct {
 	URL    string
 	Limit  int64  // of the body, in bytes, at most 1 MiB
-	Known  bool   // the host is listed by the operator or was used before: not counted among strangers
-	Kept   bool   // the caller has a copy of this very URL: known, and not counted with others at its host
+	Known  bool   // the host is listed by the operator: not counted among strangers
+	Kept   bool   // the caller has a copy of this very URL: no stranger's either, and not counted with others at its host
 	Source string // address of whoever caused the fetch, "" if nobody did
 }
 
@@ -140,7 +140,6 @@ func (f *Fetcher) Get(ctx context.Context, r Request) (*Document, error) {
 	if r.Limit <= 0 || r.Limit > maxLimit {
 		return nil, errors.New("a fetch needs a limit of at most 1 MiB")
 	}
-	r.Known = r.Known || r.Kept
 	// Who is counted together shares: a known URL is not told what a stranger is.
 	key := fmt.Sprintf("%d %s %s", r.Limit, account(host, r), r.URL)
 	var result singleflight.Result

@@ -14,10 +14,14 @@ import (
 const (
 	maxAtOnce     = 64 // fetches under way
 	maxForKnown   = 16 // of these, kept free of strangers' hosts
+	maxForListed  = 8  // of these, kept free of strangers' documents of which there is a copy too
 	maxPerHost    = 2
 	maxPerNetwork = 2 // of strangers' hosts, for one /24 or IPv6 /48
-	slotWait      = 250 * time.Millisecond
-	maxRemembered = 10_000
+	// maxKeptPerNetwork is the same of documents of which there is a copy: whoever has
+	// published one can let its host hang from then on.
+	maxKeptPerNetwork = 8
+	slotWait          = 250 * time.Millisecond
+	maxRemembered     = 10_000
 
 	strangersRate, strangersBurst = 40, 200             // per second, all strangers' hosts together
 	hostRate, hostBurst           = 1, 5                // per second, one host
@@ -55,7 +59,7 @@ type governor struct {
 // it back.
 func (g *governor) admit(ctx context.Context, now time.Time, host string, r Request) (release func(), err error) {
 	name := account(host, r)
-	if g.shared != nil && !r.Known && r.Source != "" {
+	if g.shared != nil && r.stranger() && r.Source != "" {
 		if wait, ofSource := g.shared.FetchDocument(ctx, r.Source); wait > 0 {
 			return nil, &BusyError{RetryAfter: wait, what: "by all replicas", ofSource: ofSource}
 		}
@@ -63,9 +67,20 @@ func (g *governor) admit(ctx context.Context, now time.Time, host string, r Requ
 	if err := g.budget(now, name, r); err != nil {
 		return nil, err
 	}
-	around := ""
-	if !r.Known && r.Source != "" {
-		around = "network " + network(r.Source, 24, 48)
+	// Slow hosts that one network names take its own slots, not everyone's.
+	limit, around, mostAround := maxAtOnce, "", 0
+	switch {
+	case r.Known:
+	case r.Kept:
+		limit, around, mostAround = maxAtOnce-maxForListed, "kept ", maxKeptPerNetwork
+	default:
+		limit, around, mostAround = maxAtOnce-maxForKnown, "stranger's ", maxPerNetwork
+	}
+	if r.Source == "" {
+		around = ""
+	}
+	if around != "" {
+		around += network(r.Source, 24, 48)
 	}
 	wait, cancel := context.WithTimeout(ctx, slotWait)
 	defer cancel()
@@ -74,12 +89,7 @@ func (g *governor) admit(ctx context.Context, now time.Time, host string, r Requ
 		if g.held == nil {
 			g.held, g.freed = map[string]int{}, make(chan struct{})
 		}
-		limit := maxAtOnce
-		if !r.Known {
-			limit -= maxForKnown
-		}
-		// Slow hosts that one network names take its own slots, not everyone's.
-		if g.underWay < limit && g.held[name] < maxPerHost && (around == "" || g.held[around] < maxPerNetwork) {
+		if g.underWay < limit && g.held[name] < maxPerHost && (around == "" || g.held[around] < mostAround) {
 			g.underWay++
 			g.held[name]++
 			g.held[around]++
@@ -109,6 +119,9 @@ func (g *governor) release(names ...string) {
 	g.freed = make(chan struct{})
 }
 
+// stranger reports whether nothing is known of what is fetched.
+func (r Request) stranger() bool { return !r.Known && !r.Kept }
+
 // account is what a fetch is counted under instead of its host alone. Anyone can
 // name https://known.example.com/1, /2, /3: if that used up the host's budget,
 // one address could keep the host's real document from being fetched.
@@ -128,13 +141,13 @@ func account(host string, r Request) string {
 func (g *governor) budget(now time.Time, name string, r Request) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if !r.Known && r.Source != "" && !g.sources.allow(now, network(r.Source, 32, 64), sourceRate, sourceBurst) {
+	if r.stranger() && r.Source != "" && !g.sources.allow(now, network(r.Source, 32, 64), sourceRate, sourceBurst) {
 		return &BusyError{RetryAfter: 2 * time.Second, what: "from this address", ofSource: true}
 	}
 	if g.strangers == nil {
 		g.strangers = rate.NewLimiter(strangersRate, strangersBurst)
 	}
-	if !r.Known && !g.strangers.AllowN(now, 1) {
+	if r.stranger() && !g.strangers.AllowN(now, 1) {
 		return &BusyError{RetryAfter: time.Second, what: "to hosts that were not known before"}
 	}
 	if !g.hosts.allow(now, name, hostRate, hostBurst) {

@@ -90,6 +90,12 @@ func TestFlood(t *testing.T) {
 		"AS-C12 slow documents at a listed host, and one that is kept": {func(i, second int) outbound.Request {
 			return outbound.Request{URL: fmt.Sprintf("https://known.example.com/slow/%d-%d", i, second), Limit: 100, Known: true, Source: "192.0.2.1"}
 		}, kept, outbound.MaxPerHost, outbound.HostBurst + seconds},
+		"AS-C12 one network, copies that are kept of documents at slow hosts": {func(i, _ int) outbound.Request {
+			return outbound.Request{URL: fmt.Sprintf("https://slow-%d.example.com/", i), Limit: 100, Kept: true, Source: fmt.Sprintf("192.0.2.%d", i%250)}
+		}, outbound.Request{URL: known.URL, Limit: 100, Kept: true, Source: known.Source}, outbound.MaxKeptPerNetwork, 1000 * seconds},
+		"AS-C12 1000 networks, copies that are kept of documents at slow hosts": {func(i, _ int) outbound.Request {
+			return outbound.Request{URL: fmt.Sprintf("https://slow-%d.example.com/", i), Limit: 100, Kept: true, Source: fmt.Sprintf("2001:db8:%x::1", i)}
+		}, known, outbound.MaxAtOnce - outbound.MaxForListed, 1000 * seconds},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

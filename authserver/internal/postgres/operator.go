@@ -153,7 +153,7 @@ func (db *DB) OperatorSessions(ctx context.Context, t tenant.ID, f operator.Sess
 // operator.ErrNotFound.
 func (db *DB) OperatorEndSession(ctx context.Context, t tenant.ID, id uuid.UUID) error {
 	n, err := db.exec(ctx, t, audited(ctx, stmt(`UPDATE sessions SET ended_at = now() WHERE tenant_id = $1 AND id = $2 AND ended_at IS NULL RETURNING subject_id`, t.UUID(), id),
-		byOperator(ctx, t, audit.AdminAct, "session ended"), fromRow{"subject_id": `act.subject_id`}, "", `SELECT FROM sessions WHERE tenant_id = $1 AND id = $2`))
+		byOperator(ctx, t, audit.AdminAct, "session ended "+id.String()), fromRow{"subject_id": `act.subject_id`}, "", `SELECT FROM sessions WHERE tenant_id = $1 AND id = $2`))
 	return changed("ending session", n, err)
 }
 
@@ -161,7 +161,7 @@ func (db *DB) OperatorEndSession(ctx context.Context, t tenant.ID, id uuid.UUID)
 // sessions ended.
 func (db *DB) OperatorEndSessions(ctx context.Context, t tenant.ID, subject uuid.UUID) (int64, error) {
 	n, err := db.exec(ctx, t, audited(ctx, endingSessions(t, `s.subject_id = $2`, subject),
-		byOperator(ctx, t, audit.AdminAct, "session ended"), fromRow{"subject_id": `act.subject_id`}, "", count))
+		byOperator(ctx, t, audit.AdminAct, ""), fromRow{"subject_id": `act.subject_id`, "detail": `'session ended ' || act.id`}, "", count))
 	if err != nil {
 		return 0, fmt.Errorf("ending sessions: %w", err)
 	}

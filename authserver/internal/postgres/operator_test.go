@@ -53,14 +53,14 @@ func TestOperatorActs(t *testing.T) {
 		want   []string
 	}{
 		{"mark", func(tn tenant.ID) error { return f.db.RequireReauth(as, tn, id) }, nil, []string{"connection.needs_reauth by operator:adm_1 ok operator_request"}},
-		{"a session", func(tn tenant.ID) error { return f.db.OperatorEndSession(as, tn, first) }, nil, []string{"admin.act by operator:adm_1 ok session ended"}},
+		{"a session", func(tn tenant.ID) error { return f.db.OperatorEndSession(as, tn, first) }, nil, []string{"admin.act by operator:adm_1 ok session ended " + first.String()}},
 		{"every session", func(tn tenant.ID) error {
 			n, err := f.db.OperatorEndSessions(as, tn, f.record.Subject)
 			if ended = n; err == nil && n == 0 {
 				return operator.ErrNotFound
 			}
 			return err
-		}, operator.ErrNotFound, []string{"admin.act by operator:adm_1 ok session ended"}},
+		}, operator.ErrNotFound, []string{"admin.act by operator:adm_1 ok session ended " + second.String()}},
 		{"a grant", func(tn tenant.ID) error { return f.db.EndGrant(as, tn, live.ID) }, nil, []string{"grant.revoked by operator:adm_1 ok operator_request"}},
 		{"a document", func(tn tenant.ID) error { return f.db.DeleteClient(as, tn, document.URL) }, client.ErrNotFound, []string{"client.deleted by operator:adm_1 ok"}},
 	} {

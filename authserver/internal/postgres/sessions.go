@@ -21,7 +21,7 @@ func endingSessions(t tenant.ID, which string, args ...any) statement {
 	return stmt(`WITH ended AS MATERIALIZED (
 				SELECT s.secret_hash FROM sessions s WHERE s.tenant_id = $1 AND s.ended_at IS NULL AND (`+which+`) ORDER BY s.secret_hash FOR UPDATE)
 			UPDATE sessions SET ended_at = now() FROM ended WHERE sessions.tenant_id = $1 AND sessions.secret_hash = ended.secret_hash
-			RETURNING sessions.secret_hash, sessions.subject_id`, append([]any{t.UUID()}, args...)...)
+			RETURNING sessions.secret_hash, sessions.subject_id, sessions.id`, append([]any{t.UUID()}, args...)...)
 }
 
 // endSessions ends sessions on their person's word and records each; detail is SQL

@@ -123,7 +123,7 @@ func (c *Clients) fetch(ctx context.Context, t *tenant.Tenant, id, source string
 		if now, err := c.Store.Document(ctx, t.ID, id); err == nil && c.Now().Before(now.FreshUntil) {
 			return c.use(t, now)
 		}
-		got, err := c.Fetch.Get(ctx, outbound.Request{URL: id, Limit: MaxDocument, Known: kept || listed(t.Documents, id), Kept: kept, Source: source})
+		got, err := c.Fetch.Get(ctx, outbound.Request{URL: id, Limit: MaxDocument, Known: listed(t.Documents, id), Kept: kept, Source: source})
 		if err != nil {
 			return nil, explain(err)
 		}
