@@ -24,8 +24,11 @@ const (
 	Lifetime = 10 * time.Minute
 	// Use is how long an answer can be fetched.
 	Use = 5 * time.Minute
+	// Lives is how many lifetimes old a question becomes by being asked again, at most:
+	// then it is asked anew, with another link and under the data key of that time.
+	Lives = 6
 	// Most is how many questions a person has under way: a new one takes the place of
-	// the oldest.
+	// the oldest of the app that has most.
 	Most = 10
 	// Path is where links lead, below the issuer.
 	Path = "/approve/"
@@ -95,12 +98,14 @@ type Store interface {
 	// that has ended is none.
 	TakeAnswer(ctx context.Context, a Act) (exchange.ApprovalStatus, error)
 	// AskAgain gives a question that waits its whole lifetime anew and returns what
-	// was sealed.
+	// was sealed. One that is Lives lifetimes old is ErrNone.
 	AskAgain(ctx context.Context, a Act, life time.Duration) ([]byte, error)
 	// InsertQuestion stores a new question, unless one about the act is under way:
-	// then it reports false. Beyond most the person's oldest ones go.
+	// then it reports false. Beyond most the person's oldest ones go, of the app that
+	// has most.
 	InsertQuestion(ctx context.Context, q Question, life time.Duration, most int) (bool, error)
-	// Question reads the one of a link and changes nothing.
+	// Question reads the one of a link and changes nothing. A yes from a session that
+	// has ended is none.
 	Question(ctx context.Context, t tenant.ID, secretHash [sha256.Size]byte) (*Question, error)
 	// AnswerQuestion writes the answer of the question's own person, by one
 	// conditional statement: of concurrent answers one counts.
