@@ -17,7 +17,7 @@ func (r *rig) asksByPage(name string, args map[string]any) string {
 	r.t.Helper()
 	out := r.call(r.as.mint(full), name, args)
 	link, _ := out.Data["link"].(string)
-	if !out.IsError || out.Data["code"] != "confirmation_required" || link == "" || !strings.HasSuffix(out.Content[0].Text, "exactly the same arguments: "+link) {
+	if !out.IsError || out.Data["code"] != "confirmation_required" || link == "" || !strings.Contains(out.Content[0].Text, "with exactly the same arguments. ") || !strings.HasSuffix(out.Content[0].Text, "The link: "+link) {
 		r.t.Fatalf("%s did not ask: %v %v", name, out.Data, out.Content)
 	}
 	return link
