@@ -188,6 +188,11 @@ func TestNobodyElsesWord(t *testing.T) {
 			t.Errorf("next=%s leads to %s", next, page.URL)
 		}
 	}
+	// Replicas of the version before, while they are being replaced, know the secret of a link alone.
+	older, connect := newPerson(t, s), strings.Repeat("A", 43)
+	if page := older.google(older.press(older.get(link), "sign-in", "", "next", connect), fakegoogle.Choice{Account: alice}); page.URL.Path != "/connect/"+connect {
+		t.Errorf("a sign-in begun at the version before leads to %s", page.URL)
+	}
 	if status := post(link, tokenOf(mine, link), "allow", "Cookie", session+mine); status != http.StatusOK {
 		t.Fatalf("the person's own button: %d", status)
 	}
