@@ -22,8 +22,8 @@ type approveView struct {
 	Action, Token string
 	App, Tool     string
 	Alias, Email  string
-	Question      string
-	Account       string // path of the account page
+	Question      []string // a block for each line: what is quoted has a mark at its begin, and wraps
+	Account       string   // path of the account page
 }
 
 // answers are what the buttons of the page say.
@@ -59,7 +59,7 @@ func (h *Handler) Approve(w http.ResponseWriter, r *http.Request) error {
 	if view.Email, err = connection.Email(ctx, h.Vault, record); err != nil {
 		return oauth.Unavailable(err)
 	}
-	if view.Question, err = h.Approvals.Text(ctx, q, record.Person); err != nil {
+	if view.Question, err = h.Approvals.Lines(ctx, q, record.Person); err != nil {
 		return oauth.Unavailable(err)
 	}
 	return web.Render(w, http.StatusOK, "approve.html", view, nil)

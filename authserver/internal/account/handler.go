@@ -84,7 +84,7 @@ type Linker interface {
 // approval.ErrNone for a link that is over; whose a question is, the caller checks.
 type Approvals interface {
 	Question(ctx context.Context, t tenant.ID, secret string) (*approval.Question, error)
-	Text(ctx context.Context, q *approval.Question, person secret.Bytes) (string, error)
+	Lines(ctx context.Context, q *approval.Question, person secret.Bytes) ([]string, error)
 	Answer(ctx context.Context, t tenant.ID, secret string, a approval.Answer) error
 }
 

@@ -77,7 +77,7 @@ func TestPersonsWord(t *testing.T) {
 	page = p.google(p.press(page, "sign-in", ""), fakegoogle.Choice{Account: alice})
 	for range 2 { // looking answers nothing
 		says(t, page, http.StatusOK, "“<bdi>Test app</bdi>” wants to do this", "drive_share", alice, "example.com",
-			"Share “Plan &lt;b&gt;2027&lt;/b&gt;” with carol@outsider.test?\nShe may change it.\n\nMessage: see you</div>", "Do not allow")
+			"<p>Share “Plan &lt;b&gt;2027&lt;/b&gt;” with carol@outsider.test?</p><p>She may change it.</p><p></p><p>Message: see you</p></div>", "Do not allow")
 		is(t, s, "looked at", yes, exchange.Pending)
 		page = p.get(link)
 	}

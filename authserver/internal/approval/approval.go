@@ -202,8 +202,8 @@ func (p *Approvals) Question(ctx context.Context, t tenant.ID, value string) (*Q
 	return p.Store.Question(ctx, t, sha256.Sum256([]byte(value)))
 }
 
-// Text opens a question for its own person, in a form that is safe to read.
-func (p *Approvals) Text(ctx context.Context, q *Question, person secret.Bytes) (string, error) {
+// Lines opens a question for its own person, in lines that are safe to read.
+func (p *Approvals) Lines(ctx context.Context, q *Question, person secret.Bytes) ([]string, error) {
 	_, text, err := p.open(ctx, q.Act, q.Sealed, person)
 	return readable(text), err
 }
@@ -222,7 +222,7 @@ func (p *Approvals) Answer(ctx context.Context, t tenant.ID, value string, a Ans
 
 // readable cleans a question line by line: parts of it are text of others. Of many
 // empty lines, which could push what matters out of sight, one is left.
-func readable(text string) string {
+func readable(text string) []string {
 	var out []string
 	empty := false
 	for line := range strings.Lines(text) {
@@ -236,5 +236,5 @@ func readable(text string) string {
 		}
 		out, empty = append(out, line), false
 	}
-	return strings.Join(out, "\n")
+	return out
 }
