@@ -18,7 +18,7 @@ import (
 )
 
 // shareQuestion is a question as a tool asks it.
-const shareQuestion = "Share “Plan <b>2027</b>” with carol@outsider.test?\nShe may change it.\n\n\n\nMessage: see \u202eyou"
+const shareQuestion = "Share “Plan <b>2027</b>” with carol@outsider.test?\nShe may change it.\n\n\n\nMessage: see \u202eyou\n| a\n| \n| \u200b\n|\n|\t\u3164\n| b"
 
 // act is what a resource server asks about for the person of a token; which tells acts apart.
 func act(out map[string]any, which string) exchange.ApprovalRequest {
@@ -77,7 +77,7 @@ func TestPersonsWord(t *testing.T) {
 	page = p.google(p.press(page, "sign-in", ""), fakegoogle.Choice{Account: alice})
 	for range 2 { // looking answers nothing
 		says(t, page, http.StatusOK, "“<bdi>Test app</bdi>” wants to do this", "drive_share", alice, "example.com",
-			"<p>Share “Plan &lt;b&gt;2027&lt;/b&gt;” with carol@outsider.test?</p><p>She may change it.</p><p></p><p>Message: see you</p></div>", "Do not allow")
+			"<p>Share “Plan &lt;b&gt;2027&lt;/b&gt;” with carol@outsider.test?</p><p>She may change it.</p><p></p><p>Message: see you</p><p>| a</p><p>|</p><p>| b</p></div>", "Do not allow")
 		is(t, s, "looked at", yes, exchange.Pending)
 		page = p.get(link)
 	}

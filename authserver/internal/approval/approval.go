@@ -220,21 +220,26 @@ func (p *Approvals) Answer(ctx context.Context, t tenant.ID, value string, a Ans
 	return p.Store.AnswerQuestion(ctx, t, sha256.Sum256([]byte(value)), a, Use)
 }
 
+// quoted is what is left of an empty line of others' text, as the resource server
+// marks it.
+const quoted = "|"
+
 // readable cleans a question line by line: parts of it are text of others. Of many
-// empty lines, which could push what matters out of sight, one is left.
+// empty lines, which could push what matters out of sight, one is left, also of those
+// that are quoted.
 func readable(text string) []string {
 	var out []string
-	empty := false
+	empty := true // also before the first
 	for line := range strings.Lines(text) {
 		line = consent.Clean(line, exchange.MaxQuestion)
-		if line == "" {
-			empty = len(out) > 0
-			continue
+		blank := line == "" || line == quoted
+		if !blank || !empty {
+			out = append(out, line)
 		}
-		if empty {
-			out = append(out, "")
-		}
-		out, empty = append(out, line), false
+		empty = blank
+	}
+	if n := len(out); n > 0 && out[n-1] == "" {
+		out = out[:n-1]
 	}
 	return out
 }
