@@ -61,6 +61,11 @@ func TestSendByPage(t *testing.T) {
 	if out := r.call(r.as.mint(full), "gmail_send", args); out.Data["code"] != "not_found" || r.found("in:sent subject:page") != 1 {
 		t.Errorf("repeated: %v", out.Data)
 	}
+	// What is not shown is said before the text, which is long then.
+	most := r.draft(bob, "Mostly", strings.Repeat("x\n", 4_000))
+	if shown := r.as.page.Shown(r.asksByPage("gmail_send", map[string]any{"draft_id": most})).Question; !strings.HasPrefix(shown, "Send this mail from alice@example.com?\nTo: bob@example.com\nSubject: Mostly\n(4000 of 8000 characters are shown; the draft is in Gmail)\n| x\n| x\n") {
+		t.Errorf("shown: %.200q", shown)
+	}
 	// What cannot be shown as a whole stays a draft, with its place in Gmail.
 	many := make([]string, 100)
 	for i := range many {
