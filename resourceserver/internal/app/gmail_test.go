@@ -374,7 +374,7 @@ func TestSettings(t *testing.T) {
 	t.Parallel()
 	r := start(t)
 	out, q := r.confirm("gmail_create_filter", map[string]any{"from": "robot@partner.test", "label": "projects", "actions": []string{"archive"}})
-	if !strings.Contains(q.message, "from robot@partner.test -> add Label_1; remove INBOX") || out.IsError {
+	if q.message != "Create this filter for incoming mail in alice@example.com?\nIt does:\n| add Label_1; remove INBOX\nFor mail with:\n| from robot@partner.test" || out.IsError {
 		t.Errorf("%s %v", q.message, out.Data)
 	}
 	id := field(r.ok("gmail_list_filters", nil), "filters", 0, "filter_id")

@@ -76,14 +76,28 @@ func filterOf(f *gmail.Filter) filter {
 	return out
 }
 
-// String describes a filter to a person.
+// String describes a filter in a list.
 func (f filter) String() string {
+	return strings.Join(f.criteria(), " and ") + " -> " + f.acts()
+}
+
+// question describes a filter to the person who confirms it: what it does first, and in
+// lines of its own, so that what it looks for cannot read as something that it does.
+func (f filter) question() string {
+	return "It does:\n" + content.Mark(f.acts()) + "\nFor mail with:\n" + content.Mark(strings.Join(f.criteria(), "\n"))
+}
+
+func (f filter) criteria() []string {
 	var parts []string
 	for _, p := range [][2]string{{"from", f.From}, {"to", f.To}, {"subject", f.Subject}, {"query", f.Query}} {
 		if p[1] != "" {
 			parts = append(parts, p[0]+" "+p[1])
 		}
 	}
+	return parts
+}
+
+func (f filter) acts() string {
 	acts := []string{}
 	if len(f.Add) > 0 {
 		acts = append(acts, "add "+strings.Join(f.Add, ", "))
@@ -94,7 +108,7 @@ func (f filter) String() string {
 	if f.Forwards != "" {
 		acts = append(acts, "forward to "+f.Forwards)
 	}
-	return strings.Join(parts, " and ") + " -> " + strings.Join(acts, "; ")
+	return strings.Join(acts, "; ")
 }
 
 type createFilterInput struct {
@@ -144,7 +158,7 @@ func (g *Gmail) createFilter(ctx context.Context, in createFilterInput) (tool.Ou
 		action.AddLabelIds = append(action.AddLabelIds, ids[0])
 	}
 	f := &gmail.Filter{Criteria: &gmail.FilterCriteria{From: in.From, To: in.To, Subject: in.Subject, Query: in.Query}, Action: action}
-	if err := elicit.Confirm(ctx, elicit.Act{Question: fmt.Sprintf("Create this filter for incoming mail in %s?\n%s", account.Email, filterOf(f))}); err != nil {
+	if err := elicit.Confirm(ctx, elicit.Act{Question: fmt.Sprintf("Create this filter for incoming mail in %s?\n%s", account.Email, filterOf(f).question())}); err != nil {
 		return out, err
 	}
 	made, err := users.Settings.Filters.Create("me", f).Fields("id").Context(ctx).Do()
@@ -176,7 +190,7 @@ func (g *Gmail) deleteFilter(ctx context.Context, in deleteFilterInput) (tool.Ou
 	if i < 0 {
 		return out, &tool.Error{Code: tool.CodeNotFound, Message: "There is no such filter.", NextAction: "gmail_list_filters lists them."}
 	}
-	if err := elicit.Confirm(ctx, elicit.Act{Question: fmt.Sprintf("Delete this filter from %s?\n%s", account.Email, list[i]), Binding: in.FilterID}); err != nil {
+	if err := elicit.Confirm(ctx, elicit.Act{Question: fmt.Sprintf("Delete this filter from %s?\n%s", account.Email, list[i].question()), Binding: in.FilterID}); err != nil {
 		return out, err
 	}
 	if err := users.Settings.Filters.Delete("me", in.FilterID).Context(ctx).Do(); err != nil {
