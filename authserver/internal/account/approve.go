@@ -105,11 +105,14 @@ func (h *Handler) UseApprove(w http.ResponseWriter, r *http.Request) error {
 	return h.renderAnswered(w, t, q)
 }
 
-// question reads a link's question.
+// question reads a link's question. Of one that is over nobody knows here what became
+// of it: that nothing was done would be wrong where the app was faster than a reload,
+// and have the act done again.
 func (h *Handler) question(ctx context.Context, t *tenant.Tenant, value string) (*approval.Question, error) {
 	q, err := h.Approvals.Question(ctx, t.ID, value)
 	if errors.Is(err, approval.ErrNone) {
-		return nil, deadLink(err)
+		return nil, &web.PageError{Status: http.StatusNotFound, Title: "This link does not work any more",
+			Advice: "What it asked was answered, and the app has heard the answer; or its time was over. If you allowed it, look whether it was done before you ask the app for it again.", Cause: err}
 	}
 	if err != nil {
 		return nil, oauth.Unavailable(err)

@@ -50,7 +50,7 @@ func (h *Handler) Connect(w http.ResponseWriter, r *http.Request) error {
 	if i.OfPerson {
 		s, err := h.Sessions.Current(r, t)
 		if errors.Is(err, session.ErrNone) {
-			return h.renderSignIn(w, r, t, connection.ConnectPath+value)
+			return h.renderSignIn(w, r, t, value)
 		}
 		if err != nil {
 			return err
@@ -136,5 +136,5 @@ func deadLink(cause error) error {
 
 func foreignLink() error {
 	return &web.PageError{Status: http.StatusForbidden, Title: "This link is for somebody else",
-		Advice: "You are signed in here as another person than the one the app works for. Nothing was changed."}
+		Advice: "You are signed in here as another person than the one the app works for. Nothing was changed. If that is you as well, sign out on your account page and open the link again."}
 }

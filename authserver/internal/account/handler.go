@@ -133,8 +133,8 @@ func (h *Handler) targets() []string { return []string{h.GoogleOrigin, "https:"}
 // the browser.
 const signInForm = "account sign-in"
 
-// renderSignIn asks the person to sign in; next is the path of the link to come back
-// to, "" for their page.
+// renderSignIn asks the person to sign in; next is the link to come back to, as linkPath
+// reads it, "" for their page.
 func (h *Handler) renderSignIn(w http.ResponseWriter, r *http.Request, t *tenant.Tenant, next string) error {
 	browser := web.BrowserSecret(r, t.Issuer)
 	web.SetCookie(w, t.Issuer, web.BrowserCookie, browser, signin.Lifetime)

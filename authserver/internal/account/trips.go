@@ -37,24 +37,29 @@ func (h *Handler) Continuations() map[signin.Kind]signin.Continuation {
 	}
 }
 
-// signInTrip: the path of a link to come back to, or "".
+// signInTrip: which link to come back to, as linkPath reads it, or "".
 type signInTrip struct {
 	Next string `json:"next,omitempty"`
 }
 
 func (h *Handler) toSignIn(w http.ResponseWriter, r *http.Request, t *tenant.Tenant, next string) error {
+	if linkPath(next) == "" {
+		next = ""
+	}
 	return h.SignIn.Begin(w, r, t, signin.Trip{Kind: kindSignIn, Request: signInTrip{next}, SelectAccount: true})
 }
 
-// isLink reports whether a path is that of a link of ours: a sign-in leads nowhere else
-// (RFC 9700 §4.11).
-func isLink(path string) bool {
-	for _, prefix := range []string{connection.ConnectPath, approval.Path} {
-		if value, ok := strings.CutPrefix(path, prefix); ok && secret.IsRandom(value) {
-			return true
-		}
+// linkPath is the path of a link of ours, "" for everything else: a sign-in leads nowhere
+// else (RFC 9700 §4.11). The secret alone is that of a link to connect, which is what
+// the version before knows, whose replicas run beside ours for a while.
+func linkPath(next string) string {
+	if value, ok := strings.CutPrefix(next, approval.Path); ok && secret.IsRandom(value) {
+		return next
 	}
-	return false
+	if secret.IsRandom(next) {
+		return connection.ConnectPath + next
+	}
+	return ""
 }
 
 // signedInAtGoogle begins a session. The person is the subject of that very
@@ -75,8 +80,8 @@ func (h *Handler) signedInAtGoogle(w http.ResponseWriter, r *http.Request, t *te
 		return err
 	}
 	httpx.Annotate(r.Context(), slog.String("tenant", t.ID.String()), slog.String("subject", subject.String()))
-	if isLink(trip.Next) {
-		return seeOther(w, t, trip.Next)
+	if path := linkPath(trip.Next); path != "" {
+		return seeOther(w, t, path)
 	}
 	return seeOther(w, t, Path)
 }

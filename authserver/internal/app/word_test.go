@@ -10,6 +10,7 @@ import (
 
 	"latchkey/authserver/internal/authtest"
 	"latchkey/authserver/internal/web"
+	"latchkey/deploy/dev/browser"
 	"latchkey/deploy/dev/fakegoogle"
 	"latchkey/pkg/exchange"
 	"latchkey/pkg/oauth"
@@ -17,7 +18,7 @@ import (
 )
 
 // shareQuestion is a question as a tool asks it.
-const shareQuestion = "Share “Plan <b>2027</b>” with carol@outsider.test?\nShe may change it.\n\n\n\nMessage: see \u202eyou"
+const shareQuestion = "Share “Plan <b>2027</b>” with carol@outsider.test?\nShe may change it.\n\n\n\nMessage: see \u202eyou\n| a\n| \n| \u200b\n|\n|\t\u3164\n| b"
 
 // act is what a resource server asks about for the person of a token; which tells acts apart.
 func act(out map[string]any, which string) exchange.ApprovalRequest {
@@ -76,7 +77,7 @@ func TestPersonsWord(t *testing.T) {
 	page = p.google(p.press(page, "sign-in", ""), fakegoogle.Choice{Account: alice})
 	for range 2 { // looking answers nothing
 		says(t, page, http.StatusOK, "“<bdi>Test app</bdi>” wants to do this", "drive_share", alice, "example.com",
-			"<p>Share “Plan &lt;b&gt;2027&lt;/b&gt;” with carol@outsider.test?</p><p>She may change it.</p><p></p><p>Message: see you</p></div>", "Do not allow")
+			"<p>Share “Plan &lt;b&gt;2027&lt;/b&gt;” with carol@outsider.test?</p><p>She may change it.</p><p></p><p>Message: see you</p><p>| a</p><p>|</p><p>| b</p></div>", "Do not allow")
 		is(t, s, "looked at", yes, exchange.Pending)
 		page = p.get(link)
 	}
@@ -85,6 +86,7 @@ func TestPersonsWord(t *testing.T) {
 		page.Header.Get("Referrer-Policy") != "no-referrer" || page.Header.Get("Cache-Control") != "no-store" {
 		t.Errorf("%v\n%s", page.Header, body)
 	}
+	pressed := page
 	says(t, p.press(page, "allow", ""), http.StatusOK, "You have allowed it", "let it try again")
 	says(t, p.press(page, "refuse", ""), http.StatusOK, "You have allowed it") // it counts no more; the page says what does
 	says(t, p.get(link), http.StatusOK, "You have allowed it")
@@ -102,7 +104,13 @@ func TestPersonsWord(t *testing.T) {
 	is(t, s, "used", yes, exchange.Pending)
 	is(t, s, "declined", no, exchange.Declined)
 	is(t, s, "told", no, exchange.Pending)
-	says(t, p.get(link), http.StatusNotFound, "does not work any more") // the link of an older question about the same act
+	// Reloaded, or sent twice, when the app has used the word: it is not said that nothing was done, which would have it done again.
+	for _, page := range []*browser.Page{p.get(link), p.press(pressed, "allow", "")} {
+		says(t, page, http.StatusNotFound, "does not work any more", "If you allowed it, look whether it was done")
+		if body := string(page.Body); strings.Contains(body, "Nothing was") || strings.Contains(body, "it gets a new one") {
+			t.Error(body)
+		}
+	}
 	if got := lines(auditOf(t, s)); strings.Count(got, "approval.asked") != 4 || strings.Count(got, "approval.approved") != 1 || strings.Count(got, "approval.declined") != 1 || strings.Count(got, "approval.used") != 1 {
 		t.Errorf("the trail:\n%s", got)
 	}
@@ -179,6 +187,11 @@ func TestNobodyElsesWord(t *testing.T) {
 		if page := p.google(p.press(p.get(link), "sign-in", "", "next", next), fakegoogle.Choice{Account: alice}); page.URL.Path != "/account" {
 			t.Errorf("next=%s leads to %s", next, page.URL)
 		}
+	}
+	// Replicas of the version before, while they are being replaced, know the secret of a link alone.
+	older, connect := newPerson(t, s), strings.Repeat("A", 43)
+	if page := older.google(older.press(older.get(link), "sign-in", "", "next", connect), fakegoogle.Choice{Account: alice}); page.URL.Path != "/connect/"+connect {
+		t.Errorf("a sign-in begun at the version before leads to %s", page.URL)
 	}
 	if status := post(link, tokenOf(mine, link), "allow", "Cookie", session+mine); status != http.StatusOK {
 		t.Fatalf("the person's own button: %d", status)

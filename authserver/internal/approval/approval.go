@@ -24,8 +24,11 @@ const (
 	Lifetime = 10 * time.Minute
 	// Use is how long an answer can be fetched.
 	Use = 5 * time.Minute
+	// Lives is how many lifetimes old a question becomes by being asked again, at most:
+	// then it is asked anew, with another link and under the data key of that time.
+	Lives = 6
 	// Most is how many questions a person has under way: a new one takes the place of
-	// the oldest.
+	// the oldest of the app that has most.
 	Most = 10
 	// Path is where links lead, below the issuer.
 	Path = "/approve/"
@@ -95,12 +98,14 @@ type Store interface {
 	// that has ended is none.
 	TakeAnswer(ctx context.Context, a Act) (exchange.ApprovalStatus, error)
 	// AskAgain gives a question that waits its whole lifetime anew and returns what
-	// was sealed.
+	// was sealed. One that is Lives lifetimes old is ErrNone.
 	AskAgain(ctx context.Context, a Act, life time.Duration) ([]byte, error)
 	// InsertQuestion stores a new question, unless one about the act is under way:
-	// then it reports false. Beyond most the person's oldest ones go.
+	// then it reports false. Beyond most the person's oldest ones go, of the app that
+	// has most.
 	InsertQuestion(ctx context.Context, q Question, life time.Duration, most int) (bool, error)
-	// Question reads the one of a link and changes nothing.
+	// Question reads the one of a link and changes nothing. A yes from a session that
+	// has ended is none.
 	Question(ctx context.Context, t tenant.ID, secretHash [sha256.Size]byte) (*Question, error)
 	// AnswerQuestion writes the answer of the question's own person, by one
 	// conditional statement: of concurrent answers one counts.
@@ -215,21 +220,26 @@ func (p *Approvals) Answer(ctx context.Context, t tenant.ID, value string, a Ans
 	return p.Store.AnswerQuestion(ctx, t, sha256.Sum256([]byte(value)), a, Use)
 }
 
+// quoted is what is left of an empty line of others' text, as the resource server
+// marks it.
+const quoted = "|"
+
 // readable cleans a question line by line: parts of it are text of others. Of many
-// empty lines, which could push what matters out of sight, one is left.
+// empty lines, which could push what matters out of sight, one is left, also of those
+// that are quoted.
 func readable(text string) []string {
 	var out []string
-	empty := false
+	empty := true // also before the first
 	for line := range strings.Lines(text) {
 		line = consent.Clean(line, exchange.MaxQuestion)
-		if line == "" {
-			empty = len(out) > 0
-			continue
+		blank := line == "" || line == quoted
+		if !blank || !empty {
+			out = append(out, line)
 		}
-		if empty {
-			out = append(out, "")
-		}
-		out, empty = append(out, line), false
+		empty = blank
+	}
+	if n := len(out); n > 0 && out[n-1] == "" {
+		out = out[:n-1]
 	}
 	return out
 }

@@ -318,6 +318,7 @@ func disconnected(ctx context.Context, d disconnection) []statement {
 				access_token = NULL, access_expires_at = NULL, version = version + 1, lease_owner = NULL, lease_until = NULL, updated_at = now()`+of, t, subject, d.connections),
 		audited(ctx, endingGrants(d.tenant, d.reason, `g.connection_id = ANY(ARRAY(SELECT c.id`+granted+`) AND g.subject_id = ANY(ARRAY(SELECT c.subject_id`+granted+`)`,
 			subject, d.connections), d.ended, grantRow, "", count),
+		stmt(`DELETE FROM approvals`+of, t, subject, d.connections), // the account may be linked again before they end
 		stmt(`UPDATE connections SET is_default = false`+them+` AND is_default`, t, subject, d.connections),
 		stmt(`UPDATE connections SET is_default = true WHERE tenant_id = $1 AND id IN (
 			SELECT DISTINCT ON (o.subject_id) o.id FROM connections o

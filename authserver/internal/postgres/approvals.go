@@ -33,6 +33,9 @@ var (
 	sessionLives = `EXISTS (SELECT FROM sessions WHERE sessions.tenant_id = $1 AND sessions.subject_id = approvals.subject_id AND sessions.id = %s
 		AND sessions.ended_at IS NULL AND ` + unlessEndedBefore + `)`
 	stillSaid = fmt.Sprintf(sessionLives, `approvals.session_id`)
+	// young is the condition that a question may be asked again as it is; %s is the
+	// lifetime's parameter.
+	young = fmt.Sprintf(`approvals.created_at > now() - %d * %%s::interval`, approval.Lives)
 )
 
 // approvalRow are the columns that an event takes from a question.
@@ -68,21 +71,24 @@ func (db *DB) TakeAnswer(ctx context.Context, a approval.Act) (exchange.Approval
 // AskAgain gives a question that waits its lifetime anew. It returns approval.ErrNone.
 func (db *DB) AskAgain(ctx context.Context, a approval.Act, life time.Duration) ([]byte, error) {
 	var sealed []byte
-	err := db.row(ctx, a.Tenant, stmt(`UPDATE approvals SET expires_at = now() + $7::interval`+ofAct+underWay+` AND approvals.status = 'pending'
+	err := db.row(ctx, a.Tenant, stmt(`UPDATE approvals SET expires_at = now() + $7::interval`+ofAct+underWay+` AND approvals.status = 'pending' AND `+fmt.Sprintf(young, `$7`)+`
 		RETURNING approvals.question`, actArgs(a, life)...), &sealed)
 	return sealed, noQuestion("asking again", err)
 }
 
 // InsertQuestion stores a question, unless one about the act is under way. What stands
-// in its place and is over, or is bound otherwise, goes; so do the person's oldest
-// questions beyond most.
+// in its place and is over, too old, or bound otherwise, goes; so do the person's
+// questions beyond most, the oldest ones of whichever app has most, so that none pushes
+// another's out. The app that asks counts as having one more: it is about to.
 func (db *DB) InsertQuestion(ctx context.Context, q approval.Question, life time.Duration, most int) (bool, error) {
 	n, err := db.exec(ctx, q.Tenant, lockSubject(q.Tenant, q.Subject),
 		stmt(`DELETE FROM approvals WHERE approvals.tenant_id = $1 AND approvals.subject_id = $4 AND (approvals.expires_at <= now()
 			OR approvals.grant_id = $2 AND approvals.digest = $3
-				AND (approvals.connection_id <> $5 OR approvals.tool <> $6 OR approvals.status = 'approved' AND NOT `+stillSaid+`)
+				AND (approvals.connection_id <> $5 OR approvals.tool <> $6 OR approvals.status = 'approved' AND NOT `+stillSaid+`
+					OR approvals.status = 'pending' AND NOT `+fmt.Sprintf(young, `$9`)+`)
 			OR (approvals.grant_id, approvals.digest) IN (SELECT o.grant_id, o.digest FROM approvals o WHERE o.tenant_id = $1 AND o.subject_id = $4 AND o.expires_at > now()
-				ORDER BY o.created_at DESC, o.digest OFFSET $7))`, actArgs(q.Act, most-1)...),
+				ORDER BY row_number() OVER (PARTITION BY o.client_id ORDER BY o.created_at DESC, o.digest) + (o.client_id = $8)::integer, o.created_at DESC, o.digest OFFSET $7))`,
+			actArgs(q.Act, most-1, q.ClientID, life)...),
 		audited(ctx, stmt(`INSERT INTO approvals (tenant_id, grant_id, digest, subject_id, connection_id, tool, client_id, secret_hash, question, expires_at)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, now() + $10::interval) ON CONFLICT (tenant_id, grant_id, digest) DO NOTHING
 			RETURNING `+approvalEvent, actArgs(q.Act, q.ClientID, q.SecretHash[:], q.Sealed, life)...),
@@ -93,14 +99,15 @@ func (db *DB) InsertQuestion(ctx context.Context, q approval.Question, life time
 	return n == 1, nil
 }
 
-// Question reads the question of a link. It returns approval.ErrNone.
+// Question reads the question of a link; a yes that was taken back is none. It returns
+// approval.ErrNone.
 func (db *DB) Question(ctx context.Context, t tenant.ID, secretHash [sha256.Size]byte) (*approval.Question, error) {
 	q := approval.Question{SecretHash: secretHash}
 	q.Tenant = t
 	var digest []byte
 	err := db.row(ctx, t, stmt(`SELECT approvals.grant_id, approvals.digest, approvals.subject_id, approvals.connection_id, approvals.client_id, approvals.tool,
 			approvals.question, approvals.status, `+appName("approvals")+`
-		FROM approvals WHERE approvals.tenant_id = $1 AND approvals.secret_hash = $2`+underWay, t.UUID(), secretHash[:]),
+		FROM approvals WHERE approvals.tenant_id = $1 AND approvals.secret_hash = $2`+underWay+` AND (approvals.status <> 'approved' OR `+stillSaid+`)`, t.UUID(), secretHash[:]),
 		&q.Grant, &digest, &q.Subject, &q.Connection, &q.ClientID, &q.Tool, &q.Sealed, &q.Status, &q.AppName)
 	copy(q.Digest[:], digest)
 	return &q, noQuestion("reading a question", err)

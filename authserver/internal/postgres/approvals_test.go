@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -261,6 +262,104 @@ func TestQuestionsAreBounded(t *testing.T) {
 	f.exec(t, `UPDATE approvals SET expires_at = now() - interval '1 second'`)
 	if n, err := f.db.Sweep(ctx); err != nil || n == 0 || f.rows(t, tenant.DefaultID, "approvals") != "approvals\n\n" {
 		t.Errorf("%d questions swept: %v", n, err)
+	}
+}
+
+// TestQuestionsGrowOld: a program that repeats its call keeps a question open for an hour, not for ever: it would keep its link, and the data key
+// that it is sealed under, from ending.
+func TestQuestionsGrowOld(t *testing.T) {
+	t.Parallel()
+	f := setUp(t, nil)
+	a := f.asking(t)
+	act := a.act(1)
+	a.ask(t, act)
+	const since = `WITH old AS (DELETE FROM approvals RETURNING *) INSERT INTO approvals (tenant_id, grant_id, digest, secret_hash, subject_id, connection_id, client_id, tool, question, expires_at, created_at)
+		SELECT tenant_id, grant_id, digest, secret_hash, subject_id, connection_id, client_id, tool, question, expires_at, now() - $1::interval FROM old`
+	f.exec(t, since, 59*time.Minute)
+	if _, err := f.db.AskAgain(ctx, act, approval.Lifetime); err != nil {
+		t.Error("within the hour:", err)
+	}
+	f.exec(t, since, 61*time.Minute)
+	if _, err := f.db.AskAgain(ctx, act, approval.Lifetime); !errors.Is(err, approval.ErrNone) {
+		t.Error("kept open for ever:", err)
+	}
+	next := sha256.Sum256([]byte("another link"))
+	if ok, err := f.db.InsertQuestion(ctx, approval.Question{Act: act, SecretHash: next, Sealed: []byte("q")}, approval.Lifetime, approval.Most); err != nil || !ok {
+		t.Fatal("an old question keeps the place:", ok, err)
+	}
+	for name, c := range map[string]struct {
+		hash [sha256.Size]byte
+		want error
+	}{"old": {secretOf(act), approval.ErrNone}, "new": {next, nil}} {
+		if _, err := f.db.Question(ctx, act.Tenant, c.hash); !errors.Is(err, c.want) {
+			t.Errorf("the %s link: %v", name, err)
+		}
+	}
+}
+
+// TestNoAppPushesOutAnothers: an app that asks all day takes the places of its own questions, and not those that the person was asked by another.
+func TestNoAppPushesOutAnothers(t *testing.T) {
+	t.Parallel()
+	f := setUp(t, nil)
+	a, busy := f.asking(t), f.asking(t)
+	f.exec(t, `UPDATE grants SET client_id = 'busy' WHERE id = $1`, busy.grant.ID)
+	ask := func(from, to byte) {
+		for i := from; i < to; i++ {
+			act := busy.act(i)
+			act.ClientID = "busy"
+			busy.ask(t, act)
+		}
+	}
+	a.ask(t, a.act(1))
+	a.answer(t, a.act(1), exchange.Approved)
+	ask(100, 120)
+	for i := byte(2); i < 6; i++ { // also where the other one has all the places but one
+		a.ask(t, a.act(i))
+		ask(100+20*(i-1), 120+20*(i-1))
+	}
+	for i := byte(2); i < 6; i++ {
+		if _, err := f.db.AskAgain(ctx, a.act(i), approval.Lifetime); err != nil {
+			t.Errorf("question %d was pushed out: %v", i, err)
+		}
+	}
+	if got, err := f.db.TakeAnswer(ctx, a.act(1)); err != nil || got != exchange.Approved {
+		t.Errorf("the person's word was pushed out: %q %v", got, err)
+	}
+	if n := strings.Count(f.rows(t, tenant.DefaultID, "approvals"), "drive_share"); n != approval.Most-1 {
+		t.Errorf("%d questions are left", n)
+	}
+}
+
+// TestWordIsTakenBack: a word that was taken back is not shown as given, and one about an account ends when that account is disconnected, also if it is
+// linked again at once.
+func TestWordIsTakenBack(t *testing.T) {
+	t.Parallel()
+	f := setUp(t, nil)
+	a := f.asking(t)
+	act := a.act(1)
+	a.ask(t, act)
+	a.answer(t, act, exchange.Approved)
+	if q, err := f.db.Question(ctx, act.Tenant, secretOf(act)); err != nil || q.Status != exchange.Approved {
+		t.Fatalf("%+v %v", q, err)
+	}
+	f.exec(t, `UPDATE sessions SET ended_at = now()`)
+	if q, err := f.db.Question(ctx, act.Tenant, secretOf(act)); !errors.Is(err, approval.ErrNone) {
+		t.Errorf("after the person has signed out it is %q: %v", q.Status, err)
+	}
+	f.exec(t, `UPDATE sessions SET ended_at = NULL`)
+	other := a.act(2)
+	other.Ref = f.link(t, "google-sub-2") // not the one that the app was allowed with: its grant goes on
+	a.ask(t, other)
+	a.answer(t, other, exchange.Approved)
+	if err := f.db.Disconnect(ctx, other.Ref); err != nil {
+		t.Fatal(err)
+	}
+	f.exec(t, `UPDATE connections SET status = 'linked' WHERE id = $1`, other.Connection)
+	if got, err := f.db.TakeAnswer(ctx, other); !errors.Is(err, approval.ErrNone) {
+		t.Errorf("the word about an account that was disconnected: %q %v", got, err)
+	}
+	if got, err := f.db.TakeAnswer(ctx, act); err != nil || got != exchange.Approved {
+		t.Errorf("the word about another account: %q %v", got, err)
 	}
 }
 

@@ -17,7 +17,7 @@ func (r *rig) asksByPage(name string, args map[string]any) string {
 	r.t.Helper()
 	out := r.call(r.as.mint(full), name, args)
 	link, _ := out.Data["link"].(string)
-	if !out.IsError || out.Data["code"] != "confirmation_required" || link == "" || !strings.HasSuffix(out.Content[0].Text, "exactly the same arguments: "+link) {
+	if !out.IsError || out.Data["code"] != "confirmation_required" || link == "" || !strings.Contains(out.Content[0].Text, "with exactly the same arguments. ") || !strings.HasSuffix(out.Content[0].Text, "The link: "+link) {
 		r.t.Fatalf("%s did not ask: %v %v", name, out.Data, out.Content)
 	}
 	return link
@@ -60,6 +60,11 @@ func TestSendByPage(t *testing.T) {
 	}
 	if out := r.call(r.as.mint(full), "gmail_send", args); out.Data["code"] != "not_found" || r.found("in:sent subject:page") != 1 {
 		t.Errorf("repeated: %v", out.Data)
+	}
+	// What is not shown is said before the text, which is long then.
+	most := r.draft(bob, "Mostly", strings.Repeat("x\n", 4_000))
+	if shown := r.as.page.Shown(r.asksByPage("gmail_send", map[string]any{"draft_id": most})).Question; !strings.HasPrefix(shown, "Send this mail from alice@example.com?\nTo: bob@example.com\nSubject: Mostly\n(4000 of 8000 characters are shown; the draft is in Gmail)\n| x\n| x\n") {
+		t.Errorf("shown: %.200q", shown)
 	}
 	// What cannot be shown as a whole stays a draft, with its place in Gmail.
 	many := make([]string, 100)

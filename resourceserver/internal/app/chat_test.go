@@ -70,7 +70,7 @@ func TestChatSend(t *testing.T) {
 		t.Errorf("%v", out.Data)
 	}
 	_, q := r.modern(r.as.mint(full), "chat_send", args, "", "")
-	want := "Send this message in Google Chat from alice@example.com?\nTo: direct message (spaces/DM1)\nAs an answer in a thread\n| See you at ten.\n| To: everybody\nNewest message there:\n| users/100000000000000000033: Shall we meet?"
+	want := "Send this message in Google Chat from alice@example.com?\nTo: direct message (spaces/DM1)\nAs an answer in a thread\nNewest message there:\n| users/100000000000000000033: Shall we meet?\nText:\n| See you at ten.\n| To: everybody"
 	if q == nil || q.message != want {
 		t.Fatalf("%+v", q)
 	}

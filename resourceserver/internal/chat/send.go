@@ -94,10 +94,10 @@ func question(account googleapi.Account, to spaceEntry, newest []*chatapi.Messag
 	if answer {
 		b.WriteString("As an answer in a thread\n")
 	}
-	b.WriteString(content.Mark(text))
-	for _, m := range newest {
+	for _, m := range newest { // before the text, which can be long
 		last := describe(m)
-		b.WriteString("\nNewest message there:\n" + content.Mark(content.Line(last.Sender+": "+last.Text, maxName)))
+		b.WriteString("Newest message there:\n" + content.Mark(content.Line(last.Sender+": "+last.Text, maxName)) + "\n")
 	}
+	b.WriteString("Text:\n" + content.Mark(text))
 	return b.String()
 }

@@ -61,7 +61,7 @@ func (r *round) approve(ctx context.Context, s state, a Act) error {
 		return declined()
 	case exchange.Pending:
 		return &tool.Error{Code: tool.CodeConfirmationRequired, Message: fmt.Sprintf("%s waits for the person's confirmation; nothing was done.", s.Tool), Link: answer.InteractionURI,
-			NextAction: "Ask the person to open this page, to read what it asks and to allow it there; when they have, call again with exactly the same arguments:"}
+			NextAction: "Give the person the link as it is: they read there what is asked, and allow it or not. When they say that they have, call again within five minutes with exactly the same arguments. The link:"}
 	}
 	return fmt.Errorf("an approval that is %q", answer.Status)
 }

@@ -76,14 +76,28 @@ func filterOf(f *gmail.Filter) filter {
 	return out
 }
 
-// String describes a filter to a person.
+// String describes a filter in a list.
 func (f filter) String() string {
+	return strings.Join(f.criteria(), " and ") + " -> " + f.acts()
+}
+
+// question describes a filter to the person who confirms it: what it does first, and in
+// lines of its own, so that what it looks for cannot read as something that it does.
+func (f filter) question() string {
+	return "It does:\n" + content.Mark(f.acts()) + "\nFor mail with:\n" + content.Mark(strings.Join(f.criteria(), "\n"))
+}
+
+func (f filter) criteria() []string {
 	var parts []string
 	for _, p := range [][2]string{{"from", f.From}, {"to", f.To}, {"subject", f.Subject}, {"query", f.Query}} {
 		if p[1] != "" {
 			parts = append(parts, p[0]+" "+p[1])
 		}
 	}
+	return parts
+}
+
+func (f filter) acts() string {
 	acts := []string{}
 	if len(f.Add) > 0 {
 		acts = append(acts, "add "+strings.Join(f.Add, ", "))
@@ -94,23 +108,23 @@ func (f filter) String() string {
 	if f.Forwards != "" {
 		acts = append(acts, "forward to "+f.Forwards)
 	}
-	return strings.Join(parts, " and ") + " -> " + strings.Join(acts, "; ")
+	return strings.Join(acts, "; ")
 }
 
-// shown is a filter to be as a question has it: what it matches on marked lines, then
-// what it does, the label by its name.
+// shown is a filter to be as a question has it: what it does first, the label by its
+// name, then what it matches on marked lines.
 func (f filter) shown(actions []string, label string) string {
 	var lines []string
-	for _, p := range [][2]string{{"From:", f.From}, {"To:", f.To}, {"Subject:", f.Subject}, {"Search:", f.Query}} {
-		if p[1] != "" {
-			lines = append(lines, p[0], content.Mark(p[1]))
-		}
-	}
 	if len(actions) > 0 {
 		lines = append(lines, "It does: "+strings.Join(actions, ", "))
 	}
 	if label != "" {
 		lines = append(lines, "It adds the label:", content.Mark(content.Line(label, maxLabel)))
+	}
+	for _, p := range [][2]string{{"From:", f.From}, {"To:", f.To}, {"Subject:", f.Subject}, {"Search:", f.Query}} {
+		if p[1] != "" {
+			lines = append(lines, p[0], content.Mark(p[1]))
+		}
 	}
 	return strings.Join(lines, "\n")
 }
@@ -199,7 +213,7 @@ func (g *Gmail) deleteFilter(ctx context.Context, in deleteFilterInput) (tool.Ou
 	if i < 0 {
 		return out, &tool.Error{Code: tool.CodeNotFound, Message: "There is no such filter.", NextAction: "gmail_list_filters lists them."}
 	}
-	if err := elicit.Confirm(ctx, elicit.Act{Question: fmt.Sprintf("Delete this filter from %s?\n%s", account.Email, content.Mark(list[i].String())), Binding: in.FilterID}); err != nil {
+	if err := elicit.Confirm(ctx, elicit.Act{Question: fmt.Sprintf("Delete this filter from %s?\n%s", account.Email, list[i].question()), Binding: in.FilterID}); err != nil {
 		return out, err
 	}
 	if err := users.Settings.Filters.Delete("me", in.FilterID).Context(ctx).Do(); err != nil {

@@ -135,13 +135,13 @@ func (d *parsedDraft) question(account googleapi.Account) string {
 	}
 	fmt.Fprintf(&b, "Subject: %s\n", content.Line(d.subject, maxSubject))
 	text, length, more := content.Cut(content.Clean(d.text), 0, maxShown)
-	b.WriteString(content.Mark(text) + "\n")
-	if more {
+	if more { // before the text, which is long
 		fmt.Fprintf(&b, "(%d of %d characters are shown; the draft is in Gmail)\n", maxShown, length)
 	}
 	if d.more {
 		b.WriteString("It has attachments or formatting that are not shown here.\n")
 	}
+	b.WriteString(content.Mark(text))
 	return strings.TrimSpace(b.String())
 }
 

@@ -260,6 +260,10 @@ func (a *authorizer) renew(ctx context.Context, used *credential.Credential) (*c
 	if err != nil {
 		return nil, err
 	}
+	if fresh.Account != used.Account { // what was shown and confirmed is of the one that was opened
+		return nil, &tool.Error{Code: tool.CodeConflict, Message: "This name became that of another Google account while the call was under way; the call was broken off.",
+			NextAction: "Look at account_status, and call again with the handle of the account that is meant."}
+	}
 	a.current = fresh
 	return fresh, nil
 }

@@ -2,6 +2,7 @@ package googleapi_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"latchkey/resourceserver/internal/bearer"
 	"latchkey/resourceserver/internal/credential"
 	"latchkey/resourceserver/internal/googleapi"
+	"latchkey/resourceserver/internal/tool"
 )
 
 // google accepts some tokens and counts what it saw.
@@ -89,6 +91,39 @@ func TestRenewOnce(t *testing.T) {
 				t.Errorf("%s: our token or no quota user went to Google", name)
 			}
 		}
+	}
+}
+
+// moved answers a forced refresh with the credential of another account, as for a name
+// that the person gave to another one while a call was under way.
+type moved struct{}
+
+func (moved) Exchange(_ context.Context, r exchange.Request) (*exchange.Response, error) {
+	out := &exchange.Response{AccessToken: "old", TokenType: "Bearer", ExpiresIn: 3600, CacheTTL: 300, Account: "acc_1"}
+	if r.ForceRefresh {
+		out.AccessToken, out.Account = "new", "acc_2"
+	}
+	return out, nil
+}
+
+// TestRenewKeepsAccount: decision 0022: the person's word names an account; a call never
+// goes on with the credential of another one.
+func TestRenewKeepsAccount(t *testing.T) {
+	t.Parallel()
+	need := credential.Need{Principal: &bearer.Principal{Principal: accesstoken.Principal{Tenant: "t", Subject: "s", Grant: "g"}, Token: secret.NewText("ours")}, Scopes: oauth.NewScopes("x"), Account: "work"}
+	g := &google{accepted: map[string]bool{"new": true}}
+	credentials := credential.New(moved{}, nil)
+	first, err := credentials.Get(t.Context(), need)
+	if err != nil {
+		t.Fatal(err)
+	}
+	session := googleapi.Authorizer(g, credentials, need, first, "q")
+	var e *tool.Error
+	if resp, err := session.RoundTrip(request(t.Context(), t, http.MethodGet)); !errors.As(err, &e) || e.Code != tool.CodeConflict {
+		t.Errorf("%v %v", resp, err)
+	}
+	if len(g.seen) != 1 {
+		t.Errorf("Google saw %d requests", len(g.seen))
 	}
 }
 

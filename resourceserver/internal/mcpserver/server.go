@@ -40,7 +40,7 @@ const instructions = "Tools for the signed-in person's Google Workspace. Every r
 	"Lists have page_token and next_page_token; long texts are cut at max_chars and go on with the cursor they return. " +
 	"Times carry an IANA zone, all-day events are dates; without calendar_id the primary calendar is meant. " +
 	"Errors have code, message, retryable, retry_after (seconds) and next_action: do what next_action says. " +
-	"What sends, shares or destroys is confirmed by the person, never by you. " +
+	"What sends, shares or destroys is confirmed by the person, never by you: at confirmation_required give them the link, and repeat the very same call when they say that they have allowed it. " +
 	"If a tool says that the connection has ended, tell the person and use account_status."
 
 // Config configures the server; every field but Called is required.
