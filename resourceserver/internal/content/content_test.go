@@ -209,17 +209,21 @@ func TestQuotes(t *testing.T) {
 func TestClean(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string][2]string{
-		"line separator":              {"a\u2028b", "a\nb"},
-		"paragraph separator":         {"a\u2029b", "a\nb"},
-		"variation selectors":         {"a\ufe00\ufe0e\ufe0fb", "ab"},
-		"more of them":                {"a\U000E0100\U000E01EFb", "ab"},
-		"bytes on an emoji":           {"🙂\ufe0f\ufe0f\ufe00\U000E0150b", "🙂\ufe0fb"},
-		"emoji":                       {"❤\ufe0f ok", "❤\ufe0f ok"},
-		"interlinear annotation":      {"a\ufff9b\ufffac\ufffbd", "abcd"},
-		"Mongolian selectors":         {"a\u180b\u180e\u180fb", "ab"},
-		"tags":                        {"a\U000E0001\U000E0041\U000E007Fb", "ab"},
-		"other default ignorable":     {"a\U000E0080\U000E0FFFb", "ab"},
-		"joiners and letters outside": {"a\u200db\ufdffc\ufe10d", "a\u200db\ufdffc\ufe10d"},
+		"line separator":          {"a\u2028b", "a\nb"},
+		"paragraph separator":     {"a\u2029b", "a\nb"},
+		"variation selectors":     {"a\ufe00\ufe0e\ufe0fb", "ab"},
+		"more of them":            {"a\U000E0100\U000E01EFb", "ab"},
+		"bytes on an emoji":       {"🙂\ufe0f\ufe0f\ufe00\U000E0150b", "🙂\ufe0fb"},
+		"emoji":                   {"❤\ufe0f ok", "❤\ufe0f ok"},
+		"interlinear annotation":  {"a\ufff9b\ufffac\ufffbd", "abcd"},
+		"Mongolian selectors":     {"a\u180b\u180e\u180fb", "ab"},
+		"tags":                    {"a\U000E0001\U000E0041\U000E007Fb", "ab"},
+		"other default ignorable": {"a\U000E0080\U000E0FFFb", "ab"},
+		"letters outside":         {"a\ufdffc\ufe10d", "a\ufdffc\ufe10d"},
+		"joiners of letters":      {"می\u200cخواهم क\u094d\u200dष ❤\ufe0f\u200d🔥", "می\u200cخواهم क\u094d\u200dष ❤\ufe0f\u200d🔥"},
+		"joiners as bits":         {"a\u200c\u200d\u200db\u200c ❤\u200d\u200c\u200d\u200b\u200c\u200b\u200dx", "ab ❤\u200dx"},
+		"fillers":                 {"a\u115f\u1160\u3164\uffa0\u17b4\u17b5b", "ab"},
+		"shorthand and music":     {"a\U0001BCA0\U0001D173\U0001D17Ab", "ab"},
 	} {
 		if got := content.Clean(c[0]); got != c[1] {
 			t.Errorf("%s: %q", name, got)

@@ -141,6 +141,9 @@ func request(raw map[string]any) (*sheets.Request, error) {
 			return nil, fmt.Errorf("only %s are possible", strings.Join(kinds, ", "))
 		}
 	}
+	if fetches(raw) { // the condition of a filter can be a formula
+		return nil, fmt.Errorf("formulas that fetch from other places are not written")
+	}
 	b, err := json.Marshal(raw)
 	if err != nil || len(b) > maxRequest {
 		return nil, fmt.Errorf("it is too large")
@@ -168,6 +171,23 @@ func request(raw map[string]any) (*sheets.Request, error) {
 		}
 	}
 	return &r, nil
+}
+
+// fetches reports whether a text in a request would be a formula that fetches.
+func fetches(v any) bool {
+	switch v := v.(type) {
+	case string:
+		return Fetches(v)
+	case map[string]any:
+		for _, inside := range v {
+			if fetches(inside) {
+				return true
+			}
+		}
+	case []any:
+		return slices.ContainsFunc(v, fetches)
+	}
+	return false
 }
 
 // settable are the properties of a sheet that can be changed.
