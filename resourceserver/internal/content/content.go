@@ -89,7 +89,7 @@ func Clean(s string) string {
 	var before rune // that stays
 	return strings.Map(func(r rune) rune {
 		switch {
-		case r == '\n' || r == '\t':
+		case r == '\n' || r == '\t' || r >= ' ' && r < 0x7f:
 		case r == '\u2028' || r == '\u2029':
 			r = '\n'
 		case r == 0xfe0f && unicode.Is(unicode.So, before): // one makes a symbol an emoji
