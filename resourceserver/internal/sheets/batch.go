@@ -111,6 +111,9 @@ func (p *product) batch(ctx context.Context, in batchInput) (tool.Output[batchOu
 	if err != nil {
 		return out, err
 	}
+	if err := p.api.MayWrite(ctx, account, id); err != nil {
+		return out, err
+	}
 	reply, err := s.BatchUpdate(id, &sheets.BatchUpdateSpreadsheetRequest{Requests: requests}).
 		Fields("replies(addSheet/properties/sheetId,duplicateSheet/properties/sheetId)").Context(ctx).Do()
 	if err != nil {

@@ -50,6 +50,9 @@ func (p *product) write(ctx context.Context, in writeInput) (tool.Output[writeOu
 	if err != nil {
 		return out, err
 	}
+	if err := p.api.MayWrite(ctx, account, id); err != nil {
+		return out, err
+	}
 	b, err := readBook(ctx, s, id)
 	if err != nil {
 		return out, err
