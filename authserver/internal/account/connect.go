@@ -50,7 +50,7 @@ func (h *Handler) Connect(w http.ResponseWriter, r *http.Request) error {
 	if i.OfPerson {
 		s, err := h.Sessions.Current(r, t)
 		if errors.Is(err, session.ErrNone) {
-			return h.renderSignIn(w, r, t, value)
+			return h.renderSignIn(w, r, t, connection.ConnectPath+value)
 		}
 		if err != nil {
 			return err

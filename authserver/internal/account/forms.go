@@ -135,7 +135,7 @@ func (h *Handler) signOut(w http.ResponseWriter, r *http.Request, everywhere boo
 }
 
 // BeginSignIn serves POST /account/sign-in: to Google, who the person is and
-// nothing else. next is the secret of a link to go back to.
+// nothing else. next is the path of a link to come back to.
 func (h *Handler) BeginSignIn(w http.ResponseWriter, r *http.Request) error {
 	t := tenant.FromContext(r.Context())
 	f, err := form(w, r)

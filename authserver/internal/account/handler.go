@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"latchkey/authserver/internal/approval"
 	"latchkey/authserver/internal/audit"
 	"latchkey/authserver/internal/connection"
 	"latchkey/authserver/internal/session"
@@ -19,6 +20,7 @@ import (
 	"latchkey/authserver/internal/web"
 	"latchkey/pkg/httpx"
 	"latchkey/pkg/oauth"
+	"latchkey/pkg/secret"
 )
 
 // Path is the page's, below the issuer.
@@ -78,12 +80,21 @@ type Linker interface {
 	LinkAccount(ctx context.Context, l connection.Link) error
 }
 
+// Approvals are the questions about acts of tools. Question and Answer return
+// approval.ErrNone for a link that is over; whose a question is, the caller checks.
+type Approvals interface {
+	Question(ctx context.Context, t tenant.ID, secret string) (*approval.Question, error)
+	Lines(ctx context.Context, q *approval.Question, person secret.Bytes) ([]string, error)
+	Answer(ctx context.Context, t tenant.ID, secret string, a approval.Answer) error
+}
+
 // Handler serves the page, its forms and the links. Every field is required.
 type Handler struct {
 	Store        Store
 	Accounts     Accounts
 	Linker       Linker
 	Invitations  connection.InvitationStore
+	Approvals    Approvals
 	Sessions     *session.Sessions
 	SignIn       *signin.Handler // has Continuations
 	Vault        connection.Sealer
@@ -122,6 +133,8 @@ func (h *Handler) targets() []string { return []string{h.GoogleOrigin, "https:"}
 // the browser.
 const signInForm = "account sign-in"
 
+// renderSignIn asks the person to sign in; next is the path of the link to come back
+// to, "" for their page.
 func (h *Handler) renderSignIn(w http.ResponseWriter, r *http.Request, t *tenant.Tenant, next string) error {
 	browser := web.BrowserSecret(r, t.Issuer)
 	web.SetCookie(w, t.Issuer, web.BrowserCookie, browser, signin.Lifetime)

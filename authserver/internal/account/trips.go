@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strings"
 
 	"github.com/google/uuid"
 
+	"latchkey/authserver/internal/approval"
 	"latchkey/authserver/internal/audit"
 	"latchkey/authserver/internal/connection"
 	"latchkey/authserver/internal/session"
@@ -35,16 +37,24 @@ func (h *Handler) Continuations() map[signin.Kind]signin.Continuation {
 	}
 }
 
-// signInTrip: the secret of a link to go back to, or "".
+// signInTrip: the path of a link to come back to, or "".
 type signInTrip struct {
 	Next string `json:"next,omitempty"`
 }
 
 func (h *Handler) toSignIn(w http.ResponseWriter, r *http.Request, t *tenant.Tenant, next string) error {
-	if !secret.IsRandom(next) {
-		next = ""
-	}
 	return h.SignIn.Begin(w, r, t, signin.Trip{Kind: kindSignIn, Request: signInTrip{next}, SelectAccount: true})
+}
+
+// isLink reports whether a path is that of a link of ours: a sign-in leads nowhere else
+// (RFC 9700 §4.11).
+func isLink(path string) bool {
+	for _, prefix := range []string{connection.ConnectPath, approval.Path} {
+		if value, ok := strings.CutPrefix(path, prefix); ok && secret.IsRandom(value) {
+			return true
+		}
+	}
+	return false
 }
 
 // signedInAtGoogle begins a session. The person is the subject of that very
@@ -65,8 +75,8 @@ func (h *Handler) signedInAtGoogle(w http.ResponseWriter, r *http.Request, t *te
 		return err
 	}
 	httpx.Annotate(r.Context(), slog.String("tenant", t.ID.String()), slog.String("subject", subject.String()))
-	if trip.Next != "" {
-		return seeOther(w, t, connection.ConnectPath+trip.Next)
+	if isLink(trip.Next) {
+		return seeOther(w, t, trip.Next)
 	}
 	return seeOther(w, t, Path)
 }

@@ -229,7 +229,7 @@ func (w *world) place(slug string) *place {
 	p.revocation = ending.ID
 	p.own = w.admin(p.s.Tenant, admin.TenantScopes())
 	for kind, id := range map[job.Kind]*uuid.UUID{job.Rewrap: &p.rewrap, job.Verify: &p.verify} {
-		begun, err := w.db.BeginJob(ctx, uuid.Must(uuid.NewV7()), kind, p.s.Tenant)
+		begun, err := (&job.Runner{Store: w.db, KEK: kek(w.t, w.s).ID()}).Begin(ctx, kind, p.s.Tenant)
 		if err != nil {
 			w.t.Fatal(err)
 		}

@@ -39,6 +39,8 @@ func problemOf(err error) error {
 		return of(http.StatusConflict, "taken", "Slug, host or resource belong to another tenant.")
 	case errors.Is(err, tenancy.ErrChanged):
 		return of(http.StatusConflict, "changed", "The tenant was changed meanwhile. Read it again.")
+	case errors.Is(err, job.ErrOtherKEK):
+		return of(http.StatusConflict, "other_kek", "A server is at this for another key-encryption key. Give every server the same one, wait until it is finished, then ask again.")
 	case errors.Is(err, tenancy.ErrNotSuspended):
 		return of(http.StatusConflict, "not_suspended", "The tenant is not suspended. Suspend it first.")
 	case errors.Is(err, tenancy.ErrNotFound), errors.Is(err, operator.ErrNotFound), errors.Is(err, erasure.ErrNoSubject), errors.Is(err, job.ErrNotFound):

@@ -182,6 +182,12 @@ func moveTime(t *testing.T, dsn, sql string) {
 // snapshot is every row that a person's page may change.
 func snapshot(t *testing.T, dsn string) string {
 	t.Helper()
+	return snapshotOf(t, dsn, "subjects", "connections", "credentials", "grants", "consents", "google_revocations")
+}
+
+// snapshotOf is every row of tables at the default tenant.
+func snapshotOf(t *testing.T, dsn string, tables ...string) string {
+	t.Helper()
 	conn, err := pgx.Connect(context.Background(), dsn)
 	if err != nil {
 		t.Fatal(err)
@@ -193,7 +199,7 @@ func snapshot(t *testing.T, dsn string) string {
 			t.Fatal(err)
 		}
 	}
-	for _, table := range []string{"subjects", "connections", "credentials", "grants", "consents", "google_revocations"} {
+	for _, table := range tables {
 		var rows string
 		if err := conn.QueryRow(context.Background(), `SELECT coalesce(string_agg(to_jsonb(x)::text, E'\n' ORDER BY to_jsonb(x)::text), '') FROM `+table+` x`).Scan(&rows); err != nil {
 			t.Fatal(err)

@@ -23,7 +23,7 @@ import (
 var crowd = &http.Client{
 	Transport:     &http.Transport{MaxIdleConnsPerHost: 64},
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	Timeout:       30 * time.Second,
+	Timeout:       2 * time.Minute, // the machine may be busy
 }
 
 // send sends a request that comes from an address and returns status, headers and body.
@@ -254,9 +254,11 @@ func TestLimitsOverReplicas(t *testing.T) {
 			for i := range 6 {
 				all.Go(func() {
 					var asked time.Time
-					for spent := time.Duration(0); spent < 3*time.Second || refused.Load() < 10*served.Load() && spent < time.Minute; spent = time.Since(start) {
+					status := 0
+					// Each ends with a refusal: the bucket is empty then.
+					for spent := time.Duration(0); spent < 3*time.Second || status != http.StatusTooManyRequests || refused.Load() < 10*served.Load() && spent < time.Minute; spent = time.Since(start) {
 						asked = time.Now()
-						status, _, _ := send(t, method, replicas[i%3]+row.path, formType, "", "192.0.2.1")
+						status, _, _ = send(t, method, replicas[i%3]+row.path, formType, "", "192.0.2.1")
 						if status == http.StatusTooManyRequests {
 							refused.Add(1)
 						} else {
@@ -280,9 +282,9 @@ func TestLimitsOverReplicas(t *testing.T) {
 			least, most := row.burst+row.rate*last.Sub(first).Seconds(), row.burst+row.rate*time.Since(start).Seconds()
 			got := float64(served.Load())
 			t.Logf("%.0f served, want %.1f to %.1f; %d refused", got, least, most, refused.Load())
-			// Ten times too much is asked where the machine can do it within a minute; beyond the limit it always is.
-			if got > 1.05*most || got < 0.95*least || refused.Load() < 2*served.Load() {
-				t.Error("beyond five per cent, or too little asked")
+			// Ten times too much is asked where the machine can do it within a minute; until the bucket is empty it always is.
+			if got > 1.05*most || got < 0.95*least {
+				t.Error("beyond five per cent")
 			}
 		})
 	}

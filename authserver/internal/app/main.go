@@ -37,6 +37,7 @@ type cli struct {
 	Connections   connectionsCmd `cmd:"" help:"List, show and disconnect people's Google accounts."`
 	Grants        grantsCmd      `cmd:"" help:"List, show and revoke what people allowed to apps."`
 	Sessions      sessionsCmd    `cmd:"" help:"List and end browser sessions."`
+	Jobs          jobsCmd        `cmd:"" help:"Show long work that the admin API has begun."`
 	Admins        adminsCmd      `cmd:"" help:"Enter, list and delete administrators of the admin API."`
 	Completion    completionCmd  `cmd:"" help:"Print a script with which a shell completes commands and flags."`
 	Healthcheck   healthcheckCmd `cmd:"" help:"Exit 0 if the running server is ready."`

@@ -130,6 +130,7 @@ func TestPushedRequestAssertion(t *testing.T) {
 	key := authtest.ClientKey(t, "k")
 	id := s.RegisterWith(t, map[string]any{"token_endpoint_auth_method": "private_key_jwt", "jwks": authtest.KeySet(key)})["client_id"].(string)
 	form := with(s.VisitAs(t, id).Query, "client_assertion_type", oauth.ClientAssertionJWTBearer)
+	head, _, _ := strings.Cut(authtest.Assertion(t, key, id, s.URL, nil), ".") // of each of them
 	for audience, want := range map[string]int{s.URL: http.StatusCreated, s.URL + "/token": http.StatusCreated, s.URL + "/par": http.StatusUnauthorized, authtest.Resource: http.StatusUnauthorized} {
 		t.Run("AS-T12 audience "+strings.TrimPrefix(audience, s.URL), func(t *testing.T) {
 			assertion := authtest.Assertion(t, key, id, audience, nil)
@@ -143,7 +144,7 @@ func TestPushedRequestAssertion(t *testing.T) {
 		})
 	}
 	var stored string
-	if err := pgtest.QueryRow(t, s.DSN, `SELECT string_agg(row_to_json(p)::text, '') FROM pushed_requests p`, &stored); err != nil || strings.Contains(stored, "client_assertion") || strings.Contains(stored, "eyJ") {
+	if err := pgtest.QueryRow(t, s.DSN, `SELECT string_agg(row_to_json(p)::text, '') FROM pushed_requests p`, &stored); err != nil || strings.Contains(stored, "client_assertion") || strings.Contains(stored, head) {
 		t.Errorf("the assertion is stored (%v)", err)
 	}
 }

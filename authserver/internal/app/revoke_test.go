@@ -79,7 +79,7 @@ func TestRevocationInDoubt(t *testing.T) {
 
 func revocationInDoubt(t *testing.T) {
 	t.Parallel()
-	s := authtest.Start(t)
+	s := authtest.Start(t, authtest.Hasty)
 	v := s.NewVisit(t)
 	tokens := s.SignIn(t, v)
 	conn, err := pgx.Connect(t.Context(), s.DSN)

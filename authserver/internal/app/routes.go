@@ -42,11 +42,12 @@ func (s *Server) Public(log *slog.Logger) http.Handler {
 		"/account/repair": s.account.Repair, "/account/disconnect": s.account.Disconnect,
 		"/account/apps/revoke": s.account.RevokeApp, "/account/sessions/end": s.account.EndSession,
 		"/account/export": s.account.Export, "/account/erase": s.account.Erase,
-		"/connect/{secret}": s.account.UseConnect,
+		"/connect/{secret}": s.account.UseConnect, "/approve/{secret}": s.account.UseApprove,
 	} {
 		per.Handle("POST "+path, sameOrigin(web.Page(s.limits.Guard(ratelimit.Forms, serving(account.Leading(serve))))))
 	}
 	per.Handle("GET /connect/{secret}", web.Page(s.limits.Guard(ratelimit.Pages, serving(account.Leading(s.account.Connect)))))
+	per.Handle("GET /approve/{secret}", web.Page(s.limits.Guard(ratelimit.Pages, serving(account.Leading(s.account.Approve)))))
 	per.Handle("GET /account/erase", web.Page(s.limits.Guard(ratelimit.Pages, serving(s.account.ErasePage))))
 	per.Handle("GET /account/erasure/{code}", web.Page(s.limits.Guard(ratelimit.Pages, s.account.Erasure))) // also of a tenant that is suspended
 	per.Handle("GET /account/erasure/{code}/receipt", web.Page(s.limits.Guard(ratelimit.Pages, s.account.ErasureReceipt)))
@@ -86,6 +87,7 @@ func (s *Server) Internal(log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle(wire.Path, s.exchange)
 	mux.HandleFunc(wire.AccountsPath, s.exchange.Accounts)
+	mux.HandleFunc(wire.ApprovalsPath, s.exchange.Approvals)
 	mux.Handle(wire.RevocationsPath, s.revocations)
 	mux.Handle(wire.ResourcesPath, s.resources)
 	mux.Handle(wire.KeysPath+"{tenant}", web.OAuthJSON(web.Methods(s.keysOf, http.MethodGet)))

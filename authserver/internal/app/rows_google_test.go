@@ -141,9 +141,18 @@ func TestRowsGoogle(t *testing.T) {
 		u := callback(t, s, b, v)
 		googles := u.Query().Get("code")
 		q := u.Query()
-		q.Set("iss", "https://accounts.google.com")
-		u.RawQuery = q.Encode()
-		p := follow(t, b, u.String())
+		answer := func(iss ...string) *browser.Page {
+			q["iss"] = iss
+			u.RawQuery = q.Encode()
+			return follow(t, b, u.String())
+		}
+		for _, iss := range [][]string{{"https://evil.example"}, {""}, {s.Google.URL + "/"}, {s.Google.URL, "https://evil.example"}} { // RFC 9207 §2.4: not used, and nothing is used up
+			before := s.Google.Count("POST /token")
+			if p := answer(iss...); p.Status != http.StatusForbidden || p.URL.Path != "/google/callback" || s.Google.Count("POST /token") != before {
+				t.Errorf("an answer of %q: %d at %s", iss, p.Status, p.URL.Path)
+			}
+		}
+		p := answer(s.Google.URL)
 		got := p.URL.Query()
 		if got.Get("code") == "" || got.Get("code") == googles || !slices.Equal(got["iss"], []string{s.URL}) || strings.Contains(p.URL.String(), googles) || len(got) != 3 {
 			t.Errorf("%v", got)

@@ -3,6 +3,7 @@ package app_test
 import (
 	"encoding/base64"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -290,7 +291,11 @@ func TestRowsAccessToken(t *testing.T) {
 		}
 	})
 	t.Run("AS-K5 no personal data and nothing of Google inside", func(t *testing.T) {
-		inside, err := json.Marshal([]any{h, c})
+		made := maps.Clone(c) // what is random may have a short word in it
+		for _, name := range []string{"client_id", "jti"} {
+			delete(made, name)
+		}
+		inside, err := json.Marshal([]any{h["alg"], h["typ"], slices.Sorted(maps.Keys(h)), slices.Sorted(maps.Keys(c)), made})
 		if err != nil {
 			t.Fatal(err)
 		}

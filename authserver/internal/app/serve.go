@@ -12,6 +12,7 @@ import (
 
 	"latchkey/authserver/internal/account"
 	"latchkey/authserver/internal/admin"
+	"latchkey/authserver/internal/approval"
 	"latchkey/authserver/internal/audit"
 	"latchkey/authserver/internal/client"
 	"latchkey/authserver/internal/clientauth"
@@ -289,9 +290,10 @@ func New(c *config.Server, db *postgres.DB, key *vault.KEK, callers *exchange.Cl
 		Store: db, Shred: &erasure.Shredder{Store: db, Keys: keys.For, Tenants: tenants, Now: time.Now}, Revoker: revoker, Now: time.Now, Log: log,
 	}
 	exporter := &erasure.Exporter{Store: db, Vault: v, Now: time.Now}
+	approvals := &approval.Approvals{Store: db, Vault: v, Tenants: tenants}
 	person := &account.Handler{
 		Leaver: leaver{eraser, exporter, db},
-		Store:  db, Accounts: db, Linker: db, Invitations: db, Sessions: sessions, SignIn: trips, Vault: v,
+		Store:  db, Accounts: db, Linker: db, Invitations: db, Approvals: approvals, Sessions: sessions, SignIn: trips, Vault: v,
 		GoogleOrigin: authURL.Scheme + "://" + authURL.Host, Now: time.Now,
 	}
 	tenantOperator := Operator(c, db, v)
@@ -301,7 +303,7 @@ func New(c *config.Server, db *postgres.DB, key *vault.KEK, callers *exchange.Cl
 			Store: db, CustomRedirects: c.CustomRedirects, Now: time.Now, Keys: &keyset.Operator{Store: db, Vault: v}, KEK: key, Export: exporter, Erase: eraser,
 		},
 		Tenancy: tenantOperator, Ender: &tenancy.Ender{Rows: db, Shred: eraser.Shred, Tenant: tenantOperator},
-		Revoker: &revocation.Revoker{Store: db}, Jobs: &job.Runner{Store: db},
+		Revoker: &revocation.Revoker{Store: db}, Jobs: &job.Runner{Store: db, KEK: key.ID()},
 	})
 	if err != nil {
 		return nil, err
@@ -314,11 +316,11 @@ func New(c *config.Server, db *postgres.DB, key *vault.KEK, callers *exchange.Cl
 		registration: &registration.Handler{Clients: clients, Store: db, CustomRedirects: redirects, Now: time.Now},
 		signin:       trips, flow: authorization, account: person,
 		revoker: revoker, eraser: eraser, mass: &revocation.Revoker{Store: db, Log: log}, admin: api,
-		jobs:     &job.Runner{Store: db, Log: log, Works: works(db, key, v)},
+		jobs:     &job.Runner{Store: db, KEK: key.ID(), Log: log, Works: works(db, key, v), Why: whyWorkFails},
 		provider: provider.New(provider.Config{Auth: auth, Clients: clients, Store: db, Keys: keys.For}),
 		exchange: &exchange.Handler{
 			Clients: callers, Store: db, Vault: v, Tenants: tenants, Audit: db, Limits: limits, Now: time.Now, Log: log,
-			Links: &connection.Invitations{Store: db, Tenants: tenants},
+			Links: &connection.Invitations{Store: db, Tenants: tenants}, Asker: approvals,
 			Credentials: &connection.Credentials{
 				Store: db, Vault: v, Endings: db, Log: log,
 				Google: func(ctx context.Context, t tenant.ID) (connection.Google, error) { return upstreams.For(ctx, t) },

@@ -10,6 +10,7 @@ import (
 	"latchkey/authserver/internal/authtest"
 	"latchkey/authserver/internal/web"
 	"latchkey/deploy/dev/fakegoogle"
+	"latchkey/pkg/exchange"
 )
 
 // sessionAt signs somebody in at a tenant's account page and returns name and value of the session's cookie.
@@ -81,4 +82,30 @@ func crossedLink(t *testing.T, c crossing, from, to *authtest.Server, who, break
 	}
 	says(t, p.google(p.press(page, "connect", ""), fakegoogle.Choice{Account: who}), http.StatusOK, "Google is connected")
 	works(t, from, out)
+}
+
+// crossedQuestion: a link to a question of one tenant shows and answers nothing at another, for the same person with a session there; the word
+// of one tenant's person about an act is none for the same act at another.
+func crossedQuestion(t *testing.T, c crossing, from, to *authtest.Server) {
+	_, mine := c.signIn(t, from)
+	_, theirs := c.signIn(t, to)
+	link := asked(t, from, act(mine, "0a"))
+	value := link[strings.LastIndexByte(link, '/')+1:]
+	name, session := sessionAt(t, to, alice)
+	if a := ask(t, http.MethodGet, to.URL+"/approve/"+value, "", "Cookie", name+"="+session); a.Status != http.StatusNotFound {
+		t.Errorf("shown elsewhere: %d", a.Status)
+	}
+	allow := func(at *authtest.Server, name, session string) answer {
+		form := url.Values{"token": {web.FormToken(session, "approve "+value)}, "do": {"allow"}}.Encode()
+		return ask(t, http.MethodPost, at.URL+"/approve/"+value, form, "Content-Type", formType, "Cookie", name+"="+session)
+	}
+	if a := allow(to, name, session); a.Status != http.StatusNotFound {
+		t.Errorf("answered elsewhere: %d", a.Status)
+	}
+	name, session = sessionAt(t, from, alice)
+	if a := allow(from, name, session); a.Status != http.StatusOK {
+		t.Errorf("at its own tenant afterwards: %d %s", a.Status, a.Body)
+	}
+	is(t, to, "the same act elsewhere", act(theirs, "0a"), exchange.Pending)
+	is(t, from, "at its own tenant afterwards", act(mine, "0a"), exchange.Approved)
 }

@@ -273,6 +273,7 @@ func TestCrossedTenants(t *testing.T) {
 		"a link that adds an account": func(t *testing.T, c crossing, from, to *authtest.Server) {
 			crossedLink(t, c, from, to, carol, `UPDATE connections SET status = 'unlinked', is_default = false WHERE subject_id = '%s'`)
 		},
+		"a question about an act": crossedQuestion,
 		"the feed of ended grants": func(t *testing.T, c crossing, from, to *authtest.Server) {
 			_, tokens := c.signIn(t, from)
 			x, grant := from.Exchanger(t, from.Internal), claim(t, tokens, "gid")

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"latchkey/authserver/internal/job"
@@ -15,6 +16,21 @@ import (
 
 // noteEvery is how often progress of long work is written down.
 const noteEvery = time.Second
+
+// whyWorkFails classes the errors of works.
+func whyWorkFails(err error) job.Failure {
+	switch {
+	case errors.Is(err, vault.ErrWrongKEK):
+		return job.WrongKEK
+	case errors.Is(err, vault.ErrKEKRefused):
+		return job.KEKRefused
+	case errors.Is(err, vault.ErrKEKAway):
+		return job.KEKAway
+	case errors.Is(err, context.DeadlineExceeded):
+		return job.TimedOut
+	}
+	return job.Internal
+}
 
 // works are the kinds of long work, each done as by its command.
 func works(db *postgres.DB, key *vault.KEK, v *vault.Vault) map[job.Kind]job.Work {

@@ -18,7 +18,7 @@ const (
 	Login          Kind = "login"
 	ConsentGranted Kind = "consent.granted"
 	ConsentDenied  Kind = "consent.denied"
-	SessionEnded   Kind = "session.ended" // by its person, by a new sign-in, to keep their number, or by a security event of Google
+	SessionEnded   Kind = "session.ended" // by its person, by a new sign-in, to keep their number, by a security event of Google, or with many
 
 	CodeRedeemed  Kind = "grant.code_redeemed"
 	Refreshed     Kind = "grant.refreshed"
@@ -42,6 +42,11 @@ const (
 	DefaultSet   Kind = "connection.default_set"
 	Renamed      Kind = "connection.renamed"
 
+	ApprovalAsked    Kind = "approval.asked" // of a person, about one act of a tool
+	ApprovalGiven    Kind = "approval.approved"
+	ApprovalDeclined Kind = "approval.declined"
+	ApprovalUsed     Kind = "approval.used" // the resource server was told, once
+
 	KeyCreated   Kind = "key.created"
 	KeyPublished Kind = "key.published"
 	KeyActivated Kind = "key.activated"
@@ -60,7 +65,7 @@ func Kinds() []Kind {
 	return []Kind{
 		Login, SessionEnded, ConsentGranted, ConsentDenied, CodeRedeemed, Refreshed, ReplayRevoked, GrantRevoked, ClientRegistered, ClientChanged, ClientDeleted,
 		ExchangeIssued, ExchangeRefused, ToolCalled, Linked, Relinked, Renewed, NeedsReauth, Disconnected, LinkRefused, DefaultSet, Renamed,
-		KeyCreated, KeyPublished, KeyActivated, KeyRetired, KeyDeleted, AdminAct, AdminToken, SubjectExported, SubjectErasing, SubjectErased,
+		ApprovalAsked, ApprovalGiven, ApprovalDeclined, ApprovalUsed, KeyCreated, KeyPublished, KeyActivated, KeyRetired, KeyDeleted, AdminAct, AdminToken, SubjectExported, SubjectErasing, SubjectErased,
 	}
 }
 

@@ -167,6 +167,16 @@ func From(r *http.Request, address string) *http.Request {
 	return r
 }
 
+// Hasty lets the server wait for what others hold in the database for a second
+// only.
+func Hasty(c *config.Server) {
+	dsn, err := pgtest.With(c.DatabaseURL.Reveal(), "lock_timeout", "1s")
+	if err != nil {
+		panic(err) // it is Clone's
+	}
+	c.DatabaseURL = secret.NewText(dsn)
+}
+
 // Replica runs another process's worth of the same server, with the same issuer:
 // same database, same keys, nothing shared in memory. URL is where it listens.
 // Options change its settings.
@@ -428,10 +438,13 @@ func (s *Server) GoOnErasing(t testing.TB) {
 // GoOnWorking lets a server do the long work that the admin API has begun.
 func (s *Server) GoOnWorking(t testing.TB) {
 	t.Helper()
-	if err := s.app.GoOnWorking(context.Background()); err != nil {
+	if err := s.TryWorking(); err != nil {
 		t.Fatal(err)
 	}
 }
+
+// TryWorking is GoOnWorking where that may fail.
+func (s *Server) TryWorking() error { return s.app.GoOnWorking(context.Background()) }
 
 // SealAudit lets a server seal the audit trails once, with checkpoints.
 func (s *Server) SealAudit(t testing.TB) {

@@ -133,7 +133,7 @@ func (a *Authenticator) verify(ctx context.Context, t *tenant.Tenant, c *client.
 		return VerifyAssertion(assertion, c.ID, set, audiences, a.Now())
 	}
 	check := func(newer bool) (*client.AssertionID, error) {
-		set, err := a.Keys.At(ctx, c.JWKSURI, newer)
+		set, err := a.Keys.At(ctx, c.JWKSURI, c.Trusted(), newer)
 		if err != nil {
 			return nil, oauth.Unavailable(err)
 		}

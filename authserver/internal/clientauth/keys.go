@@ -15,6 +15,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"latchkey/authserver/internal/outbound"
+	"latchkey/authserver/internal/ratelimit"
 )
 
 // MaxKeySet bounds a client's key set in bytes, whether inline or fetched.
@@ -122,8 +123,9 @@ func NewKeys(fetch Fetcher, now func() time.Time) *Keys {
 
 // At returns the keys at a URI. With newer the set is fetched again even if it
 // is fresh, but not more often than every 30 s. A failed fetch leaves the last
-// set in use for a day; without one it is doubt.
-func (k *Keys) At(ctx context.Context, uri string, newer bool) (jose.JSONWebKeySet, error) {
+// set in use for a day; without one it is doubt. trusted says that somebody vouches
+// for the client: anybody registers one, with keys at any host.
+func (k *Keys) At(ctx context.Context, uri string, trusted, newer bool) (jose.JSONWebKeySet, error) {
 	now := k.now()
 	k.mu.Lock()
 	c := k.cached[uri]
@@ -131,9 +133,9 @@ func (k *Keys) At(ctx context.Context, uri string, newer bool) (jose.JSONWebKeyS
 	if c != nil && now.Before(c.until) && (!newer || now.Sub(c.fetched) < refetchPause) {
 		return c.set, nil
 	}
-	// The client exists, somebody registered it or admitted its document: its keys
-	// are not a stranger's errand. The budget per host still holds.
-	doc, err := k.fetch.Get(ctx, outbound.Request{URL: uri, Limit: MaxKeySet, Known: true})
+	// Keys that were had before are no stranger's errand. The first time they are
+	// fetched on the account of the address that asks.
+	doc, err := k.fetch.Get(ctx, outbound.Request{URL: uri, Limit: MaxKeySet, Known: trusted, Kept: c != nil, Source: ratelimit.Source(ctx)})
 	if err == nil {
 		set, parseErr := ParseKeySet(doc.Body)
 		if parseErr == nil {

@@ -94,8 +94,8 @@ func (g *upstreamGoogle) set(play func(n int, c *call)) {
 	g.play = play
 }
 
-// bench is the database and the vault that all tests of the package share;
-// each has a person of its own in it.
+// bench is a database and a vault. All tests of the package share one, with a
+// person of their own in it; what works on whatever is due has one to itself.
 type bench struct {
 	dsn   string
 	db    *postgres.DB
@@ -108,23 +108,26 @@ var (
 	persons    atomic.Int32
 )
 
+func newBench(t *testing.T) *bench {
+	t.Helper()
+	b := &bench{dsn: pgtest.Clone(t)}
+	var err error
+	if b.db, err = postgres.Open(context.Background(), postgres.Config{URL: secret.NewText(b.dsn)}); err != nil {
+		t.Fatal(err)
+	}
+	kek, err := vault.CreateKEK(filepath.Join(t.TempDir(), "kek.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b.vault, err = vault.New(vault.Config{KEK: kek, Store: b.db}); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
 func theBench(t *testing.T) *bench {
 	t.Helper()
-	setUpBench.Do(func() {
-		b := &bench{dsn: pgtest.Clone(t)}
-		var err error
-		if b.db, err = postgres.Open(context.Background(), postgres.Config{URL: secret.NewText(b.dsn)}); err != nil {
-			t.Fatal(err)
-		}
-		kek, err := vault.CreateKEK(filepath.Join(t.TempDir(), "kek.json"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if b.vault, err = vault.New(vault.Config{KEK: kek, Store: b.db}); err != nil {
-			t.Fatal(err)
-		}
-		shared = b
-	})
+	setUpBench.Do(func() { shared = newBench(t) })
 	if shared == nil {
 		t.Fatal("no database: see the first failed test")
 	}
@@ -144,7 +147,12 @@ type fixture struct {
 // and whose refresh token is "r1".
 func setUp(t *testing.T, life time.Duration, scopes oauth.Scopes, play func(n int, c *call)) *fixture {
 	t.Helper()
-	f := &fixture{bench: theBench(t), t: t, google: &upstreamGoogle{play: play}}
+	return theBench(t).setUp(t, life, scopes, play)
+}
+
+func (b *bench) setUp(t *testing.T, life time.Duration, scopes oauth.Scopes, play func(n int, c *call)) *fixture {
+	t.Helper()
+	f := &fixture{bench: b, t: t, google: &upstreamGoogle{play: play}}
 	server := httptest.NewServer(f.google)
 	t.Cleanup(server.Close)
 	f.google.url = server.URL

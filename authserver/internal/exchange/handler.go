@@ -85,6 +85,7 @@ type Handler struct {
 	Limits      Limits
 	Keys        func(ctx context.Context, t tenant.ID) (accesstoken.KeySource, error)
 	Links       Linker
+	Asker       Asker
 	Audit       Recorder
 	Now         func() time.Time
 	Log         *slog.Logger

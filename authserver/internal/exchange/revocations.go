@@ -3,6 +3,7 @@ package exchange
 import (
 	"context"
 	"encoding/json"
+	"math"
 	"net/http"
 	"strconv"
 	"time"
@@ -46,7 +47,7 @@ type Feed struct {
 }
 
 // RevocationStore reads revoked grants and epochs of all tenants, at most so many
-// of each.
+// of each, but of grants always all of a millisecond.
 type RevocationStore interface {
 	Burner
 	Revocations(ctx context.Context, since time.Time, grants, epochs int) (*Feed, error)
@@ -99,21 +100,22 @@ func (h *RevocationHandler) list(w http.ResponseWriter, r *http.Request) (*wire.
 	for _, e := range feed.Epochs {
 		out.Epochs = append(out.Epochs, e.wire())
 	}
-	if n := len(feed.Grants); n == wire.MaxRevocations {
-		cut(out, since, feed.Grants[n-1].At)
+	end := int64(math.MaxInt64)
+	if n := len(feed.Grants); n >= wire.MaxRevocations {
+		end = feed.Grants[n-1].At.UnixMilli() + 1
 	}
 	if n := len(feed.Epochs); n == wire.MaxEpochs {
-		cut(out, since, feed.Epochs[n-1].Before)
+		// The last millisecond comes again: several may share it. Where all of them do,
+		// time moves on by one, and so does the feed.
+		end = min(end, max(feed.Epochs[n-1].Before.UnixMilli(), since.UnixMilli()+1))
+	}
+	if end < math.MaxInt64 {
+		// Of two lists the one that ends earlier counts: what comes twice does no harm.
+		// While there is more, the feed does not look back: it would come to the same end
+		// again. The last answer does.
+		out.More, out.Next = true, end
 	}
 	return out, nil
-}
-
-// cut says that a list is not complete after its last entry. The last millisecond
-// comes again: several may share it. Where all of them do, time moves on by one,
-// and so does the feed. Of two lists the one that ends earlier counts: what comes
-// twice does no harm.
-func cut(out *wire.Revocations, since, last time.Time) {
-	out.More, out.Next = true, min(out.Next, max(last.UnixMilli(), since.UnixMilli()+1))
 }
 
 func (e Epoch) wire() wire.Epoch {

@@ -46,6 +46,7 @@ type Config struct {
 // Client speaks to Google with one OAuth client. Safe for concurrent use.
 type Client struct {
 	id        string
+	issuer    string
 	config    oauth2.Config
 	revokeURL string
 	http      *http.Client
@@ -66,7 +67,7 @@ func New(c Config) *Client {
 	keys := oidc.ClientContext(context.Background(), c.HTTP) // lives as long as the client: key sets are fetched later
 	provider := (&oidc.ProviderConfig{IssuerURL: c.Issuer, AuthURL: c.AuthURL, TokenURL: c.TokenURL, JWKSURL: c.JWKSURL, Algorithms: []string{oidc.RS256}}).NewProvider(keys)
 	return &Client{
-		id: c.ClientID, http: c.HTTP, revokeURL: c.RevokeURL, now: c.Now,
+		id: c.ClientID, issuer: c.Issuer, http: c.HTTP, revokeURL: c.RevokeURL, now: c.Now,
 		config: oauth2.Config{
 			ClientID: c.ClientID, ClientSecret: c.ClientSecret.Reveal(), RedirectURL: c.RedirectURL,
 			Endpoint: oauth2.Endpoint{AuthURL: c.AuthURL, TokenURL: c.TokenURL, AuthStyle: oauth2.AuthStyleInParams},
@@ -103,6 +104,14 @@ func (b boundedBody) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // ID is the OAuth client id at Google: tokens it minted work with no other.
 func (c *Client) ID() string { return c.id }
+
+// Answers reports whether an authorization response may be Google's: one that names
+// its issuer names this one (RFC 9207 §2.4), which Google spells in two ways (OpenID
+// Connect Core, as it does in ID tokens). Google sends the name without announcing
+// it, so a response without is one too.
+func (c *Client) Answers(iss []string) bool {
+	return len(iss) == 0 || len(iss) == 1 && (iss[0] == c.issuer || "https://"+iss[0] == c.issuer)
+}
 
 // AuthRequest is one trip of a person to Google.
 type AuthRequest struct {

@@ -1,6 +1,7 @@
 package job
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -30,10 +31,18 @@ const (
 	leaseLife  = time.Minute
 	leaseAgain = 15 * time.Second
 	stepEvery  = 5 * time.Second
+	// MaxAttempts is how often servers begin a job, one after the other. Then it has
+	// failed for good: also one that kills who does it.
+	MaxAttempts = 10
 )
 
-// ErrNotFound says that there is no such job.
-var ErrNotFound = errors.New("there is no such job")
+// Why nothing is begun or shown.
+var (
+	ErrNotFound = errors.New("there is no such job")
+	// ErrOtherKEK says that a server is at the same work for another key-encryption
+	// key.
+	ErrOtherKEK = errors.New("a server is at this work for another key-encryption key")
+)
 
 // Job is work on one tenant.
 type Job struct {
@@ -45,39 +54,95 @@ type Job struct {
 	Begun    time.Time
 	Finished time.Time       // zero: not yet
 	Progress json.RawMessage // nil: none yet
+	KEK      string          // of a rewrap: the key-encryption key that it moves to
+	Attempts int             // how often a server has begun it
+	Failure  Failure         // of the last attempt
+}
+
+// State says how a job is.
+type State string
+
+// The states of a job.
+const (
+	Open   State = "open"
+	Done   State = "done"
+	Failed State = "failed" // for good
+)
+
+// State is the job's.
+func (j *Job) State() State {
+	switch {
+	case j.Finished.IsZero():
+		return Open
+	case j.Failure == "":
+		return Done
+	}
+	return Failed
 }
 
 // Store keeps jobs. Errors are doubt.
 type Store interface {
 	// BeginJob stores a job with its audit event, or returns the one that is open
-	// for the same.
-	BeginJob(ctx context.Context, id uuid.UUID, kind Kind, t tenant.ID) (*Job, error)
+	// for the same. One for another key-encryption key that no server is at fails; of
+	// one that a server is at it returns ErrOtherKEK.
+	BeginJob(ctx context.Context, id uuid.UUID, kind Kind, t tenant.ID, kek string) (*Job, error)
+	// OpenJob returns the job that is open for a tenant, or ErrNotFound.
+	OpenJob(ctx context.Context, kind Kind, t tenant.ID) (*Job, error)
 	// Job returns ErrNotFound.
 	Job(ctx context.Context, kind Kind, id uuid.UUID) (*Job, error)
 	// OpenJobs are those that are not done, oldest first.
 	OpenJobs(ctx context.Context) ([]Job, error)
-	// LeaseJob makes owner the one who runs an open job, or extends that; false while
-	// another is.
+	// LeaseJob makes owner the one who runs an open job, which is an attempt more, or
+	// extends that; false while another is.
 	LeaseJob(ctx context.Context, id, owner uuid.UUID, life time.Duration) (bool, error)
 	// NoteJob writes how far a job is that owner runs, and that it is done; false
 	// when owner runs it no more.
 	NoteJob(ctx context.Context, id, owner uuid.UUID, progress any, done bool) (bool, error)
+	// FailJob writes why a job failed that owner runs; from so many attempts on it is
+	// finished with that.
+	FailJob(ctx context.Context, id, owner uuid.UUID, why Failure, most int) error
+	// PassJob writes why a server leaves an open job that nobody runs, if nothing is
+	// written yet.
+	PassJob(ctx context.Context, id uuid.UUID, why Failure) error
 }
 
 // Work does a job of a kind and returns what came of it; report, which may be called
 // at any time, says how far it is. Done again from the beginning it does no harm.
 type Work func(ctx context.Context, t tenant.ID, report func(progress any)) (result any, err error)
 
-// Runner begins jobs and does them. Store is required; the others for Step and Run.
+// Runner begins jobs and does them. Store is required, and KEK for rewraps; the
+// others for Step and Run.
 type Runner struct {
 	Store Store
+	KEK   string // id of the key-encryption key by which this server wraps
 	Works map[Kind]Work
+	Why   func(error) Failure // classes the errors of Works; nil: all Internal
 	Log   *slog.Logger
 }
 
-// Begin begins a job, or returns the one that is open for the same.
+// Begin begins a job, or returns the one that is open for the same. A rewrap moves to
+// the key-encryption key of the server that was asked, by servers that have it: while
+// it is being changed, one with the old key would move everything back to that.
 func (r *Runner) Begin(ctx context.Context, kind Kind, t tenant.ID) (*Job, error) {
-	return r.Store.BeginJob(ctx, uuid.Must(uuid.NewV7()), kind, t)
+	return r.Store.BeginJob(ctx, uuid.Must(uuid.NewV7()), kind, t, r.keyOf(kind))
+}
+
+// keyOf is the key-encryption key that a server of this one's must have for a kind of
+// work; "": any.
+func (r *Runner) keyOf(kind Kind) string {
+	if kind == Rewrap {
+		return r.KEK
+	}
+	return ""
+}
+
+// Running returns the job that is open for the same, or ErrNotFound.
+func (r *Runner) Running(ctx context.Context, kind Kind, t tenant.ID) (*Job, error) {
+	j, err := r.Store.OpenJob(ctx, kind, t)
+	if err == nil && j.KEK != r.keyOf(kind) {
+		return nil, ErrNotFound
+	}
+	return j, err
 }
 
 // Status returns how far a job is, or ErrNotFound.
@@ -116,12 +181,21 @@ func (r *Runner) do(ctx context.Context, j Job) error {
 	if work == nil {
 		return nil // of a newer program
 	}
+	if j.KEK != r.keyOf(j.Kind) {
+		if j.Failure != "" {
+			return nil
+		}
+		return r.Store.PassJob(ctx, j.ID, OtherKEK)
+	}
 	if mine, err := r.Store.LeaseJob(ctx, j.ID, owner, leaseLife); err != nil || !mine {
 		return err
 	}
 	// On whose word it happens, whoever does it.
 	ctx, stop := context.WithCancel(audit.WithRequest(ctx, audit.Request{ID: j.Request, Actor: j.Actor}))
 	defer stop()
+	if j.Attempts >= MaxAttempts { // the last one did not live to say so
+		return r.Store.FailJob(ctx, j.ID, owner, cmp.Or(j.Failure, Abandoned), 0)
+	}
 	var beside sync.WaitGroup
 	beside.Go(func() { r.hold(ctx, stop, j.ID, owner) })
 	defer beside.Wait()
@@ -132,6 +206,13 @@ func (r *Runner) do(ctx context.Context, j Job) error {
 		}
 	})
 	if err != nil {
+		if ctx.Err() == nil { // neither stopped nor another's by now
+			why := Internal
+			if r.Why != nil {
+				why = r.Why(err)
+			}
+			err = errors.Join(err, r.Store.FailJob(ctx, j.ID, owner, why, MaxAttempts))
+		}
 		return err
 	}
 	_, err = r.Store.NoteJob(ctx, j.ID, owner, result, true)

@@ -38,7 +38,7 @@ func inNamespace(t *testing.T) {
 		},
 	}
 	for _, way := range ways {
-		cmd := exec.CommandContext(t.Context(), self, "-test.run=^TestNoConnectionLeaves$", "-test.v", "-test.timeout=120s", "-inside-namespace")
+		cmd := exec.CommandContext(t.Context(), self, "-test.run=^TestNoConnectionLeaves$", "-test.v", "-test.timeout=9m", "-inside-namespace")
 		// A proxy that the environment names would be told every name: it is never asked.
 		cmd.Env = append(cmd.Environ(), "HTTPS_PROXY=http://127.0.0.1:3128", "https_proxy=http://127.0.0.1:3128", "ALL_PROXY=http://127.0.0.1:3128")
 		cmd.SysProcAttr = way

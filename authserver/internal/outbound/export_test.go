@@ -37,6 +37,18 @@ func Freshness(h http.Header, now time.Time) time.Duration { return freshness(h,
 // Resolve makes the fetcher ask another resolver.
 func (f *Fetcher) Resolve(r *net.Resolver) { f.dialer.Resolver = r }
 
+// Patient gives a fetch a minute, and its parts too: on the real clock, where a
+// busy machine may stop for seconds, for what is not about time.
+func (f *Fetcher) Patient() {
+	f.PatientInAll()
+	f.dialer.Timeout = time.Minute
+	transport := f.http.Transport.(*http.Transport)
+	transport.TLSHandshakeTimeout, transport.ResponseHeaderTimeout = time.Minute, time.Minute
+}
+
+// PatientInAll gives a fetch a minute, and its parts what they have.
+func (f *Fetcher) PatientInAll() { f.total = time.Minute }
+
 // AfterControl makes the fetcher call next with each address that its check let
 // through, before anything is sent there. An error of next ends the attempt.
 func (f *Fetcher) AfterControl(next func(address string) error) {

@@ -64,6 +64,7 @@ type Fetcher struct {
 	dialer     *net.Dialer
 	connect    func(ctx context.Context, network, address string) (net.Conn, error) // dialer's
 	now        func() time.Time
+	total      time.Duration // of one fetch
 	flight     singleflight.Group
 	governor   governor
 }
@@ -71,7 +72,7 @@ type Fetcher struct {
 // New returns a fetcher. It starts nothing. It returns an error for an
 // AllowHosts entry that is not host:port on loopback.
 func New(c Config) (*Fetcher, error) {
-	f := &Fetcher{allow: c.AllowHosts, now: c.Now, governor: governor{shared: c.Shared}}
+	f := &Fetcher{allow: c.AllowHosts, now: c.Now, total: total, governor: governor{shared: c.Shared}}
 	if f.now == nil {
 		f.now = time.Now
 	}
@@ -142,7 +143,7 @@ func (f *Fetcher) Get(ctx context.Context, r Request) (*Document, error) {
 		mine := false
 		done := f.flight.DoChan(key, func() (any, error) {
 			mine = true
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), total)
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), f.total)
 			defer cancel()
 			release, err := f.governor.admit(ctx, f.now(), host, r)
 			if err != nil {

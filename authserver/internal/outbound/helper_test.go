@@ -31,6 +31,7 @@ func serve(t *testing.T, h http.HandlerFunc) (*outbound.Fetcher, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	f.Patient()
 	return f, server.URL
 }
 

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -129,11 +130,12 @@ func TestSlowName(t *testing.T) {
 			go func() { _, _ = io.Copy(io.Discard, theirs) }()
 			return ours, nil
 		}})
+		f.PatientInAll() // what ends it is the time of the name, on however slow a machine
 		start := time.Now()
 		_, err = f.Get(t.Context(), outbound.Request{URL: "https://a.example.com/", Limit: 100})
 		isDoubt(t, err)
-		if took := time.Since(start); took < outbound.ResolveTime || took >= outbound.Total {
-			t.Errorf("%v", took)
+		if took := time.Since(start); took < outbound.ResolveTime || !strings.Contains(err.Error(), "the name could not be resolved") {
+			t.Errorf("%v: %v", took, err)
 		}
 	})
 }

@@ -193,7 +193,8 @@ func Tx(t testing.TB) pgx.Tx {
 }
 
 // Clone returns the URL of a migrated database of the test's own, for what
-// needs commits or many connections. It goes with the cluster.
+// needs commits or many connections. It goes with the cluster. Who connects there
+// waits longer than servers do: see With.
 func Clone(t testing.TB) string {
 	t.Helper()
 	dsn, err := clone()
@@ -226,5 +227,25 @@ func clone() (string, error) {
 	clones++
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	return create(ctx, server, fmt.Sprintf("%s%d_%d_%d", dbPrefix, clones, time.Now().Unix(), os.Getpid()), strings.TrimPrefix(u.Path, "/"))
+	made, err := create(ctx, server, fmt.Sprintf("%s%d_%d_%d", dbPrefix, clones, time.Now().Unix(), os.Getpid()), strings.TrimPrefix(u.Path, "/"))
+	if err != nil {
+		return "", err
+	}
+	return With(made, "connect_timeout", "60", "statement_timeout", "60s", "lock_timeout", "50s", "idle_in_transaction_session_timeout", "120s")
+}
+
+// With returns a database's URL with other parameters, each a name and a value.
+// Those of Clone make the servers under test wait for a busy machine; a test that
+// is about the wait itself shortens it.
+func With(dsn string, params ...string) (string, error) {
+	u, err := url.Parse(dsn)
+	if err != nil {
+		return "", errors.New("no URL of a database") // the parser's text would repeat its password
+	}
+	q := u.Query()
+	for i := 0; i+1 < len(params); i += 2 {
+		q.Set(params[i], params[i+1])
+	}
+	u.RawQuery = q.Encode()
+	return u.String(), nil
 }

@@ -120,9 +120,14 @@ func (db *DB) UpdateClient(ctx context.Context, t tenant.ID, c *client.Client) e
 	return nil
 }
 
-// DeleteClient deletes a client and ends its grants, together (RFC 7592 §2.3);
-// of a metadata document, whose URL is the id, the kept copy. It returns
-// client.ErrNotFound if there is none.
+// grantsAtOnce is how many grants of a client one transaction ends. They share its
+// time, and the feed tells those of one time together.
+const grantsAtOnce = 2000
+
+// DeleteClient deletes a client and ends its grants (RFC 7592 §2.3); of a metadata
+// document, whose URL is the id, the kept copy. It returns client.ErrNotFound if
+// there is none. What is beyond grantsAtOnce ends before, in parts: everybody of a
+// tenant may use one client.
 func (db *DB) DeleteClient(ctx context.Context, t tenant.ID, id string) error {
 	table := "clients"
 	if strings.HasPrefix(id, "https://") { // no registered id looks like one (client.NewID)
@@ -130,6 +135,14 @@ func (db *DB) DeleteClient(ctx context.Context, t tenant.ID, id string) error {
 	}
 	ended := actOnClient(ctx, t, audit.GrantRevoked, id)
 	ended.Detail = "client_deleted"
+	for n := int64(grantsAtOnce); n == grantsAtOnce; {
+		var err error
+		n, err = db.exec(ctx, t, audited(ctx, endingGrants(t, ended.Detail, `g.id = ANY(ARRAY(
+			SELECT o.id FROM grants o WHERE o.tenant_id = $1 AND o.client_id = $3 AND o.revoked_at IS NULL ORDER BY o.id LIMIT $4))`, id, grantsAtOnce), ended, grantRow, "", count))
+		if err != nil {
+			return fmt.Errorf("ending a client's grants: %w", err)
+		}
+	}
 	n, err := db.exec(ctx, t,
 		audited(ctx, endingGrants(t, ended.Detail, `g.client_id = $3`, id), ended, grantRow, "", count),
 		audited(ctx, stmt(`DELETE FROM `+table+` WHERE tenant_id = $1 AND id = $2 RETURNING id`, t.UUID(), id), actOnClient(ctx, t, audit.ClientDeleted, id), nil, "", count))

@@ -218,6 +218,9 @@ func TestErasedTwiceUnderContention(t *testing.T) {
 			if err := blocker.QueryRow(ctx, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`).Scan(&waiting); err != nil {
 				t.Fatal(err)
 			}
+			if len(done) > 0 {
+				t.Fatal("one did not wait: ", <-done)
+			}
 		}
 	}
 	if _, err := blocker.Exec(ctx, `ROLLBACK`); err != nil {

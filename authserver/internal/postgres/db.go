@@ -20,7 +20,9 @@ const (
 	jobsRole    = "latchkey_jobs"
 )
 
-// Config configures a DB. URL is required.
+// Config configures a DB. URL is required. What it says of connect_timeout,
+// statement_timeout, lock_timeout and idle_in_transaction_session_timeout goes
+// before the servers' own bounds, which are for a database that others wait for.
 type Config struct {
 	URL      secret.Text
 	MaxConns int32           // of the runtime pool; default 16
@@ -113,13 +115,16 @@ func pool(ctx context.Context, c Config, role string, size int32) (*pgxpool.Pool
 	config.MaxConns, config.MinIdleConns = size, 1
 	config.MaxConnLifetime, config.MaxConnLifetimeJitter = 30*time.Minute, 5*time.Minute
 	config.PingTimeout = 2 * time.Second
-	config.ConnConfig.ConnectTimeout = 3 * time.Second
+	if config.ConnConfig.ConnectTimeout == 0 {
+		config.ConnConfig.ConnectTimeout = 3 * time.Second
+	}
 	config.ConnConfig.Tracer = c.Tracer
-	for name, value := range map[string]string{
-		"role": role, "application_name": "latchkey-authserver",
-		"statement_timeout": "5s", "lock_timeout": "4s", "idle_in_transaction_session_timeout": "10s",
-	} {
-		config.ConnConfig.RuntimeParams[name] = value
+	params := config.ConnConfig.RuntimeParams
+	params["role"], params["application_name"] = role, "latchkey-authserver"
+	for name, value := range map[string]string{"statement_timeout": "5s", "lock_timeout": "4s", "idle_in_transaction_session_timeout": "10s"} {
+		if _, given := params[name]; !given {
+			params[name] = value
+		}
 	}
 	// Row-level security is only as good as the role: never serve with one that
 	// passes it by (DESIGN §1.3).

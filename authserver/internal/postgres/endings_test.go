@@ -179,14 +179,17 @@ func TestTenantErasedUnderContention(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
+			done := make(chan error, 2)
 			waiting := func(most int) {
 				for n := 0; n < most; {
+					if len(done) > 0 {
+						t.Fatal("one did not wait: ", <-done)
+					}
 					if err := blocker.QueryRow(ctx, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`).Scan(&n); err != nil {
 						t.Fatal(err)
 					}
 				}
 			}
-			done := make(chan error, 2)
 			go func() { _, err := e.servers[1].EraseTenant(ctx, tenant.DefaultID); done <- err }()
 			waiting(1)
 			go func() {

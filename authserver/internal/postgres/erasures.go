@@ -43,6 +43,7 @@ var erasedOfSubject = []destruction{
 	{"", `SELECT id::text FROM sessions` + ofSubject + ` ORDER BY secret_hash FOR UPDATE`},
 	{"sessions", `DELETE FROM sessions` + ofSubject},
 	{"links", `DELETE FROM links` + ofSubject},
+	{"approvals", `DELETE FROM approvals` + ofSubject},
 	{"connections", `UPDATE connections SET email = '', alias = '', hosted_domain = '', is_default = false, status = 'unlinked',
 		google_sub = CASE WHEN EXISTS (SELECT FROM google_revocations q WHERE q.tenant_id = $1 AND q.connection_id = connections.id) THEN google_sub ELSE 'erased:' || id END` + ofSubject},
 }

@@ -54,6 +54,7 @@ var withheld = map[string][]string{
 	"credentials":        {"refresh_token", "refresh_key", "refresh_hash", "refresh_prefix", "access_token", "access_key", "lease_owner", "lease_until"},
 	"grants":             {"code_challenge"},
 	"google_revocations": {"token"},
+	"approvals":          {"digest", "question"},
 	"subject_secrets":    {"secret"},
 	"revocation_epochs":  {"after"},             // a key of the job's last row
 	"audit_events":       {"id", "seq", "hash"}, // the chain's

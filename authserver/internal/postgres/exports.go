@@ -24,6 +24,7 @@ var exportedOfSubject = []struct{ table, columns, rows string }{
 	{"grants", `id, client_id, connection_id, resource, scopes, offline, redirect_uri, redeemed_at, generation, rotated_at, replays, code_expires_at, idle_expires_at, expires_at, revoked_at, revoked_reason, created_at`, ofSubject},
 	{"sessions", `id, browser, created_at, last_used_at, ended_at`, ofSubject},
 	{"links", `connection_id, client_id, reason, google_scopes, created_at, expires_at, used_at`, ofSubject},
+	{"approvals", `grant_id, connection_id, client_id, tool, status, session_id, created_at, answered_at, expires_at`, ofSubject},
 	{"google_revocations", `id, connection_id, upstream_client, purpose, tries, next_try_at, created_at`, ofSubject},
 	{"revocation_epochs", `job_id, client_id, google, revoked_before, stage, total, grants, sessions, connections, finished_at, closed_at`, ofSubject},
 	{"subject_secrets", `id, created_at`, ofSubject},

@@ -41,9 +41,7 @@ func (db *DB) InsertInvitation(ctx context.Context, secretHash [sha256.Size]byte
 const ofPerson = `(l.connection_id IS NULL OR NOT EXISTS (SELECT FROM connections c JOIN subjects s ON s.tenant_id = c.tenant_id AND s.id = c.subject_id
 	WHERE c.tenant_id = l.tenant_id AND c.id = l.connection_id AND c.subject_id = l.subject_id AND c.google_sub = s.google_sub))`
 
-const invitationColumns = `l.subject_id, l.connection_id, l.client_id, l.reason, l.google_scopes,
-	coalesce((SELECT c.snapshot->>'client_name' FROM consents c WHERE c.tenant_id = l.tenant_id AND c.subject_id = l.subject_id AND c.client_id = l.client_id
-		ORDER BY c.granted_at DESC LIMIT 1), ''), ` + ofPerson
+var invitationColumns = `l.subject_id, l.connection_id, l.client_id, l.reason, l.google_scopes, ` + appName("l") + `, ` + ofPerson
 
 func (db *DB) invitation(ctx context.Context, t tenant.ID, s statement) (*connection.Invitation, error) {
 	i := connection.Invitation{Ref: connection.Ref{Tenant: t}}

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"latchkey/authserver/internal/approval"
 	"latchkey/authserver/internal/client"
 	"latchkey/authserver/internal/connection"
 	"latchkey/authserver/internal/erasure"
@@ -19,19 +20,21 @@ import (
 	"latchkey/authserver/internal/grant"
 	"latchkey/authserver/internal/keyset"
 	"latchkey/authserver/internal/pgtest"
+	"latchkey/authserver/internal/registration"
 	"latchkey/authserver/internal/rewrap"
 	"latchkey/authserver/internal/session"
 	"latchkey/authserver/internal/signin"
 	"latchkey/authserver/internal/tenancy"
 	"latchkey/authserver/internal/tenant"
 	"latchkey/authserver/internal/vault"
+	wire "latchkey/pkg/exchange"
 	"latchkey/pkg/oauth"
 )
 
 // dump is every row of a tenant as the runtime role sees it.
 func (f *fixture) dump(t testing.TB, tn tenant.ID) string {
 	t.Helper()
-	return f.rows(t, tn, "subjects", "subject_secrets", "connections", "credentials", "clients", "flows", "consents", "grants", "data_keys", "signing_keys", "sessions", "links", "google_revocations")
+	return f.rows(t, tn, "subjects", "subject_secrets", "connections", "credentials", "clients", "flows", "consents", "grants", "data_keys", "signing_keys", "sessions", "links", "approvals", "google_revocations")
 }
 
 // trail is the tenant's audit trail.
@@ -98,11 +101,14 @@ func otherTenantFindsNothing(t *testing.T) {
 		AuthMethod: "none", ApplicationType: "native", CreatedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour)}
 	state, browser := sha256.Sum256([]byte("s")), sha256.Sum256([]byte("b"))
 	owner := uuid.New()
+	act := approval.Act{Ref: f.record.Ref, Grant: live.ID, ClientID: "c1", Tool: "t", Digest: approval.Digest(state)}
+	inserted := func(_ bool, err error) error { return err }
 	for _, err := range []error{
 		f.db.InsertClient(ctx, tenant.DefaultID, c),
 		f.db.BeginFlow(ctx, tenant.DefaultID, signin.Flow{StateHash: state, BrowserHash: browser, Request: []byte("r"), Lifetime: time.Minute}),
 		f.db.BeginSession(ctx, tenant.DefaultID, session.New{SecretHash: state, ID: owner, Subject: f.record.Subject, Most: 20}),
 		f.db.InsertInvitation(ctx, state, connection.Invitation{Ref: f.record.Ref, ClientID: "c1", Reason: "r"}, time.Minute, 10),
+		inserted(f.db.InsertQuestion(ctx, approval.Question{Act: act, SecretHash: state, Sealed: []byte("q")}, time.Minute, 10)),
 		f.db.InsertDataKey(ctx, tenant.DefaultID, vault.DataKey{ID: uuid.New(), KEK: "k", Wrapped: []byte("w")}),
 		f.db.InsertSigningKey(ctx, tenant.DefaultID, keyset.Record{KID: "k", Purpose: keyset.ForGrants, Alg: "HS256", Sealed: []byte("s")}),
 	} {
@@ -134,6 +140,8 @@ func otherTenantFindsNothing(t *testing.T) {
 	run(t, f.dsn, `SET ROLE latchkey_jobs`, `UPDATE tenants SET status = 'suspended' WHERE id = '`+leaving.String()+`'`)
 	ref := record.Ref
 	ref.Tenant = other
+	elsewhere := act
+	elsewhere.Tenant = other
 	life := session.Life{Idle: time.Hour, Absolute: time.Hour}
 	none := errors.New("found nothing")
 	found := func(n int, err error) error {
@@ -313,6 +321,19 @@ func otherTenantFindsNothing(t *testing.T) {
 			return found(len(done.Keys)+int(done.Rows["credentials"]+done.Rows["connections"]+done.Rows["signing_keys"]), err)
 		}, none},
 		"ShredTenant of one that is not suspended": {func() error { _, err := f.db.ShredTenant(ctx, tenant.DefaultID); return err }, tenancy.ErrNotSuspended},
+		"TakeAnswer": {func() error { _, err := f.db.TakeAnswer(ctx, elsewhere); return err }, approval.ErrNone},
+		"AskAgain":   {func() error { _, err := f.db.AskAgain(ctx, elsewhere, time.Minute); return err }, approval.ErrNone},
+		"Question":   {func() error { _, err := f.db.Question(ctx, other, state); return err }, approval.ErrNone},
+		"AnswerQuestion": {func() error {
+			return f.db.AnswerQuestion(ctx, other, state, approval.Answer{Status: wire.Approved, Subject: record.Subject, Session: owner}, time.Minute)
+		}, approval.ErrNone},
+		"InsertQuestion": {func() error { // its person and grant are not there
+			_, err := f.db.InsertQuestion(ctx, approval.Question{Act: elsewhere, SecretHash: state, Sealed: []byte("q")}, time.Minute, 1)
+			if err != nil {
+				err = none
+			}
+			return err
+		}, none},
 		"SigningKeys": {func() error { keys, err := f.db.SigningKeys(ctx, other); return found(len(keys), err) }, none},
 		"PublishSigningKey": {func() error {
 			published, err := f.db.PublishSigningKey(ctx, other, keyset.Record{KID: "k2", Purpose: keyset.ForGrants, Alg: "HS256", Sealed: []byte("s")}, keyset.Demand{ByHand: true, Max: 9})
@@ -414,5 +435,30 @@ func TestSweep(t *testing.T) {
 	}
 	if _, err := f.db.UseSession(ctx, tenant.DefaultID, live, session.Life{Idle: time.Hour, Absolute: time.Hour}); err != nil {
 		t.Errorf("a living session was swept: %v", err)
+	}
+}
+
+// TestSweepOfDocuments: PEERS D9, AS-C12: a stranger who publishes one metadata document after the other, and is fetched within the limits,
+// fills the table for a day and not for three months; what somebody has allowed an app keeps its document.
+func TestSweepOfDocuments(t *testing.T) {
+	t.Parallel()
+	f := setUp(t, nil)
+	at := pgtest.Tenant(t, f.dsn)
+	pgtest.Grants(t, f.dsn, at, 1)
+	const used, idle, fresh = "https://used.example/app.json", "https://idle.example/app.json", "https://fresh.example/app.json"
+	for _, id := range []string{used, idle, fresh} {
+		if err := f.db.KeepDocument(ctx, at, &registration.Document{URL: id, Body: []byte("{}"), Fetched: time.Now(), FreshUntil: time.Now().Add(time.Hour)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pgtest.As(t, f.dsn, "latchkey_runtime", at, `UPDATE grants SET client_id = '`+used+`'`,
+		`UPDATE client_documents SET last_used_at = now() - interval '2 days', fetched_at = now() - interval '2 days' WHERE id <> '`+fresh+`'`)
+	if _, err := f.db.Sweep(ctx); err != nil {
+		t.Fatal(err)
+	}
+	for id, want := range map[string]error{used: nil, fresh: nil, idle: client.ErrNotFound} {
+		if _, err := f.db.Document(ctx, at, id); !errors.Is(err, want) {
+			t.Errorf("%s: %v", id, err)
+		}
 	}
 }

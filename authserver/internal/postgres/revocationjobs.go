@@ -190,7 +190,7 @@ func (db *DB) OpenRevocations(ctx context.Context) ([]uuid.UUID, error) {
 // LeaseJob makes owner the one who runs an open job for the given time, or
 // extends that: one conditional statement decides.
 func (db *DB) LeaseJob(ctx context.Context, id, owner uuid.UUID, life time.Duration) (bool, error) {
-	tag, err := db.jobs.Exec(ctx, `UPDATE jobs SET lease_owner = $2, lease_until = now() + $3::interval
+	tag, err := db.jobs.Exec(ctx, `UPDATE jobs SET lease_owner = $2, lease_until = now() + $3::interval, attempts = attempts + CASE WHEN lease_owner IS DISTINCT FROM $2 THEN 1 ELSE 0 END
 		WHERE id = $1 AND finished_at IS NULL AND (lease_owner = $2 OR lease_until IS NULL OR lease_until <= now())`, id, owner, life)
 	if err != nil {
 		return false, fmt.Errorf("leasing a job: %w", err)

@@ -12,13 +12,16 @@ import (
 )
 
 // Revocations returns what was revoked of all tenants since a time, oldest first
-// and at most so many grants and epochs, and the database's time. A grant that an
-// epoch ended is not listed: its job is.
+// and at most so many epochs, and the database's time; of grants so many, and those
+// besides that were revoked in the same millisecond as the last of them. A grant that
+// an epoch ended is not listed: its job is.
 func (db *DB) Revocations(ctx context.Context, since time.Time, grants, epochs int) (*exchange.Feed, error) {
 	b := &pgx.Batch{}
 	b.Queue(`SELECT now()`)
-	b.Queue(`SELECT id::text, revoked_at FROM grants
-		WHERE revoked_at >= $1 AND revoked_at IS NOT NULL AND revoked_reason <> '`+revocation.Reason+`' ORDER BY revoked_at, id LIMIT $2`, since, grants)
+	const listed = ` FROM grants WHERE revoked_at >= $1 AND revoked_at IS NOT NULL AND revoked_reason <> '` + revocation.Reason + `' `
+	b.Queue(`SELECT id::text, revoked_at`+listed+`AND revoked_at < coalesce((
+			SELECT date_trunc('milliseconds', revoked_at) + interval '1 millisecond'`+listed+`ORDER BY revoked_at, id OFFSET $2 - 1 LIMIT 1), 'infinity')
+		ORDER BY revoked_at, id`, since, grants)
 	b.Queue(`SELECT selector, cutoff FROM jobs WHERE cutoff >= $1 AND kind = 'revoke' ORDER BY cutoff, id LIMIT $2`, since, epochs)
 	results := db.jobs.SendBatch(ctx, b)
 	defer func() { _ = results.Close() }()

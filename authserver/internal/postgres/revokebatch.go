@@ -12,11 +12,11 @@ import (
 	"latchkey/authserver/internal/revocation"
 )
 
-// Rows of one transaction. A grant is written with its event, an account with its
-// credential, its grants and a row of the queue.
+// Rows of one transaction. A grant and a session are written with their event, an
+// account with its credential, its grants and a row of the queue.
 const (
 	grantBatch      = 500
-	sessionBatch    = 1000
+	sessionBatch    = 500
 	connectionBatch = 100
 )
 
@@ -142,11 +142,14 @@ func (p *pass) sessions(ctx context.Context) error {
 	if p.after == nil {
 		p.after = []byte{}
 	}
-	err := p.tx.QueryRow(ctx, `WITH act AS (UPDATE sessions SET ended_at = now()
+	e := p.ended(ctx)
+	e.Kind = audit.SessionEnded
+	s := audited(ctx, stmt(`UPDATE sessions SET ended_at = now()
 			WHERE tenant_id = $1 AND secret_hash = ANY(ARRAY(SELECT s.secret_hash FROM sessions s WHERE `+affectedSessions+` AND $4::boolean IS NOT NULL AND s.secret_hash > $6
-				ORDER BY s.secret_hash LIMIT $7 FOR UPDATE SKIP LOCKED)) RETURNING secret_hash)
-		SELECT (SELECT count(*) FROM act), coalesce((SELECT secret_hash FROM act ORDER BY secret_hash DESC LIMIT 1), '')`,
-		p.args(p.after, sessionBatch)...).Scan(&p.rows, &p.after)
+				ORDER BY s.secret_hash LIMIT $7 FOR UPDATE SKIP LOCKED)) RETURNING secret_hash, subject_id, id`, p.args(p.after, sessionBatch, e.Detail)...), e,
+		fromRow{"subject_id": "act.subject_id", "detail": `$8::text || ' session ' || act.id`}, "",
+		`SELECT (SELECT count(*) FROM act), coalesce((SELECT secret_hash FROM act ORDER BY secret_hash DESC LIMIT 1), '')`)
+	err := p.tx.QueryRow(ctx, s.sql, s.args...).Scan(&p.rows, &p.after)
 	if err != nil {
 		return fmt.Errorf("ending sessions: %w", err)
 	}

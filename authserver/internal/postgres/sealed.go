@@ -175,6 +175,7 @@ func (db *DB) CountValues(ctx context.Context, t tenant.ID) ([]rewrap.Count, err
 			UNION ALL SELECT 'upstream_clients.secret', secret_key, get_byte(secret, 0), true FROM upstream_clients WHERE tenant_id = $1 AND secret <> ''
 			UNION ALL SELECT 'flows.request', data_key, get_byte(request, 0), false FROM flows WHERE tenant_id = $1 AND request <> ''
 			UNION ALL SELECT 'pushed_requests.request', data_key, get_byte(request, 0), false FROM pushed_requests WHERE tenant_id = $1 AND request <> ''
+			UNION ALL SELECT 'approvals.question', data_key, get_byte(question, 0), false FROM approvals WHERE tenant_id = $1 AND question <> ''
 		) AS v (kind, key, format, moves) GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3`, t.UUID())
 		if err != nil {
 			return err

@@ -84,7 +84,7 @@ func (db *DB) ShredTenant(ctx context.Context, t tenant.ID) (erasure.Shredded, e
 }
 
 // deletedByShred are the tables whose rows ShredTenant deletes, not overwrites.
-var deletedByShred = []string{"google_revocations", "upstream_clients", "flows", "pushed_requests", "signing_keys", "subject_secrets", "data_keys"}
+var deletedByShred = []string{"google_revocations", "upstream_clients", "flows", "pushed_requests", "approvals", "signing_keys", "subject_secrets", "data_keys"}
 
 const forgetCredentials = `UPDATE credentials SET refresh_token = NULL, refresh_hash = NULL, refresh_prefix = NULL, refresh_expires_at = NULL, access_token = NULL, access_expires_at = NULL,
 	status = 'revoked', last_error = 'erased', version = version + 1, lease_owner = NULL, lease_until = NULL, updated_at = now()`

@@ -60,44 +60,90 @@ func act(ctx context.Context, tx pgx.Tx, s *signals.Signal, a signals.Act, done 
 	case a.Token.Prefix != nil:
 		found, err = lockCredentials(ctx, tx, of+`WHERE k.refresh_prefix = $1`+which, a.Token.Prefix, s.Clients)
 	}
-	if err != nil || len(found.tenants) == 0 {
-		return err
-	}
-	done.Matched += int64(len(found.tenants))
-	n, err := markCredentials(ctx, tx, found, a, before)
 	if err != nil {
 		return err
 	}
-	done.Credentials += n
+	if len(found.tenants) > 0 {
+		done.Matched += int64(len(found.tenants))
+		n, err := markCredentials(ctx, tx, found, a, before)
+		if err != nil {
+			return err
+		}
+		done.Credentials += n
+	}
 	if !a.RevokeGrants {
 		return nil
 	}
+	if err := endAccess(ctx, tx, found, a.Reason, before, done); err != nil || a.Subject == "" {
+		return err
+	}
+	return endUnlinked(ctx, tx, a, before, done)
+}
+
+// ofAccounts is whose Google account it is, and who has merely linked it.
+const ofAccounts = `unnest($1::uuid[], $2::uuid[]) AS f (tenant_id, connection_id)
+				JOIN connections c ON c.tenant_id = f.tenant_id AND c.id = f.connection_id
+				JOIN subjects s ON s.tenant_id = c.tenant_id AND s.id = c.subject_id`
+
+// endAccess ends what was granted with accounts, and signs out who signs in with
+// them.
+func endAccess(ctx context.Context, tx pgx.Tx, found minted, reason string, before time.Time, done *signals.Effect) error {
 	// Of people who sign in with the account, and what was made with it for
 	// others; a grant made since is none of the event's.
+	n, err := endGoogleGrants(ctx, tx, reason, ofAccounts+`
+				JOIN grants g ON g.tenant_id = c.tenant_id AND g.subject_id = c.subject_id AND (s.google_sub = c.google_sub OR g.connection_id = c.id)`, found.tenants, found.connections, before)
+	if err != nil {
+		return err
+	}
+	done.Grants += n
+	// Who signs in with the account is signed out here as well; not somebody who has merely linked it.
+	return endGoogleSessions(ctx, tx, reason, ofAccounts+` AND s.google_sub = c.google_sub
+				JOIN sessions b ON b.tenant_id = s.tenant_id AND b.subject_id = s.id`, found.tenants, found.connections, before)
+}
+
+// endUnlinked does the same to people who sign in with a Google account that is not
+// linked itself: no credential says by which Google client, and of whose account it
+// is Google's word is enough.
+func endUnlinked(ctx context.Context, tx pgx.Tx, a signals.Act, before time.Time, done *signals.Effect) error {
+	people, err := pairsOf(ctx, tx, `SELECT s.tenant_id, s.id FROM subjects s WHERE s.google_sub = $1 AND NOT EXISTS (
+			SELECT FROM connections c JOIN credentials k ON k.tenant_id = c.tenant_id AND k.connection_id = c.id
+			WHERE c.tenant_id = s.tenant_id AND c.subject_id = s.id AND c.google_sub = s.google_sub) ORDER BY 1, 2`, a.Subject)
+	if err != nil || len(people.tenants) == 0 {
+		return err
+	}
+	const them = `unnest($1::uuid[], $2::uuid[]) AS f (tenant_id, subject_id) JOIN `
+	n, err := endGoogleGrants(ctx, tx, a.Reason, them+`grants g ON g.tenant_id = f.tenant_id AND g.subject_id = f.subject_id`, people.tenants, people.ids, before)
+	if err != nil {
+		return err
+	}
+	done.Grants += n
+	return endGoogleSessions(ctx, tx, a.Reason, them+`sessions b ON b.tenant_id = f.tenant_id AND b.subject_id = f.subject_id`, people.tenants, people.ids, before)
+}
+
+// endGoogleGrants ends grants that from selects as g; $1 and $2 are the lists, $3 is
+// the time before which they were made.
+func endGoogleGrants(ctx context.Context, tx pgx.Tx, reason, from string, tenants, ids []uuid.UUID, before time.Time) (int64, error) {
 	acted := audited(ctx, stmt(`WITH ended AS MATERIALIZED (
-			SELECT g.tenant_id AS of_tenant, g.id AS of_grant FROM unnest($1::uuid[], $2::uuid[]) AS f (tenant_id, connection_id)
-				JOIN connections c ON c.tenant_id = f.tenant_id AND c.id = f.connection_id
-				JOIN subjects s ON s.tenant_id = c.tenant_id AND s.id = c.subject_id
-				JOIN grants g ON g.tenant_id = c.tenant_id AND g.subject_id = c.subject_id AND (s.google_sub = c.google_sub OR g.connection_id = c.id)
+			SELECT g.tenant_id AS of_tenant, g.id AS of_grant FROM `+from+`
 			WHERE g.revoked_at IS NULL AND g.created_at < $3 ORDER BY g.tenant_id, g.id FOR UPDATE OF g)
 		UPDATE grants SET revoked_at = now(), revoked_reason = $4 FROM ended WHERE grants.tenant_id = ended.of_tenant AND grants.id = ended.of_grant
-		RETURNING tenant_id, `+grantColumns, found.tenants, found.connections, before, a.Reason),
-		audit.Event{Kind: audit.GrantRevoked, Actor: audit.Google, Detail: a.Reason}, grantRow.with("tenant_id", `act.tenant_id`), "", count)
+		RETURNING tenant_id, `+grantColumns, tenants, ids, before, reason),
+		audit.Event{Kind: audit.GrantRevoked, Actor: audit.Google, Detail: reason}, grantRow.with("tenant_id", `act.tenant_id`), "", count)
 	tag, err := tx.Exec(ctx, acted.sql, acted.args...)
 	if err != nil {
-		return fmt.Errorf("revoking grants of a google account: %w", err)
+		return 0, fmt.Errorf("revoking grants of a google account: %w", err)
 	}
-	done.Grants += tag.RowsAffected()
-	// Who signs in with the account is signed out here as well; not somebody who has merely linked it.
-	acted = audited(ctx, stmt(`WITH ended AS MATERIALIZED (
-			SELECT b.tenant_id AS of_tenant, b.secret_hash AS of_secret FROM unnest($1::uuid[], $2::uuid[]) AS f (tenant_id, connection_id)
-				JOIN connections c ON c.tenant_id = f.tenant_id AND c.id = f.connection_id
-				JOIN subjects s ON s.tenant_id = c.tenant_id AND s.id = c.subject_id AND s.google_sub = c.google_sub
-				JOIN sessions b ON b.tenant_id = s.tenant_id AND b.subject_id = s.id
+	return tag.RowsAffected(), nil
+}
+
+// endGoogleSessions ends sessions that from selects as b, as endGoogleGrants does.
+func endGoogleSessions(ctx context.Context, tx pgx.Tx, reason, from string, tenants, ids []uuid.UUID, before time.Time) error {
+	acted := audited(ctx, stmt(`WITH ended AS MATERIALIZED (
+			SELECT b.tenant_id AS of_tenant, b.secret_hash AS of_secret FROM `+from+`
 			WHERE b.ended_at IS NULL AND b.created_at < $3 ORDER BY b.tenant_id, b.secret_hash FOR UPDATE OF b)
 		UPDATE sessions SET ended_at = now() FROM ended WHERE sessions.tenant_id = ended.of_tenant AND sessions.secret_hash = ended.of_secret
-		RETURNING tenant_id, subject_id`, found.tenants, found.connections, before),
-		audit.Event{Kind: audit.SessionEnded, Actor: audit.Google, Detail: a.Reason}, fromRow{"tenant_id": `act.tenant_id`, "subject_id": `act.subject_id`}, "", count)
+		RETURNING tenant_id, subject_id`, tenants, ids, before),
+		audit.Event{Kind: audit.SessionEnded, Actor: audit.Google, Detail: reason}, fromRow{"tenant_id": `act.tenant_id`, "subject_id": `act.subject_id`}, "", count)
 	if _, err := tx.Exec(ctx, acted.sql, acted.args...); err != nil {
 		return fmt.Errorf("ending sessions of a google account: %w", err)
 	}
@@ -105,17 +151,25 @@ func act(ctx context.Context, tx pgx.Tx, s *signals.Signal, a signals.Act, done 
 }
 
 func lockCredentials(ctx context.Context, tx pgx.Tx, sql string, args ...any) (minted, error) {
+	found, err := pairsOf(ctx, tx, sql, args...)
+	return minted{found.tenants, found.ids}, err
+}
+
+// pairs are rows of any tenant, by id.
+type pairs struct{ tenants, ids []uuid.UUID }
+
+func pairsOf(ctx context.Context, tx pgx.Tx, sql string, args ...any) (pairs, error) {
+	var found pairs
 	rows, err := tx.Query(ctx, sql, args...)
-	if err != nil {
-		return minted{}, fmt.Errorf("finding credentials of a google account: %w", err)
+	if err == nil {
+		var t, id uuid.UUID
+		_, err = pgx.ForEachRow(rows, []any{&t, &id}, func() error {
+			found.tenants, found.ids = append(found.tenants, t), append(found.ids, id)
+			return nil
+		})
 	}
-	var found minted
-	var t, c uuid.UUID
-	if _, err := pgx.ForEachRow(rows, []any{&t, &c}, func() error {
-		found.tenants, found.connections = append(found.tenants, t), append(found.connections, c)
-		return nil
-	}); err != nil {
-		return minted{}, fmt.Errorf("finding credentials of a google account: %w", err)
+	if err != nil {
+		return pairs{}, fmt.Errorf("finding what is of a google account: %w", err)
 	}
 	return found, nil
 }

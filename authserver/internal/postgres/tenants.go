@@ -277,7 +277,7 @@ func (db *DB) ExportTenant(ctx context.Context, t tenant.ID, row func(table stri
 // what refers before what is referred to. A test compares the list with the
 // catalogue.
 var erased = []string{
-	"upstream_clients", "signing_keys", "google_revocations", "links", "sessions", "revocation_epochs", "grants", "consents", "credentials", "flows", "pushed_requests", "assertion_ids", "rate_limits",
+	"upstream_clients", "signing_keys", "google_revocations", "links", "approvals", "sessions", "revocation_epochs", "grants", "consents", "credentials", "flows", "pushed_requests", "assertion_ids", "rate_limits",
 	"clients", "client_documents", "admin_clients", "connections", "subject_secrets", "subjects", "data_keys", "resources", "tenant_hosts",
 }
 

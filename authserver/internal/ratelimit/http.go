@@ -110,6 +110,15 @@ func refused(ctx context.Context, e *Exceeded) error {
 	}
 }
 
+// Source is the address that ctx's request came from, "" outside Guard.
+func Source(ctx context.Context) string {
+	v, ok := ctx.Value(visitKey{}).(*visit)
+	if !ok || !v.address.IsValid() {
+		return ""
+	}
+	return v.address.String()
+}
+
 // ByClient asks about the limit of a client at the endpoint that ctx's request came
 // to, by the name it gives and before that is believed.
 func ByClient(ctx context.Context, t *tenant.Tenant, clientID string) error {
@@ -118,6 +127,16 @@ func ByClient(ctx context.Context, t *tenant.Tenant, clientID string) error {
 		return nil
 	}
 	return v.take(ctx, t, Ask{v.endpoint.client, AddressClient(v.address, clientID)})
+}
+
+// Admit asks about a limit of a tenant as a whole at the endpoint that ctx's request
+// came to, and answers as Guard does.
+func (l *Limiter) Admit(ctx context.Context, of tenant.ID, limit Name) error {
+	v, ok := ctx.Value(visitKey{}).(*visit)
+	if !ok {
+		return nil
+	}
+	return v.take(ctx, &tenant.Tenant{ID: of}, Ask{limit, All()})
 }
 
 // Guessed counts what nobody was given: under GuessClient a credential, under

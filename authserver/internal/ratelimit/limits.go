@@ -41,6 +41,8 @@ const (
 	ExchangeTool
 	AdminAddress
 	AdminTokenAddress
+	RewrapTenant
+	VerifyTenant
 
 	names int = iota
 )
@@ -96,6 +98,9 @@ var definitions = [names]definition{
 
 	AdminAddress:      {ratelimit.Limit{Name: "admin", Quota: 1200, Window: time.Minute, Burst: 300}, "requests to the admin API", "address", true, false},
 	AdminTokenAddress: {ratelimit.Limit{Name: "admin-token", Quota: 120, Window: time.Minute, Burst: 60}, "requests for its tokens", "address", true, false},
+	// Each goes through all that a tenant has stored.
+	RewrapTenant: {ratelimit.Limit{Name: "admin-rewrap", Quota: 12, Window: time.Hour, Burst: 4}, "rewraps begun by the admin API", "tenant", false, false},
+	VerifyTenant: {ratelimit.Limit{Name: "admin-verify", Quota: 12, Window: time.Hour, Burst: 4}, "verifications of the audit trail begun by the admin API", "tenant", false, false},
 }
 
 // fresh is how many units a network may have used of late and still count as one

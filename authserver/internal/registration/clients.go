@@ -12,6 +12,7 @@ import (
 
 	"latchkey/authserver/internal/client"
 	"latchkey/authserver/internal/clientauth"
+	"latchkey/authserver/internal/ratelimit"
 	"latchkey/authserver/internal/tenant"
 )
 
@@ -75,14 +76,15 @@ func isDocument(id string) bool { return strings.HasPrefix(id, "https://") }
 
 // Client returns a client for a request that is not a person's first sight of
 // it: a document's last good copy serves while its host does not answer, so
-// that an outage there signs nobody out. It returns client.ErrNotFound for an
-// unknown client; any other error is doubt.
+// that an outage there signs nobody out. One that nobody has seen yet, which a
+// client may push a request as, is fetched on the account of the address that asks.
+// It returns client.ErrNotFound for an unknown client; any other error is doubt.
 func (c *Clients) Client(ctx context.Context, t *tenant.Tenant, id string) (*client.Client, error) {
 	if found, ok := c.fromMemory(t, id); ok {
 		return found, nil
 	}
 	if isDocument(id) {
-		return c.document(ctx, t, id, "", false)
+		return c.document(ctx, t, id, ratelimit.Source(ctx), false)
 	}
 	return c.registered(ctx, t, id)
 }

@@ -70,9 +70,11 @@ func (f *fixture) count(tn tenant.ID, sql string) (n int64) {
 }
 
 const (
-	living    = `SELECT count(*) FROM grants WHERE revoked_at IS NULL`
-	marked    = `SELECT count(*) FROM grants WHERE revoked_reason = 'mass_revocation'`
-	events    = `SELECT count(*) FROM audit_events e JOIN grants g ON g.tenant_id = e.tenant_id AND g.id = e.grant_id WHERE e.kind = 'grant.revoked' AND e.actor = 'operator' AND e.detail LIKE 'mass_revocation %' AND e.request_id = 'cli'`
+	living = `SELECT count(*) FROM grants WHERE revoked_at IS NULL`
+	marked = `SELECT count(*) FROM grants WHERE revoked_reason = 'mass_revocation'`
+	events = `SELECT count(*) FROM audit_events e JOIN grants g ON g.tenant_id = e.tenant_id AND g.id = e.grant_id WHERE e.kind = 'grant.revoked' AND e.actor = 'operator' AND e.detail LIKE 'mass_revocation %' AND e.request_id = 'cli'`
+	// A session's event names it, as a grant's names the grant.
+	signedOut = `SELECT count(*) FROM audit_events e JOIN sessions s ON s.tenant_id = e.tenant_id AND s.subject_id = e.subject_id AND e.detail LIKE 'mass_revocation % session ' || s.id WHERE e.kind = 'session.ended' AND e.actor = 'operator' AND e.request_id = 'cli'`
 	recorded  = `SELECT count(*) FROM audit_events WHERE kind = 'admin.act' AND detail LIKE 'revocation %'`
 	openTabs  = `SELECT count(*) FROM sessions WHERE ended_at IS NULL`
 	linked    = `SELECT count(*) FROM connections WHERE status = 'linked'`
@@ -182,7 +184,7 @@ func TestSelectors(t *testing.T) {
 				sql  string
 				want int64
 			}{
-				"living": {mine, living, n - row.grants}, "marked": {mine, marked, row.grants}, "events": {mine, events, row.grants}, "sessions": {mine, openTabs, n - row.sessions},
+				"living": {mine, living, n - row.grants}, "marked": {mine, marked, row.grants}, "events": {mine, events, row.grants}, "events of sessions": {mine, signedOut, row.sessions}, "sessions": {mine, openTabs, n - row.sessions},
 				"accounts": {mine, linked, n - row.accounts}, "begin and end": {mine, recorded, 2},
 				"others' grants": {other, living, row.others}, "others' sessions": {other, openTabs, row.others}, "others' accounts": {other, linked, n},
 			} {

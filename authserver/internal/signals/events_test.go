@@ -204,7 +204,7 @@ func TestEventDuringRefresh(t *testing.T) {
 // TestFailedActIsRepeated: an event whose act fails half-way has done nothing, is 503, and acts when it comes again.
 func TestFailedActIsRepeated(t *testing.T) {
 	t.Parallel()
-	r := start(t)
+	r := start(t, authtest.Hasty)
 	token := r.sign(t, r.claims(t, "sessions-revoked"))
 	conn := r.as(t, "latchkey_jobs", tenant.DefaultID)
 	if _, err := conn.Exec(t.Context(), `BEGIN; SELECT FROM grants FOR UPDATE`); err != nil { // longer than the server waits

@@ -30,6 +30,7 @@ func TestUnknownKeysAreBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	claims := r.claims(t, "sessions-revoked")
+	began := time.Now()
 	r.send(t, fakegoogle.Signal{Event: "verification"})
 	before := r.Google.Count("GET /oauth2/v3/certs")
 	var wg sync.WaitGroup
@@ -41,7 +42,7 @@ func TestUnknownKeysAreBounded(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if n := r.Google.Count("GET /oauth2/v3/certs") - before; n > 1 {
+	if n := r.Google.Count("GET /oauth2/v3/certs") - before; n > 1+int(time.Since(began)/(30*time.Second)) { // one in half a minute
 		t.Errorf("%d fetches of the key set", n)
 	}
 	if n := r.Google.Count("GET /.well-known/risc-configuration"); n != 1 {
@@ -61,14 +62,15 @@ func TestGoogleAway(t *testing.T) {
 			token := r.sign(t, r.claims(t, "sessions-revoked"))
 			// The sign-in has read the ID token's keys, the receiver none yet.
 			clear := r.Google.Inject(fakegoogle.Fault{Prefix: prefix, Status: 503})
-			before := r.Google.Count("GET " + prefix)
+			before, began := r.Google.Count("GET "+prefix), time.Now()
 			for range 5 {
 				if status, _ := r.deliver(t, token); status != http.StatusServiceUnavailable {
 					t.Errorf("status %d", status)
 				}
 			}
-			if n := r.Google.Count("GET "+prefix) - before; n != 1 {
-				t.Errorf("%d fetches of what failed", n)
+			most := 1 + int(time.Since(began)/(2*time.Second)) // the pause after a failure is real time in a whole server
+			if n := r.Google.Count("GET "+prefix) - before; n < 1 || n > most {
+				t.Errorf("%d fetches of what failed, 1 to %d are right", n, most)
 			}
 			if got := r.exchange(t, r.tokens); got != "" {
 				t.Errorf("an event that nobody verified acted: %q", got)
@@ -83,7 +85,7 @@ func TestGoogleAway(t *testing.T) {
 				if status != http.StatusServiceUnavailable || time.Now().After(deadline) {
 					t.Fatalf("status %d after the outage", status)
 				}
-				time.Sleep(100 * time.Millisecond) // Google delivers again; the pause after a failure is real time in a whole server
+				time.Sleep(100 * time.Millisecond) // Google delivers again
 			}
 			if got := r.exchange(t, r.tokens); got != "invalid_grant" {
 				t.Errorf("after the outage: %q", got)

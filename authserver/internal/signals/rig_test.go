@@ -36,9 +36,9 @@ func on(c *config.Server) {
 	c.Google.Signals, c.Google.SignalsIssuer = true, c.Google.Issuer+"/"
 }
 
-func start(t testing.TB) *rig {
+func start(t testing.TB, options ...func(*config.Server)) *rig {
 	t.Helper()
-	r := &rig{Server: authtest.Start(t, on)}
+	r := &rig{Server: authtest.Start(t, append(options, on)...)}
 	r.visit = r.NewVisit(t)
 	r.tokens = r.SignIn(t, r.visit)
 	return r

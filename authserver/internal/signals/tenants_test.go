@@ -2,6 +2,7 @@ package signals_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"net/http"
 	"strings"
@@ -17,6 +18,7 @@ import (
 	"latchkey/authserver/internal/grant"
 	"latchkey/authserver/internal/pgtest"
 	"latchkey/authserver/internal/postgres"
+	"latchkey/authserver/internal/session"
 	"latchkey/authserver/internal/tenant"
 	"latchkey/deploy/dev/fakegoogle"
 	wire "latchkey/pkg/exchange"
@@ -260,5 +262,64 @@ func TestTenantsOwnClient(t *testing.T) {
 	r.send(t, fakegoogle.Signal{Event: "tokens-revoked", Email: alice, Clients: []string{"google-id"}})
 	if got := r.exchange(t, r.tokens); got != string(wire.ReauthRequired) {
 		t.Errorf("the deployment's credential: %q", got)
+	}
+}
+
+// TestPersonWhoHasLinkedNothing: a person may sign in with an account that is not linked itself, and use apps with others that are. When
+// Google says that somebody else is in that account, whoever signed in here with it is signed out and loses what they allowed, as if
+// it were linked; an event about tokens alone, or an account that was only linked by another person, ends nobody's session.
+func TestPersonWhoHasLinkedNothing(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	db, id := r.DB(t), pgtest.Tenant(t, r.DSN)
+	conn := r.as(t, "latchkey_runtime", id)
+	subject, err := db.EnsureSubject(t.Context(), id, aliceSub)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	open := func() {
+		t.Helper()
+		n++
+		if err := db.BeginSession(t.Context(), id, session.New{SecretHash: sha256.Sum256([]byte{byte(n)}), ID: uuid.Must(uuid.NewV7()), Subject: subject, Most: 20}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	open()
+	other := connection.Ref{Tenant: id, Subject: subject, Connection: uuid.Must(uuid.NewV7())}
+	if _, err := conn.Exec(t.Context(), `INSERT INTO connections (tenant_id, id, subject_id, google_sub, email, is_default) VALUES ($1, $2, $3, 'another-sub', '', true)`,
+		id.UUID(), other.Connection, other.Subject); err != nil {
+		t.Fatal(err)
+	}
+	signIn(t, db, other, "google-id", secret.NewText("1//0other-refresh-token"))
+	living := func() (out [2]int) {
+		t.Helper()
+		if err := conn.QueryRow(t.Context(), `SELECT (SELECT count(*) FROM sessions WHERE ended_at IS NULL), (SELECT count(*) FROM grants WHERE revoked_at IS NULL)`).Scan(&out[0], &out[1]); err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	before := living()
+	if before[0] != 1 || before[1] == 0 {
+		t.Fatal(before)
+	}
+	r.send(t, fakegoogle.Signal{Event: "tokens-revoked", Email: alice})
+	r.send(t, fakegoogle.Signal{Event: "sessions-revoked", Email: "bob@example.com"})
+	if now := living(); now != before {
+		t.Errorf("%v, before %v", now, before)
+	}
+	r.send(t, fakegoogle.Signal{Event: "account-disabled", Reason: "hijacking", Email: alice})
+	if now := living(); now != [2]int{} {
+		t.Errorf("who is in another's account keeps %d sessions and %d grants", now[0], now[1])
+	}
+	var recorded int
+	if err := conn.QueryRow(t.Context(), `SELECT count(*) FROM audit_events WHERE subject_id = $1 AND kind = 'session.ended' AND actor = 'google' AND detail = 'google_account_hijacked'`, subject).
+		Scan(&recorded); err != nil || recorded != 1 {
+		t.Errorf("%d events: %v", recorded, err)
+	}
+	open()
+	r.send(t, fakegoogle.Signal{Event: "sessions-revoked", Email: alice})
+	if now := living(); now[0] != 0 {
+		t.Errorf("%v", now)
 	}
 }

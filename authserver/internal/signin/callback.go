@@ -64,6 +64,14 @@ func (h *Handler) Callback(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	r = r.WithContext(tenant.WithTenant(r.Context(), t))
+	upstream, err := h.upstream(r.Context(), t)
+	if err != nil {
+		return err
+	}
+	// Before anything is used up: an answer of somebody else ends no trip.
+	if !upstream.Answers(q["iss"]) {
+		return wrongBrowser(errors.New("the answer names another issuer"))
+	}
 	browser := web.Cookie(r, t.Issuer, cookieOf(stateHash))
 	if browser == "" {
 		return wrongBrowser(errors.New("no flow cookie"))
@@ -77,7 +85,7 @@ func (h *Handler) Callback(w http.ResponseWriter, r *http.Request) error {
 	if next == nil {
 		return fmt.Errorf("no way back for a trip of kind %q", trip.Kind)
 	}
-	o, err := h.outcome(r.Context(), t, q, browser)
+	o, err := h.outcome(r.Context(), t, upstream, q, browser)
 	if err != nil {
 		return err
 	}
@@ -106,7 +114,7 @@ func (h *Handler) consume(ctx context.Context, t *tenant.Tenant, stateHash [sha2
 
 // outcome reads Google's answer. Its error is doubt of ours; what Google or the
 // person refused is the outcome's failure.
-func (h *Handler) outcome(ctx context.Context, t *tenant.Tenant, q url.Values, browser string) (*Outcome, error) {
+func (h *Handler) outcome(ctx context.Context, t *tenant.Tenant, upstream Google, q url.Values, browser string) (*Outcome, error) {
 	switch code := q.Get("error"); {
 	case code == "access_denied":
 		return &Outcome{Failure: oauth.NewError(oauth.AccessDenied, "The person did not allow access at Google.")}, nil
@@ -114,10 +122,6 @@ func (h *Handler) outcome(ctx context.Context, t *tenant.Tenant, q url.Values, b
 		return &Outcome{Failure: oauth.NewError(oauth.ServerError, "Google refused the sign-in.").WithCause(errors.New("google answered with an error other than access_denied"))}, nil
 	case q.Get("code") == "":
 		return &Outcome{Failure: oauth.NewError(oauth.ServerError, "Google's answer has no code.")}, nil
-	}
-	upstream, err := h.upstream(ctx, t)
-	if err != nil {
-		return nil, err
 	}
 	tokens, err := upstream.Exchange(ctx, q.Get("code"), derive(browser, "pkce"))
 	if err != nil {

@@ -62,6 +62,7 @@ type Sealer interface {
 type Google interface {
 	ID() string
 	AuthURL(google.AuthRequest) string
+	Answers(iss []string) bool
 	Exchange(ctx context.Context, code, verifier string) (*google.Tokens, error)
 	Verify(ctx context.Context, idToken secret.Text, nonce string) (*google.Identity, error)
 }

@@ -21,6 +21,7 @@ const (
 	SigningKey           Purpose = "signing_key"
 	AuthorizationRequest Purpose = "authorization_request"
 	UpstreamSecret       Purpose = "upstream_client_secret"
+	ApprovalQuestion     Purpose = "approval_question"
 	Cursor               Purpose = "admin_cursor" // never stored
 )
 

@@ -38,7 +38,7 @@ type Browser struct {
 // New returns a browser without cookies.
 func New() *Browser {
 	jar, _ := cookiejar.New(nil) // never fails without options
-	return &Browser{http: &http.Client{Jar: jar, Timeout: 30 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
+	return &Browser{http: &http.Client{Jar: jar, Timeout: 2 * time.Minute, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 }
 
 // Page is where navigation ended.

@@ -113,7 +113,7 @@ func (s *Server) Sign(claims map[string]any, typ string) (string, error) {
 
 // Deliver posts a token to a receiver (RFC 8935 §2.1) and returns its answer.
 func Deliver(ctx context.Context, receiver, token string) (status int, body string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, receiver, strings.NewReader(token))
 	if err != nil {

@@ -99,7 +99,7 @@ func TestKilledParent(t *testing.T) {
 	if last < 100 {
 		t.Fatal("the parent did not get going")
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	c, err := pgcluster.Start(ctx, pgcluster.Config{Dir: d, BinDir: os.Getenv("PG_BIN")})
 	if err != nil {

@@ -21,7 +21,7 @@ import (
 func start(t *testing.T, c pgcluster.Config) *pgcluster.Cluster {
 	t.Helper()
 	c.BinDir = os.Getenv("PG_BIN")
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	cl, err := pgcluster.Start(ctx, c)
 	if err != nil {
@@ -93,14 +93,18 @@ func TestKilledServer(t *testing.T) {
 	d := dir(t)
 	cl := start(t, pgcluster.Config{Dir: d})
 	conn := connect(t, cl)
-	if _, err := conn.Exec(t.Context(), `CREATE TABLE kept AS SELECT 1 AS n`); err != nil {
+	if _, err := conn.Exec(t.Context(), `CREATE TABLE kept AS SELECT 1 AS n; SELECT pg_advisory_lock(1)`); err != nil {
 		t.Fatal(err)
 	}
 	busy := connect(t, cl)
 	ended := make(chan struct{})
-	go func() { // a loop, since a session that waits ends at once with its server
+	go func() { // loops, since a session that waits ends at once with its server: until that one has, and for a second more
 		defer close(ended)
-		_, _ = busy.Exec(t.Context(), `SET application_name = 'busy'; DO $$ BEGIN WHILE clock_timestamp() < now() + '1 s' LOOP END LOOP; END $$`)
+		_, _ = busy.Exec(t.Context(), `SET application_name = 'busy'; DO $$ DECLARE gone timestamptz; BEGIN
+			WHILE NOT pg_try_advisory_lock(1) LOOP END LOOP;
+			gone = clock_timestamp();
+			WHILE clock_timestamp() < gone + '1 s' LOOP END LOOP;
+		END $$`)
 	}()
 	for running := false; !running; {
 		if err := conn.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'busy' AND state = 'active')`).Scan(&running); err != nil {
@@ -133,14 +137,18 @@ func TestStalePIDFile(t *testing.T) {
 	if err := start(t, pgcluster.Config{Dir: d}).Close(); err != nil {
 		t.Fatal(err)
 	}
-	other := exec.Command("sleep", "60")
+	other := exec.Command("cat")                       // runs until its input ends, with this test at the latest
 	other.Args[0] = "/usr/lib/postgresql/bin/postgres" // what a server of another directory looks like
 	other.Dir, other.SysProcAttr = "/", runAs(t, d)
+	end, err := other.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := other.Start(); err != nil {
 		t.Fatal(err)
 	}
 	defer func() {
-		_ = other.Process.Kill()
+		_ = end.Close()
 		_ = other.Wait()
 	}()
 	for name, text := range map[string]string{
@@ -161,18 +169,45 @@ func TestStalePIDFile(t *testing.T) {
 	}
 }
 
+// endless is a directory of programs with which no cluster is ever finished, however late the kill comes: the server that makes the database does not end.
+func endless(t *testing.T) string {
+	t.Helper()
+	bin, err := pgcluster.BinDir(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	made := dir(t)
+	if err := os.Mkdir(made, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(filepath.Join(bin, "initdb"), filepath.Join(made, "initdb")); err != nil {
+		t.Fatal(err)
+	}
+	program(t, filepath.Join(made, "postgres"), "[ \"$1\" = --single ] && exec sleep infinity\nexec "+filepath.Join(bin, "postgres")+" \"$@\"\n")
+	return made
+}
+
+// program writes a program in the shell's language. No child is begun meanwhile: it would have the file open, and the kernel runs none that is being written (ETXTBSY).
+func program(t *testing.T, path, text string) {
+	t.Helper()
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+text), 0o755); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestKilledDuringInit: kill -9 of the parent while initdb works leaves nothing
 // that the next start takes for a cluster.
 func TestKilledDuringInit(t *testing.T) {
 	t.Parallel()
 	d := dir(t)
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), "LATCHKEY_TEST_PARENT="+d)
+	cmd.Env = append(os.Environ(), "LATCHKEY_TEST_PARENT="+d, "PG_BIN="+endless(t))
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	deadline := time.Now().Add(30 * time.Second)
-	for {
+	for deadline := time.Now().Add(3 * time.Minute); ; time.Sleep(time.Millisecond) {
 		if begun, _ := filepath.Glob(filepath.Join(d, "data.tmp*", "PG_VERSION")); len(begun) > 0 {
 			break
 		}
@@ -184,7 +219,7 @@ func TestKilledDuringInit(t *testing.T) {
 	_ = cmd.Process.Kill()
 	_ = cmd.Wait()
 	if _, err := os.Stat(filepath.Join(d, "data")); err == nil {
-		t.Fatal("the kill came too late to show anything")
+		t.Fatal("it was finished")
 	}
 	var owner string
 	conn := connect(t, start(t, pgcluster.Config{Dir: d, Ephemeral: true}))
@@ -245,11 +280,8 @@ func TestBadPlaces(t *testing.T) {
 		t.Fatal(err)
 	}
 	old := t.TempDir()
-	for name, text := range map[string]string{"initdb": "#!/bin/sh\n", "postgres": "#!/bin/sh\necho 'postgres (PostgreSQL) 14.9'\n"} {
-		if err := os.WriteFile(filepath.Join(old, name), []byte(text), 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
+	program(t, filepath.Join(old, "initdb"), "")
+	program(t, filepath.Join(old, "postgres"), "echo 'postgres (PostgreSQL) 14.9'\n")
 	cases := map[string]struct{ dir, bin, want string }{
 		"link":           {link, "", "link"},
 		"log is a link":  {logged, "", "log"},

@@ -93,6 +93,7 @@ var only = []struct {
 	{"latchkey/deploy", []string{as + "pgtest", as + "authtest", "latchkey/deploy"}, true, "stand-ins are never linked into a server"},
 	{as + "pgtest", []string{as + "authtest"}, true, "test support"},
 	{as + "authtest", nil, true, "test support"},
+	{rs + "approvaltest", nil, true, "test support"},
 	{rs + "bearertest", []string{rs + "linktest"}, true, "test support"},
 	{rs + "linktest", nil, true, "test support"},
 }

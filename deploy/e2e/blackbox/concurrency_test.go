@@ -4,8 +4,10 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"latchkey/deploy/dev/smoke"
 )
@@ -41,10 +43,12 @@ func atOnce(t *testing.T, c *smoke.Client, n int, form url.Values) []*smoke.Toke
 
 // TestOneRedemptionWins: DESIGN §1.4: of 16 at once exactly one, in each of 40
 // rounds; and the winner's tokens live on, because a client that repeats itself
-// is no thief.
+// is no thief. Only one that does so two seconds later is taken for one (RFC 6749
+// §4.1.2), which the last of the 16 may be where the machine is busy.
 func TestOneRedemptionWins(t *testing.T) {
 	t.Parallel()
-	const rounds, parallel = 40, 16
+	const rounds, parallel, late = 40, 16, 2 * time.Second
+	inTime := 0
 	s := running(t)
 	c, err := smoke.New(smoke.Config{MCPURL: s.MCPURL}) // silent: 640 requests
 	must(t, err)
@@ -52,8 +56,10 @@ func TestOneRedemptionWins(t *testing.T) {
 	must(t, c.Register(t.Context()))
 	for round := range rounds {
 		must(t, c.Authorize(t.Context()))
-		won := 0
-		for _, a := range atOnce(t, c, parallel, c.RedeemForm()) {
+		won, begun := 0, time.Now()
+		answers := atOnce(t, c, parallel, c.RedeemForm())
+		together := time.Since(begun) < late
+		for _, a := range answers {
 			switch {
 			case a.Status == http.StatusOK:
 				won++
@@ -65,9 +71,15 @@ func TestOneRedemptionWins(t *testing.T) {
 		if won != 1 {
 			t.Fatalf("round %d: %d redemptions of one code succeeded", round, won)
 		}
-		if err := c.Refresh(t.Context()); err != nil {
+		if err := c.Refresh(t.Context()); err != nil && (together || !strings.Contains(err.Error(), "invalid_grant")) {
 			t.Fatalf("round %d: the winner's refresh token: %v", round, err)
 		}
+		if together {
+			inTime++
+		}
+	}
+	if inTime == 0 {
+		t.Errorf("no round took less than %v: nothing is known of the winners", late)
 	}
 }
 

@@ -143,7 +143,7 @@ func TestDoctor(t *testing.T) {
 		t.Cleanup(server.Close)
 		return server.URL + "/mcp"
 	}
-	const closed = "127.0.0.1:1" // no system gives this port to anyone by chance
+	const closed = "127.0.0.1:1"             // no system gives this port to anyone by chance
 	dir, err := os.MkdirTemp(work, "doctor") // the database's user passes through
 	must(t, err)
 	must(t, os.Chmod(dir, 0o755))

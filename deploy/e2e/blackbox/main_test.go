@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -59,12 +58,45 @@ var programs = sync.OnceValues(func() (string, error) {
 	return bin, nil
 })
 
-// nextPort counts through ports below those that the kernel hands out by itself
-// (from 32768 on): a port freed from there may be an outgoing connection's a
-// moment later.
-var nextPort atomic.Int32
+// Ports are below those that the kernel hands out by itself (from 32768 on): a port
+// freed from there may be an outgoing connection's a moment later. They come in
+// blocks. A block is that of the process that listens on its first port, so that no
+// two of these programs, which stop and start servers, use the same.
+const (
+	firstPort = 21_000
+	blockSize = 100
+	blocks    = 110
+)
 
-func init() { nextPort.Store(21000 + rand.Int32N(9000)) }
+var ports struct {
+	mu        sync.Mutex
+	next, end int
+	owned     []net.Listener // of the first ports, open until the process ends
+}
+
+// nextPort is a port that this process never had before.
+func nextPort() (int, error) {
+	ports.mu.Lock()
+	defer ports.mu.Unlock()
+	if ports.next == ports.end {
+		for _, i := range rand.Perm(blocks) {
+			first := firstPort + i*blockSize
+			l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", first))
+			if err != nil {
+				continue // another's
+			}
+			ports.owned = append(ports.owned, l)
+			ports.next, ports.end = first+1, first+blockSize
+			break
+		}
+		if ports.next == ports.end {
+			return 0, errors.New("no free port")
+		}
+	}
+	port := ports.next
+	ports.next++
+	return port, nil
+}
 
 // listeners returns settings with ports that are free now and given to nobody
 // else here.
@@ -72,9 +104,9 @@ func listeners() ([]string, error) {
 	var env []string
 	for _, name := range []string{"AS_LISTEN", "AS_INTERNAL_LISTEN", "AS_ADMIN_LISTEN", "RS_LISTEN"} {
 		for {
-			port := nextPort.Add(1)
-			if port >= 32768 {
-				return nil, errors.New("no free port")
+			port, err := nextPort()
+			if err != nil {
+				return nil, err
 			}
 			l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 			if err == nil {

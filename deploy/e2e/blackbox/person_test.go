@@ -51,13 +51,21 @@ func assist(t *testing.T, s *stack.Stack, b *browser.Browser, scope string, choi
 	}})
 	must(t, err)
 	must(t, a.tokens.SignIn(t.Context()))
-	client := mcp.NewClient(&mcp.Implementation{Name: "person", Version: "1"}, nil)
-	a.session, err = client.Connect(t.Context(), &mcp.StreamableClientTransport{
-		Endpoint: s.MCPURL, HTTPClient: &http.Client{Transport: bearer{a.tokens}}, DisableStandaloneSSE: true,
-	}, nil)
-	must(t, err)
-	t.Cleanup(func() { _ = a.session.Close() })
+	a.session = a.connect(s, nil, "")
 	return a
+}
+
+// connect opens a session of a client as the options say; version is the MCP revision,
+// "" for the newest.
+func (a *assistant) connect(s *stack.Stack, o *mcp.ClientOptions, version string) *mcp.ClientSession {
+	a.t.Helper()
+	client := mcp.NewClient(&mcp.Implementation{Name: "person", Version: "1"}, o)
+	session, err := client.Connect(a.t.Context(), &mcp.StreamableClientTransport{
+		Endpoint: s.MCPURL, HTTPClient: &http.Client{Transport: bearer{a.tokens}}, DisableStandaloneSSE: true,
+	}, &mcp.ClientSessionOptions{ProtocolVersion: version})
+	must(a.t, err)
+	a.t.Cleanup(func() { _ = session.Close() })
+	return session
 }
 
 // call calls a tool and returns what every result of interest here has.
@@ -65,6 +73,7 @@ func (a *assistant) call(name string, arguments map[string]any) (out struct {
 	Account struct{ Handle, Email string }
 	Code    string
 	Link    string
+	Shared  []string `json:"shared_with"`
 	Works   bool
 	Warning string
 	Access  []struct {
@@ -85,9 +94,10 @@ func (a *assistant) call(name string, arguments map[string]any) (out struct {
 // an MCP client that others wrote and a browser.
 func TestThroughAnMCPClient(t *testing.T) {
 	t.Parallel()
-	s := own(t)
+	s := own(t, "TOOL_PRESET=extended")
 	t.Run("partial consent", func(t *testing.T) { partialConsent(t, s) })
 	t.Run("two accounts", func(t *testing.T) { twoAccounts(t, s) })
+	t.Run("approval", func(t *testing.T) { approval(t, s) })
 	t.Run("relink and disconnect", func(t *testing.T) { relinkAndDisconnect(t, s) })
 	t.Run("testing mode", func(t *testing.T) { testingMode(t, s) }) // last: it changes Google's client
 }
@@ -228,13 +238,13 @@ func twoAccounts(t *testing.T, s *stack.Stack) {
 // testingMode: GOOGLE §4 no. 7: a Google client in testing mode ends the connection; the person is told a day before and
 // in other words than after a revocation, and the link repairs it.
 func testingMode(t *testing.T, s *stack.Stack) {
-	s.Google.SetTesting(stack.ClientID, time.Minute)
+	s.Google.SetTesting(stack.ClientID, 4*time.Minute) // within what the server takes Google's clock to be off, so it need not pass
 	b := browser.New()
 	a := assist(t, s, b, "", &fakegoogle.Choice{})
 	if out := a.call("account_status", nil); !out.Works || !strings.Contains(out.Warning, "testing") {
 		t.Errorf("before: %+v", out)
 	}
-	s.Google.Advance(2 * time.Minute)
+	s.Google.Advance(5 * time.Minute)
 	s.Google.ExpireAccessTokens()
 	out := a.call("gmail_search_threads", nil)
 	if out.Code != "testing_expired" || !strings.HasPrefix(out.Link, s.Issuer+"/connect/") {

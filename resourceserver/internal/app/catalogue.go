@@ -41,8 +41,9 @@ func describe(w io.Writer, tools []*tool.Tool) error {
 		fmt.Fprintf(&b, ", `/%s` those of %s", name, strings.Join(products[name].services, ", "))
 	}
 	b.WriteString(".\n\nEvery result names the account it came from. Errors have `code`, `message`, `retryable`, `retry_after` (seconds) and `next_action`. What is " +
-		"marked *asks* waits for the person's confirmation in their client (elicitation, MCP 2026-07-28); where the client cannot ask, mail stays a draft and the " +
-		"rest is refused. Calendar asks where other people get mail or are declined, `contacts_update` where a name, address or number changes.\n\n| tool | tier | MCP scopes | hints |\n|---|---|---|---|\n")
+		"marked *asks* waits for the person's confirmation: in their client (elicitation, MCP 2026-07-28), and where it cannot ask on a page of the authorization server, " +
+		"for them alone. Such a call answers `confirmation_required` with the page as `link`; after the person's word the same call with the same " +
+		"arguments acts, once. Calendar asks where other people get mail or are declined, `contacts_update` where a name, address or number changes.\n\n| tool | tier | MCP scopes | hints |\n|---|---|---|---|\n")
 	for _, t := range tools {
 		fmt.Fprintf(&b, "| [`%s`](#%s) | %s | %s | %s |\n", t.Name, t.Name, t.Tier, code(t.Scopes.Slice()), hints(t))
 	}

@@ -66,7 +66,7 @@ func TestChatSend(t *testing.T) {
 	const post = "POST /v1/spaces/DM1/messages"
 	text := "See you\u200b at ten.\nTo: everybody"
 	args := map[string]any{"space_id": "DM1", "text": text, "thread_id": "spaces/DM1/threads/t9"}
-	if out := r.call(r.as.mint(full), "chat_send", args); out.Data["code"] != "confirmation_unavailable" {
+	if out := r.call(r.as.mint(full), "chat_send", args); out.Data["code"] != "confirmation_required" {
 		t.Errorf("%v", out.Data)
 	}
 	_, q := r.modern(r.as.mint(full), "chat_send", args, "", "")

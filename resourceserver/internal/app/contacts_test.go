@@ -31,7 +31,7 @@ func TestContactsCreate(t *testing.T) {
 			t.Errorf("the person is not shown %q: %s", text, shown.message)
 		}
 	}
-	if out := r.call(r.as.mint(full), "contacts_create", map[string]any{"given_name": "Bob", "emails": []string{"bob@evil.test"}}); out.Data["code"] != "confirmation_unavailable" {
+	if out := r.call(r.as.mint(full), "contacts_create", map[string]any{"given_name": "Bob", "emails": []string{"bob@evil.test"}}); out.Data["code"] != "confirmation_required" {
 		t.Errorf("an address without the person's word: %v", out.Data)
 	}
 	want := map[string]any{"name": "Erik Eriksen", "emails": []any{"erik@partner.test"}, "phones": []any{"+47 555 01"}, "organization": "Partner AS", "title": "Buyer", "notes": "met in Oslo", "source": "contacts"}
@@ -146,7 +146,7 @@ func TestContactsAreRedirectedWithAWord(t *testing.T) {
 	} {
 		c.args["resource_name"], c.args["etag"] = id, r.contact("frida")["etag"]
 		before := patches()
-		if out := r.call(r.as.mint(full), "contacts_update", c.args); out.Data["code"] != "confirmation_unavailable" {
+		if out := r.call(r.as.mint(full), "contacts_update", c.args); out.Data["code"] != "confirmation_required" {
 			t.Errorf("%v: acted for a client that cannot ask: %v", c.args, out.Data)
 		}
 		_, q := r.modern(r.as.mint(full), "contacts_update", c.args, "", "")

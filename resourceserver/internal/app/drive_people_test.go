@@ -17,7 +17,7 @@ func TestShare(t *testing.T) {
 	id := r.google.AddFile(alice, fakegoogle.NewFile{Name: "Plan\nWith: nobody", MimeType: "text/plain"})
 	shared := func(r *rig) int { return r.google.Count("POST /drive/v3/files/" + id + "/permissions") }
 	args := map[string]any{"file_id": id, "with": []string{bob, "carol@outsider.test", bob}, "role": "writer"}
-	if out := r.call(r.as.mint(full), "drive_share", args); out.Data["code"] != "confirmation_unavailable" || shared(r) != 0 {
+	if out := r.call(r.as.mint(full), "drive_share", args); out.Data["code"] != "confirmation_required" || shared(r) != 0 {
 		t.Errorf("without a person: %v", out.Data)
 	}
 	if out, _ := r.modern(r.as.mint(full), "drive_share", args, "e30", "accept"); out.Data["code"] != "confirmation_invalid" || shared(r) != 0 {

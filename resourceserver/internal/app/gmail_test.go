@@ -309,8 +309,8 @@ func TestSendOnce(t *testing.T) {
 	}
 }
 
-// TestSendNotAllowed: policies and clients that cannot ask leave a draft, and the
-// result says so with its place.
+// TestSendNotAllowed: policies leave a draft before anybody is asked, and the result
+// says so with its place; for clients that cannot ask it waits for the person's page.
 func TestSendNotAllowed(t *testing.T) {
 	t.Parallel()
 	domains := func(c *config.Server) { c.Policy.RecipientDomains = []string{"example.com"} }
@@ -321,14 +321,15 @@ func TestSendNotAllowed(t *testing.T) {
 		reason string // of a draft that is left
 		code   string // of an error
 	}{
-		"2025-11-25":               {nil, bob, false, "this app cannot ask for one with its version of MCP: that takes 2026-07-28.", ""},
+		"2025-11-25":               {nil, bob, false, "", "confirmation_required"},
+		"2025-11-25, drafts only":  {func(c *config.Server) { c.Policy.Send = policy.SendDraftOnly }, bob, false, "leaves sending to the person", ""},
 		"drafts only":              {func(c *config.Server) { c.Policy.Send = policy.SendDraftOnly }, bob, true, "leaves sending to the person", ""},
 		"no policy at all":         {func(c *config.Server) { c.Policy = policy.Policy{} }, bob, true, "leaves sending to the person", ""},
 		"a domain that is not":     {domains, "carol@outsider.test", true, "", "policy_blocked"},
 		"one of several":           {domains, "bob@example.com, x@example.com.evil.test", true, "", "policy_blocked"},
 		"a name like an address":   {domains, `"bob@example.com" <x@evil.test>`, true, "", "policy_blocked"},
 		"a subdomain":              {domains, "x@sub.example.com", true, "", "policy_blocked"},
-		"allowed, but cannot ask":  {domains, bob, false, "this app cannot ask for one with its version of MCP: that takes 2026-07-28.", ""},
+		"allowed, but cannot ask":  {domains, bob, false, "", "confirmation_required"},
 		"2025-11-25 beyond policy": {domains, "carol@outsider.test", false, "", "policy_blocked"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -360,6 +361,9 @@ func TestSendNotAllowed(t *testing.T) {
 			if r.found("in:sent subject:held") != 0 {
 				t.Error("it was sent")
 			}
+			if asked := r.as.page.Asked() != 0; asked != (c.code == "confirmation_required") {
+				t.Errorf("the person was asked: %v", asked)
+			}
 		})
 	}
 }
@@ -387,7 +391,7 @@ func TestSettings(t *testing.T) {
 	if id == nil || id != field(out.Data, "filter", "filter_id") {
 		t.Errorf("filter: %v", out.Data)
 	}
-	if out := r.call(r.as.mint(full), "gmail_delete_filter", map[string]any{"filter_id": id}); out.Data["code"] != "confirmation_unavailable" {
+	if out := r.call(r.as.mint(full), "gmail_delete_filter", map[string]any{"filter_id": id}); out.Data["code"] != "confirmation_required" {
 		t.Errorf("deleted without a word: %v", out.Data)
 	}
 	if out, _ := r.confirm("gmail_delete_filter", map[string]any{"filter_id": id}); out.IsError || len(r.ok("gmail_list_filters", nil)["filters"].([]any)) != 0 {

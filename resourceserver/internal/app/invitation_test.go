@@ -47,7 +47,7 @@ func TestInvitationsAreConfirmed(t *testing.T) {
 			return n
 		}
 		acts := patches()
-		if out := r.call(r.as.mint(full), c.tool, c.args); out.Data["code"] != "confirmation_unavailable" {
+		if out := r.call(r.as.mint(full), c.tool, c.args); out.Data["code"] != "confirmation_required" {
 			t.Errorf("%s: acted for a client that cannot ask: %v", c.name, out.Data)
 		}
 		_, q := r.modern(r.as.mint(full), c.tool, c.args, "", "")
@@ -126,7 +126,7 @@ func TestAnotherCalendar(t *testing.T) {
 		t.Errorf("bob's invitation: %v", out.Data)
 	}
 	// The person's own calendar has two names.
-	if out := r.call(r.as.mint(full), "calendar_create_event", map[string]any{"title": "mine", "start": "2027-01-31", "calendar_id": "Alice@example.com"}); out.Data["code"] == "confirmation_unavailable" {
+	if out := r.call(r.as.mint(full), "calendar_create_event", map[string]any{"title": "mine", "start": "2027-01-31", "calendar_id": "Alice@example.com"}); out.Data["code"] == "confirmation_required" {
 		t.Errorf("asked about one's own: %v", out.Data)
 	}
 }

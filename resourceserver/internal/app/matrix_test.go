@@ -111,7 +111,7 @@ func TestScopeMatrix(t *testing.T) {
 				t.Errorf("%s asked for %s", d.Name, given)
 			}
 		}
-		if res := decode(t, out.body); res.IsError && res.Data["code"] != "confirmation_unavailable" && res.Data["code"] != "not_found" {
+		if res := decode(t, out.body); res.IsError && res.Data["code"] != "confirmation_required" && res.Data["code"] != "not_found" {
 			t.Errorf("%s with exactly its Google scopes: %v", d.Name, res.Data)
 		}
 	}
@@ -152,7 +152,7 @@ func TestGoogleErrorClasses(t *testing.T) {
 			out := r.call(r.as.mint(full), d.Name, samples[d.Name])
 			r.google.Clear()
 			if d.Name == "gmail_set_vacation" { // asks before it calls Google
-				if out.Data["code"] != "confirmation_unavailable" {
+				if out.Data["code"] != "confirmation_required" {
 					t.Errorf("%s, %s: %v", d.Name, name, out.Data)
 				}
 				continue

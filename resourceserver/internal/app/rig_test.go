@@ -30,6 +30,7 @@ import (
 	"latchkey/pkg/oauth"
 	"latchkey/pkg/scope"
 	"latchkey/resourceserver/internal/app"
+	"latchkey/resourceserver/internal/approvaltest"
 	"latchkey/resourceserver/internal/config"
 	"latchkey/resourceserver/internal/credential"
 	"latchkey/resourceserver/internal/policy"
@@ -162,6 +163,7 @@ type authority struct {
 	key    jose.JSONWebKey
 	aud    string
 	google oauth2.Config
+	page   *approvaltest.Page
 
 	mu       sync.Mutex
 	down     bool
@@ -189,7 +191,7 @@ func newKey(t testing.TB, kid string) jose.JSONWebKey {
 }
 
 func newAuthority(t testing.TB, aud string, google oauth2.Config) *authority {
-	a := &authority{t: t, key: newKey(t, "k1"), aud: aud, google: google, tokens: map[string]*oauth2.Token{}, people: map[string]string{}, outcomes: make(chan exchange.Outcome, 1000)}
+	a := &authority{t: t, page: approvaltest.New(t), key: newKey(t, "k1"), aud: aud, google: google, tokens: map[string]*oauth2.Token{}, people: map[string]string{}, outcomes: make(chan exchange.Outcome, 1000)}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /jwks", func(w http.ResponseWriter, _ *http.Request) {
 		a.mu.Lock()
@@ -203,6 +205,7 @@ func newAuthority(t testing.TB, aud string, google oauth2.Config) *authority {
 	})
 	mux.HandleFunc("POST "+exchange.Path, a.exchange)
 	mux.HandleFunc("POST "+exchange.AccountsPath, a.accounts)
+	mux.Handle("POST "+exchange.ApprovalsPath, a.page)
 	mux.HandleFunc("GET "+exchange.RevocationsPath, func(w http.ResponseWriter, _ *http.Request) {
 		a.mu.Lock()
 		defer a.mu.Unlock()

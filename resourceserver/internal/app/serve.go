@@ -123,7 +123,7 @@ func build(c *config.Server, log *slog.Logger) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	elicitor, err := elicit.New(sealKeys, nil)
+	elicitor, err := elicit.New(sealKeys, client, nil)
 	if err != nil {
 		return nil, err
 	}

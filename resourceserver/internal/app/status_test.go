@@ -86,7 +86,7 @@ func TestDecliningIsConfirmed(t *testing.T) {
 		args := map[string]any{"start": "2027-02-01T09:00[Europe/Berlin]", "end": "2027-02-01T12:00", "auto_decline": c.mode, "decline_message": answer}
 		inserts := func() int { return r.google.Count("POST /calendar/v3/calendars/primary/events") }
 		before, mails := inserts(), r.mails(bob)
-		if out := r.call(r.as.mint(full), c.tool, args); out.Data["code"] != "confirmation_unavailable" {
+		if out := r.call(r.as.mint(full), c.tool, args); out.Data["code"] != "confirmation_required" {
 			t.Errorf("%s: acted for a client that cannot ask: %v", c.name, out.Data)
 		}
 		_, q := r.modern(r.as.mint(full), c.tool, args, "", "")
@@ -170,7 +170,7 @@ func TestDecliningIsMovedWithAWord(t *testing.T) {
 	met, _ := r.confirmAs(r.bobs(), "calendar_create_event", map[string]any{"title": "Review", "start": "2027-02-08T10:00[Europe/Berlin]", "attendees": []string{alice}})
 	meeting := field(met.Data, "event", "event_id")
 	move := map[string]any{"event_id": field(made.Data, "event", "event_id"), "start": "2027-02-08T00:00"}
-	if out := r.call(r.as.mint(full), "calendar_update_event", move); out.Data["code"] != "confirmation_unavailable" || !strings.HasPrefix(r.answerTo(meeting), alice+" needsAction") {
+	if out := r.call(r.as.mint(full), "calendar_update_event", move); out.Data["code"] != "confirmation_required" || !strings.HasPrefix(r.answerTo(meeting), alice+" needsAction") {
 		t.Errorf("moved without a word: %v", out.Data)
 	}
 	out, q := r.confirm("calendar_update_event", move)

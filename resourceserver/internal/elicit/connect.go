@@ -59,14 +59,18 @@ func Interaction(ctx context.Context, e *tool.Error) error {
 			},
 		})
 	case e.Link != "" && r.client.URL && e.Person():
-		page := mcp.ElicitationParams{Mode: mcp.ElicitationModeURL, Message: e.Message + " Open this page to connect Google.", URL: e.Link, ElicitationID: rand.Text()}
+		name, what := keyConnect, " Open this page to connect Google."
+		if e.Code == tool.CodeConfirmationRequired {
+			name, what = keyApprove, " Open this page to read what it is about, and to allow it or not."
+		}
+		page := mcp.ElicitationParams{Mode: mcp.ElicitationModeURL, Message: e.Message + what, URL: e.Link, ElicitationID: rand.Text()}
 		if !r.client.Rounds {
 			return mcp.URLElicitationRequiredError{Elicitations: []mcp.ElicitationParams{page}}
 		}
-		if _, asked := r.answer(keyConnect); asked {
+		if _, asked := r.answer(name); asked {
 			return nil
 		}
-		return pause("", keyConnect, page)
+		return pause("", name, page)
 	}
 	return nil
 }

@@ -10,9 +10,14 @@
 // replica here; a tool whose act must not happen twice lets Google decide that
 // (gmail_send sends a draft, which is gone afterwards).
 //
-// A client that cannot ask cannot confirm: the tool then refuses or does the
-// lesser thing. The protocol library would hold a stream open for older clients,
-// whose answer could reach another replica, so it is never asked to
-// (LIBRARIES B3.2). What an older client declared at initialize comes back in its
-// session id, sealed; it serves to offer the page of a connection (-32042).
+// A client that cannot ask never confirms by itself: its person does, on a page of
+// the authorization server, which knows who opens it (decision 0022, Approvals).
+// Each call asks that server about the very same act: person, grant, account, tool,
+// arguments, question and binding, as a digest that nobody else can guess. It
+// answers yes once for one word, over all replicas; nothing of it is kept here, and
+// while it is away nothing is done. The protocol library would hold a stream open
+// for older clients, whose answer could reach another replica, so it is never asked
+// to (LIBRARIES B3.2). What an older client declared at initialize comes back in its
+// session id, sealed; it serves to offer the page, of a connection or of an
+// approval, as an elicitation (-32042). That the person opened it proves nothing.
 package elicit

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
@@ -22,6 +23,7 @@ const (
 	keyConfirm = "confirm"
 	keyAccount = "account"
 	keyConnect = "connect"
+	keyApprove = "approve"
 )
 
 // Client is what the client of a call can ask its person.
@@ -45,16 +47,18 @@ type state struct {
 
 // Elicitor owns the sealed state. It is safe for concurrent use.
 type Elicitor struct {
-	states  *seal.Box[state]
-	clients *seal.Box[declared]
-	now     func() time.Time
-	used    spent
+	states    *seal.Box[state]
+	clients   *seal.Box[declared]
+	approvals Approvals
+	digests   *seal.Names
+	now       func() time.Time
+	used      spent
 }
 
 // New derives the keys; now may be nil.
-func New(k *seal.Keys, now func() time.Time) (*Elicitor, error) {
-	if k == nil {
-		return nil, errors.New("elicitation needs keys")
+func New(k *seal.Keys, p Approvals, now func() time.Time) (*Elicitor, error) {
+	if k == nil || p == nil {
+		return nil, errors.New("elicitation needs keys and approvals")
 	}
 	if now == nil {
 		now = time.Now
@@ -67,7 +71,11 @@ func New(k *seal.Keys, now func() time.Time) (*Elicitor, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Elicitor{states: states, clients: clients, now: now}, nil
+	digests, err := seal.NewNames(k, "approvals")
+	if err != nil {
+		return nil, err
+	}
+	return &Elicitor{states: states, clients: clients, approvals: p, digests: digests, now: now}, nil
 }
 
 // round is one request of a call: what the client can ask, what it answered.
@@ -77,6 +85,8 @@ type round struct {
 	responses mcp.InputResponses
 	sealed    string
 	act       string // id of the confirmation, once it was given
+
+	using atomic.Pointer[string] // handle of the account
 }
 
 type roundKey struct{}
@@ -144,8 +154,9 @@ func (a Act) digest() string {
 
 // Confirm returns nil when the person has confirmed exactly this act, once. Else
 // the tool returns its error: a question to the person (*tool.Pause), or a
-// *tool.Error with CodeConfirmationUnavailable if the client cannot ask,
-// CodeDeclined, or CodeConfirmationInvalid. The act must not have begun.
+// *tool.Error with CodeDeclined, CodeConfirmationInvalid, or, if the client cannot
+// ask, CodeConfirmationRequired with the page that does, and
+// CodeConfirmationUnavailable where not even that can. The act must not have begun.
 func Confirm(ctx context.Context, a Act) error {
 	r := from(ctx)
 	s, ok := describe(ctx)
@@ -158,12 +169,7 @@ func Confirm(ctx context.Context, a Act) error {
 	answer, answered := r.answer(keyConfirm)
 	if !answered {
 		if !r.client.Rounds || !r.client.Form {
-			why := "."
-			if !r.client.Rounds { // it may ask well enough, but not by what it speaks
-				why = " with its version of MCP: that takes 2026-07-28."
-			}
-			return &tool.Error{Code: tool.CodeConfirmationUnavailable, Message: "This needs the person's confirmation, and this app cannot ask for one" + why,
-				NextAction: "Tell the person; they can do it themselves in Google."}
+			return r.approve(ctx, s, a)
 		}
 		s.Act, s.ID, s.Account = a.digest(), rand.Text(), Account(ctx)
 		sealed, err := r.elicitor.states.Seal(s, r.elicitor.now().Add(Lifetime))
@@ -180,7 +186,7 @@ func Confirm(ctx context.Context, a Act) error {
 		return invalid("The confirmation has ended or belongs to something else; nothing was done.")
 	}
 	if answer.Action != mcp.ElicitationResponseActionAccept {
-		return &tool.Error{Code: tool.CodeDeclined, Message: "The person did not confirm; nothing was done.", NextAction: "Do not try again unless the person asks for it."}
+		return declined()
 	}
 	if !r.elicitor.used.first(given.ID, until, r.elicitor.now()) {
 		return invalid("The confirmation was used already; nothing more was done.")
@@ -204,6 +210,10 @@ func ActID(ctx context.Context) string {
 // nobody and can be undone, as an event without guests. It is for a product that
 // can tell by the arguments; never because the client cannot ask.
 func Waive(ctx context.Context) { tool.Confirmed(ctx) }
+
+func declined() *tool.Error {
+	return &tool.Error{Code: tool.CodeDeclined, Message: "The person did not confirm; nothing was done.", NextAction: "Do not try again unless the person asks for it."}
+}
 
 func invalid(message string) *tool.Error {
 	return &tool.Error{Code: tool.CodeConfirmationInvalid, Message: message, NextAction: "If it is still wanted, call again and let the person confirm anew."}

@@ -89,7 +89,7 @@ func (g *Gmail) Tools() ([]*tool.Tool, error) {
 	}, g.create)
 	tool.Add(&s, tool.Description{
 		Name: "gmail_send", Title: "Send a draft",
-		Description: "Send a draft made by gmail_create_draft. The person is shown it and confirms; if the app cannot ask, it stays a draft for them to send in Gmail.",
+		Description: "Send a draft made by gmail_create_draft. The person is shown it and confirms; until then it stays a draft.",
 		Scopes:      mcpSend, Google: oauth.NewScopes(compose), Hints: tool.Send, Asks: true,
 	}, g.send)
 	tool.Add(&s, tool.Description{

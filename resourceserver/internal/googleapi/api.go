@@ -122,6 +122,7 @@ func (a *API) open(ctx context.Context, need credential.Need) (*Session, error) 
 	if err != nil {
 		return nil, credential.ToolError(ctx, err)
 	}
+	elicit.Using(ctx, first.Account)
 	auth := &authorizer{next: a.Transport, credentials: a.Credentials, need: need, current: first, quotaUser: a.quotaUser(need.Principal)}
 	client := func(max int64, of *share) *http.Client {
 		return &http.Client{Transport: &limiter{next: &retrier{next: auth}, max: max, share: of}, CheckRedirect: noRedirect}

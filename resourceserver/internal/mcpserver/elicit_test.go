@@ -219,7 +219,7 @@ func TestConfirmOnce(t *testing.T) {
 }
 
 // TestCannotAsk: a client that cannot show a question confirms nothing, whatever
-// it sends.
+// it sends; TestApprove is about what it can.
 func TestCannotAsk(t *testing.T) {
 	t.Parallel()
 	var done atomic.Int64
@@ -227,7 +227,7 @@ func TestCannotAsk(t *testing.T) {
 	b := newBench(t, policy.Policy{}, act(t, "test_act", &done, &world))
 	token := b.token("alice", "g1")
 	for name, capabilities := range map[string]string{"no elicitation": "", "pages only": `{"url":{}}`} {
-		if a := b.modern(token, round{name: "test_act", arguments: `{"what":"x"}`, capabilities: capabilities}); a.code() != "confirmation_unavailable" {
+		if a := b.modern(token, round{name: "test_act", arguments: `{"what":"x"}`, capabilities: capabilities, state: "x", responses: accept}); a.code() != "confirmation_invalid" {
 			t.Errorf("%s: %+v", name, a)
 		}
 	}

@@ -19,6 +19,7 @@ import (
 	"latchkey/pkg/accesstoken"
 	"latchkey/pkg/httpx"
 	"latchkey/pkg/oauth"
+	"latchkey/resourceserver/internal/approvaltest"
 	"latchkey/resourceserver/internal/bearer"
 	"latchkey/resourceserver/internal/elicit"
 	"latchkey/resourceserver/internal/mcpserver"
@@ -61,6 +62,7 @@ type bench struct {
 	s     *mcpserver.Server
 	h     http.Handler
 	sign  jose.Signer
+	page  *approvaltest.Page
 	clock time.Time
 	log   strings.Builder
 }
@@ -84,7 +86,8 @@ func newBench(t *testing.T, p policy.Policy, tools ...*tool.Tool) *bench {
 	t.Helper()
 	b := &bench{t: t, clock: time.Now()}
 	logger := slog.New(slog.NewJSONHandler(&b.log, nil))
-	asker, err := elicit.New(sealKeys(t), func() time.Time { return b.clock })
+	b.page = approvaltest.New(t)
+	asker, err := elicit.New(sealKeys(t), b.page.Client(), func() time.Time { return b.clock })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,7 +158,7 @@ func TestOutcomes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	asker, err := elicit.New(sealKeys(t), nil)
+	asker, err := elicit.New(sealKeys(t), approvaltest.New(t).Client(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,11 +28,15 @@ func NewNames(k *Keys, purpose string) (*Names, error) {
 }
 
 // Of is the name of what the parts name together, 32 hexadecimal characters.
-func (n *Names) Of(parts ...string) string {
+func (n *Names) Of(parts ...string) string { return n.Whole(parts...)[:32] }
+
+// Whole is a name uncut, 64 hexadecimal characters: for what must not be mistaken
+// for another even by one who looks for two of one name.
+func (n *Names) Whole(parts ...string) string {
 	mac := hmac.New(sha256.New, n.key)
 	for _, p := range parts { // with its length: "a", "bc" is not "ab", "c"
 		mac.Write(binary.BigEndian.AppendUint64(nil, uint64(len(p))))
 		mac.Write([]byte(p))
 	}
-	return hex.EncodeToString(mac.Sum(nil)[:16])
+	return hex.EncodeToString(mac.Sum(nil))
 }

@@ -27,6 +27,9 @@ func TestNames(t *testing.T) {
 		if again := n.Of(of.parts...); again != value || len(value) != 32 {
 			t.Errorf("%s: %s, then %s", name, value, again)
 		}
+		if whole := n.Whole(of.parts...); len(whole) != 64 || whole[:32] != value {
+			t.Errorf("%s: %s, uncut %s", name, value, whole)
+		}
 		if was, ok := seen[value]; ok {
 			t.Errorf("%s is %s", name, was)
 		}

@@ -119,7 +119,7 @@ func (t *Tool) Call(ctx context.Context, arguments json.RawMessage) (*mcp.CallTo
 // expected tells what people and models do from what fails.
 func (c Code) expected() bool {
 	switch c {
-	case CodeInvalidArgument, CodeNotFound, CodeConflict, CodeDeclined, CodeConfirmationUnavailable, CodePolicy:
+	case CodeInvalidArgument, CodeNotFound, CodeConflict, CodeDeclined, CodeConfirmationRequired, CodeConfirmationUnavailable, CodePolicy:
 		return true
 	}
 	return false

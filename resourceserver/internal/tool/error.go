@@ -34,7 +34,8 @@ const (
 	CodeInternal          Code = "internal"
 
 	CodeDeclined                Code = "declined"
-	CodeConfirmationUnavailable Code = "confirmation_unavailable"
+	CodeConfirmationRequired    Code = "confirmation_required"    // on the page of Link
+	CodeConfirmationUnavailable Code = "confirmation_unavailable" // there is no way to ask for it
 	CodeConfirmationInvalid     Code = "confirmation_invalid"
 	CodePolicy                  Code = "policy_blocked"
 )
@@ -57,11 +58,11 @@ type Error struct {
 // Choice is one of several accounts, with words in which the person knows it.
 type Choice struct{ Handle, Label string }
 
-// Person reports whether Link is a page where the person mends the connection,
-// and not one for the operator.
+// Person reports whether Link is a page where the person mends the connection or
+// confirms, and not one for the operator.
 func (e *Error) Person() bool {
 	switch e.Code {
-	case CodeNotConnected, CodeReconnect, CodeMissingScopes, CodeTestingExpired, CodeAdminPolicy:
+	case CodeNotConnected, CodeReconnect, CodeMissingScopes, CodeTestingExpired, CodeAdminPolicy, CodeConfirmationRequired:
 		return true
 	}
 	return false
