@@ -174,17 +174,17 @@ func TestHiddenDeep(t *testing.T) {
 	}
 }
 
-// TestManyRoots: a mail of many documents is read in the time of its length, and what is
-// hidden in it stays so. (Parsed, 120,000 of the tags took ten minutes.) Mails with some
-// others in them are read as before.
+// TestManyRoots: a mail of many documents is not parsed (120,000 of the tags took ten
+// minutes), so that colours count for nothing; what is hidden otherwise stays so. Mails
+// with some others in them are read as before.
 func TestManyRoots(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"body", "HTML"} {
 		var b strings.Builder
-		for i := range 120_000 {
+		for i := range 20_000 {
 			fmt.Fprintf(&b, "<%s a%d=1>", name, i)
 		}
-		if got, hidden := content.HTML("a" + b.String() + "<p hidden>evil</p>b"); strings.Join(strings.Fields(got), "") != "ab" || !hidden {
+		if got, hidden := content.HTML("a" + b.String() + "<p hidden>evil</p><p style='color:white'>b"); strings.Join(strings.Fields(got), "") != "ab" || !hidden {
 			t.Errorf("%s: %d bytes, hidden %v", name, len(got), hidden)
 		}
 	}
