@@ -333,7 +333,11 @@ func init() {
 		if err != nil {
 			return nil, err
 		}
-		return map[string]any{"permissions": append([]map[string]any{{"id": "owner", "role": "owner", "type": "user", "emailAddress": c.user.Email}}, f.permissions...)}, nil
+		owner := f.owner
+		if owner == "" {
+			owner = c.user.Email
+		}
+		return map[string]any{"permissions": append([]map[string]any{{"id": "owner", "role": "owner", "type": "user", "emailAddress": owner}}, f.permissions...)}, nil
 	})
 	handle("drive.permissions.create", func(c *call) (any, error) {
 		f, err := c.file(c.path["fileId"])

@@ -141,12 +141,14 @@ func TestMessageAndAttachment(t *testing.T) {
 		"another attachment":           {"message_id": id, "attachment_id": "9"},
 		"the text is no attachment":    {"message_id": id, "attachment_id": "0"},
 		"another message":              {"message_id": "nope", "attachment_id": "1"},
-		"traversal":                    {"message_id": "../../labels", "attachment_id": "1"},
 		"traversal below the messages": {"message_id": id + "/attachments/att2", "attachment_id": "1"},
 	} {
 		if bad := r.call(r.as.mint(all), "gmail_get_attachment", args); bad.Data["code"] != "not_found" {
 			t.Errorf("%s: %v", what, bad.Data)
 		}
+	}
+	if bad := r.call(r.as.mint(all), "gmail_get_attachment", map[string]any{"message_id": "../../labels", "attachment_id": "1"}); bad.Data["code"] != "invalid_argument" {
+		t.Errorf("traversal: %v", bad.Data)
 	}
 	if bad := r.call(r.as.mint(all), "gmail_get_message", map[string]any{"message_id": id, "page_token": "other:3"}); bad.Data["code"] != "invalid_argument" {
 		t.Errorf("another message's cursor: %v", bad.Data)

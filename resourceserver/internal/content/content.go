@@ -86,23 +86,25 @@ func Fold(text string) string {
 // which smuggle bytes. Line and paragraph separators become line ends, so that no
 // line stays without its mark.
 func Clean(s string) string {
-	var last rune
+	var before rune // that stays
 	return strings.Map(func(r rune) rune {
-		before := last
-		last = r
 		switch {
-		case r == '\n' || r == '\t':
-			return r
+		case r == '\n' || r == '\t' || r >= ' ' && r < 0x7f:
 		case r == '\u2028' || r == '\u2029':
-			return '\n'
+			r = '\n'
 		case r == 0xfe0f && unicode.Is(unicode.So, before): // one makes a symbol an emoji
-			return r
+		case r == 0x200c || r == 0x200d: // joiners are the business of letters and symbols, one of each
+			if before < utf8.RuneSelf || before == 0x200c || before == 0x200d {
+				return -1
+			}
 		case r == '\r', r == utf8.RuneError, r == 0x00ad, r == 0x034f, r == 0x061c, r >= 0x180b && r <= 0x180f, r == 0xfeff,
-			r >= 0x200b && r <= 0x200f && r != 0x200c && r != 0x200d, // joiners are letters' business
+			r >= 0x200b && r <= 0x200f,
 			r >= 0x202a && r <= 0x202e, r >= 0x2060 && r <= 0x206f, r >= 0xfe00 && r <= 0xfe0f, r >= 0xfff9 && r <= 0xfffb,
-			r >= 0xe0000 && r <= 0xe0fff, unicode.IsControl(r): // tags, more variation selectors and what is kept for such
+			r >= 0xe0000 && r <= 0xe0fff, unicode.IsControl(r), // tags, more variation selectors and what is kept for such
+			unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r), r >= 0x1bca0 && r <= 0x1bca3, r >= 0x1d173 && r <= 0x1d17a: // fillers, and signs of shorthand and music
 			return -1
 		}
+		before = r
 		return r
 	}, s)
 }

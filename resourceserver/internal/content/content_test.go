@@ -174,17 +174,17 @@ func TestHiddenDeep(t *testing.T) {
 	}
 }
 
-// TestManyRoots: a mail of many documents is read in the time of its length, and what is
-// hidden in it stays so. (Parsed, 120,000 of the tags took ten minutes.) Mails with some
-// others in them are read as before.
+// TestManyRoots: a mail of many documents is not parsed (120,000 of the tags took ten
+// minutes), so that colours count for nothing; what is hidden otherwise stays so. Mails
+// with some others in them are read as before.
 func TestManyRoots(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"body", "HTML"} {
 		var b strings.Builder
-		for i := range 120_000 {
+		for i := range 20_000 {
 			fmt.Fprintf(&b, "<%s a%d=1>", name, i)
 		}
-		if got, hidden := content.HTML("a" + b.String() + "<p hidden>evil</p>b"); strings.Join(strings.Fields(got), "") != "ab" || !hidden {
+		if got, hidden := content.HTML("a" + b.String() + "<p hidden>evil</p><p style='color:white'>b"); strings.Join(strings.Fields(got), "") != "ab" || !hidden {
 			t.Errorf("%s: %d bytes, hidden %v", name, len(got), hidden)
 		}
 	}
@@ -209,17 +209,21 @@ func TestQuotes(t *testing.T) {
 func TestClean(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string][2]string{
-		"line separator":              {"a\u2028b", "a\nb"},
-		"paragraph separator":         {"a\u2029b", "a\nb"},
-		"variation selectors":         {"a\ufe00\ufe0e\ufe0fb", "ab"},
-		"more of them":                {"a\U000E0100\U000E01EFb", "ab"},
-		"bytes on an emoji":           {"🙂\ufe0f\ufe0f\ufe00\U000E0150b", "🙂\ufe0fb"},
-		"emoji":                       {"❤\ufe0f ok", "❤\ufe0f ok"},
-		"interlinear annotation":      {"a\ufff9b\ufffac\ufffbd", "abcd"},
-		"Mongolian selectors":         {"a\u180b\u180e\u180fb", "ab"},
-		"tags":                        {"a\U000E0001\U000E0041\U000E007Fb", "ab"},
-		"other default ignorable":     {"a\U000E0080\U000E0FFFb", "ab"},
-		"joiners and letters outside": {"a\u200db\ufdffc\ufe10d", "a\u200db\ufdffc\ufe10d"},
+		"line separator":          {"a\u2028b", "a\nb"},
+		"paragraph separator":     {"a\u2029b", "a\nb"},
+		"variation selectors":     {"a\ufe00\ufe0e\ufe0fb", "ab"},
+		"more of them":            {"a\U000E0100\U000E01EFb", "ab"},
+		"bytes on an emoji":       {"🙂\ufe0f\ufe0f\ufe00\U000E0150b", "🙂\ufe0fb"},
+		"emoji":                   {"❤\ufe0f ok", "❤\ufe0f ok"},
+		"interlinear annotation":  {"a\ufff9b\ufffac\ufffbd", "abcd"},
+		"Mongolian selectors":     {"a\u180b\u180e\u180fb", "ab"},
+		"tags":                    {"a\U000E0001\U000E0041\U000E007Fb", "ab"},
+		"other default ignorable": {"a\U000E0080\U000E0FFFb", "ab"},
+		"letters outside":         {"a\ufdffc\ufe10d", "a\ufdffc\ufe10d"},
+		"joiners of letters":      {"می\u200cخواهم क\u094d\u200dष ❤\ufe0f\u200d🔥", "می\u200cخواهم क\u094d\u200dष ❤\ufe0f\u200d🔥"},
+		"joiners as bits":         {"a\u200c\u200d\u200db\u200c ❤\u200d\u200c\u200d\u200b\u200c\u200b\u200dx", "ab ❤\u200dx"},
+		"fillers":                 {"a\u115f\u1160\u3164\uffa0\u17b4\u17b5b", "ab"},
+		"shorthand and music":     {"a\U0001BCA0\U0001D173\U0001D17Ab", "ab"},
 	} {
 		if got := content.Clean(c[0]); got != c[1] {
 			t.Errorf("%s: %q", name, got)

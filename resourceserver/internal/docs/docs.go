@@ -27,7 +27,7 @@ func Tools(api *googleapi.API) ([]*tool.Tool, error) {
 	tool.Add(&s, tool.Description{
 		Name: "docs_edit", Title: "Edit a document",
 		Description: "Replace a text everywhere in a document, or insert Markdown, tables too. Others' edits are kept.",
-		Scopes:      oauth.NewScopes("docs.write"), Google: oauth.NewScopes(google + "documents"), Hints: tool.Create,
+		Scopes:      oauth.NewScopes("docs.write"), Google: oauth.NewScopes(google + "documents"), Also: googleapi.Sees(), Hints: tool.Create,
 	}, p.edit)
 	return s.Tools()
 }

@@ -57,6 +57,9 @@ func (p *product) edit(ctx context.Context, in editInput) (tool.Output[editOutpu
 	if err != nil {
 		return out, err
 	}
+	if err := p.api.MayWrite(ctx, account, id); err != nil {
+		return out, err
+	}
 	v := editOutput{Account: account, DocumentID: id, URL: Address(id)}
 	blocks := markdown.Parse(in.Text)
 	for attempt := 1; ; attempt++ {

@@ -45,6 +45,11 @@ func (d *Drive) update(ctx context.Context, in updateInput) (tool.Output[fileOut
 	if err := private(ctx, service, folder); err != nil {
 		return out, err
 	}
+	if in.Name != "" || in.Description != "" {
+		if err := googleapi.MayWrite(ctx, service, s.Account, id); err != nil {
+			return out, err
+		}
+	}
 	meta := &drive.File{Name: content.Line(in.Name, maxName), Description: content.Clean(in.Description), Trashed: in.Trash == "trash"}
 	if in.Trash == "restore" {
 		meta.ForceSendFields = []string{"Trashed"}

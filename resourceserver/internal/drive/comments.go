@@ -195,6 +195,9 @@ func (d *Drive) comment(ctx context.Context, in commentInput) (tool.Output[comme
 	if err != nil {
 		return out, err
 	}
+	if err := googleapi.MayWrite(ctx, service, s.Account, id); err != nil {
+		return out, err
+	}
 	f, err := service.Files.Get(id).SupportsAllDrives(true).Fields("id,name").Context(ctx).Do()
 	if err != nil {
 		return out, googleapi.Error("reading file", err)

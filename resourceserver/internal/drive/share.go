@@ -55,7 +55,7 @@ func (d *Drive) share(ctx context.Context, in shareInput) (tool.Output[shareOutp
 		if !allowed.MaySend() && !in.Silent { // the mail says what the model chose
 			return out, blocked("mail to " + a + ", which Drive would send without silent")
 		}
-		if !sameOrganization(s.Account.Email, a) {
+		if !policy.SameOrganization(s.Account.Email, a) {
 			outside = append(outside, a)
 		}
 	}
@@ -115,19 +115,6 @@ func addresses(list []string) ([]string, error) {
 		return nil, tool.Invalid("Give with: at least one e-mail address.")
 	}
 	return out, nil
-}
-
-// sameOrganization reports whether two addresses belong to one organization. At
-// Google's public domains nobody does.
-func sameOrganization(own, other string) bool {
-	domain := func(a string) string {
-		d, err := policy.Domain(a[strings.LastIndexByte(a, '@')+1:])
-		if err != nil || d == "gmail.com" || d == "googlemail.com" {
-			return ""
-		}
-		return d
-	}
-	return domain(own) != "" && domain(own) == domain(other)
 }
 
 // question is what the person confirms; the file's name is the only text of

@@ -51,6 +51,8 @@ type API struct {
 	// BaseURL replaces every Google API host (a stand-in in development); "" is
 	// Google.
 	BaseURL string
+
+	held held
 }
 
 // Session is the use of one Google account by one tool call.
@@ -122,11 +124,11 @@ func (a *API) open(ctx context.Context, need credential.Need) (*Session, error) 
 	}
 	elicit.Using(ctx, first.Account)
 	auth := &authorizer{next: a.Transport, credentials: a.Credentials, need: need, current: first, quotaUser: a.quotaUser(need.Principal)}
-	client := func(max int64) *http.Client {
-		return &http.Client{Transport: &limiter{next: &retrier{next: auth}, max: max}, CheckRedirect: noRedirect}
+	client := func(max int64, of *share) *http.Client {
+		return &http.Client{Transport: &limiter{next: &retrier{next: auth}, max: max, share: of}, CheckRedirect: noRedirect}
 	}
 	return &Session{
-		HTTP: client(MaxResponse), stream: client(MaxDownload), Account: Account{Handle: first.Account, Email: first.Email}, baseURL: a.BaseURL,
+		HTTP: client(MaxResponse, a.held.share(ctx, person{need.Principal.Tenant, need.Principal.Subject})), stream: client(MaxDownload, nil), Account: Account{Handle: first.Account, Email: first.Email}, baseURL: a.BaseURL,
 	}, nil
 }
 

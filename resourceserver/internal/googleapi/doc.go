@@ -2,7 +2,8 @@
 // process and, per call, a chain of round trippers over it that adds the
 // credential (renewed once when Google refuses it), retries what is safe to
 // repeat, attributes quota, and bounds size and time. It also maps Google's
-// errors to typed tool errors.
+// errors to typed tool errors, and tells where an operator who forbids to share
+// outside forbids to write (MayWrite).
 //
 // It must never build a transport per request (measured: one TCP connection
 // each), never send a token of ours to Google, and never repeat a request that

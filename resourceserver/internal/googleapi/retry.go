@@ -170,8 +170,9 @@ var errTooLarge = errors.New("response larger than allowed")
 
 // limiter bounds the size of an answer: more is an error, never a cut result.
 type limiter struct {
-	next http.RoundTripper
-	max  int64
+	next  http.RoundTripper
+	max   int64
+	share *share // of what is held; nil for what is streamed
 }
 
 func (t *limiter) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -183,13 +184,15 @@ func (t *limiter) RoundTrip(r *http.Request) (*http.Response, error) {
 		_ = resp.Body.Close()
 		return nil, fmt.Errorf("reading answer of Google: %w", errTooLarge)
 	}
-	resp.Body = &limited{ReadCloser: resp.Body, left: t.max}
+	resp.Body = &limited{ReadCloser: resp.Body, left: t.max, share: t.share, room: unheld}
 	return resp, nil
 }
 
 type limited struct {
 	io.ReadCloser
-	left int64
+	left  int64
+	share *share
+	room  int64 // that is counted and not yet used
 }
 
 // maxTail is what Close reads of a body, in bytes: the end of a chunked one.
@@ -212,6 +215,13 @@ func (b *limited) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if b.left -= int64(n); b.left < 0 {
 		return n - 1, errTooLarge
+	}
+	if b.room -= int64(n); b.room < 0 && b.share != nil {
+		more := max(heldStep, -b.room)
+		if full := b.share.take(more); full != nil {
+			return 0, full
+		}
+		b.room += more
 	}
 	return n, err
 }

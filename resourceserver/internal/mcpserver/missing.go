@@ -1,7 +1,6 @@
 package mcpserver
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"net/http"
@@ -18,12 +17,10 @@ import (
 // whether the resource is there. mcp-go v1.2.1 says "not found" without the address,
 // and not at all for what the handler of a template finds missing.
 type reading struct {
-	http.ResponseWriter
+	kept
 	uri     string
 	unknown bool        // no resource has such an address
 	missing atomic.Bool // the tool behind it says that there is nothing
-	status  int
-	body    bytes.Buffer
 }
 
 type readingKey struct{}
@@ -34,17 +31,6 @@ func gone(ctx context.Context) {
 		r.missing.Store(true)
 	}
 }
-
-func (r *reading) WriteHeader(status int) {
-	if r.status == 0 {
-		r.status = status
-	}
-}
-
-func (r *reading) Write(b []byte) (int, error) { return r.body.Write(b) }
-
-// Flush does nothing: the library asks whether a response can stream.
-func (r *reading) Flush() {}
 
 // finish sends the answer. One that says that there is no such resource gets the
 // code of its revision and the address: -32602 with data.uri (MCP 2026-07-28,
@@ -75,17 +61,14 @@ func (r *reading) finish(modern bool) {
 			r.status = http.StatusBadRequest
 		}
 	}
-	if r.status != 0 {
-		r.ResponseWriter.WriteHeader(r.status)
-	}
-	_, _ = r.ResponseWriter.Write(body)
+	r.send(body)
 }
 
 // serveRead serves a request for a resource.
 func (s *Server) serveRead(w http.ResponseWriter, r *http.Request) {
 	uri := bearer.MessageOf(r.Context()).Target
 	_, _, known := s.resource(uri)
-	answer := &reading{ResponseWriter: w, uri: uri, unknown: !known}
+	answer := &reading{kept: kept{ResponseWriter: w}, uri: uri, unknown: !known}
 	s.handler.ServeHTTP(answer, r.WithContext(context.WithValue(r.Context(), readingKey{}, answer)))
 	answer.finish(modern(r))
 }

@@ -204,8 +204,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.listing.serve(w, r, f, s.handler)
 		return
 	}
-	if m != nil && m.Method == bearer.MethodReadResource {
+	switch {
+	case m != nil && m.Method == bearer.MethodReadResource:
 		s.serveRead(w, r)
+		return
+	case m != nil && m.Method == string(mcp.MethodSubscriptionsListen) && !sessions:
+		s.serveListen(w, r)
 		return
 	}
 	s.handler.ServeHTTP(w, r)

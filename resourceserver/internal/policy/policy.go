@@ -70,6 +70,19 @@ func Domain(s string) (string, error) {
 	return out, nil
 }
 
+// SameOrganization reports whether two addresses belong to one organization. At Google's
+// public domains nobody does.
+func SameOrganization(own, other string) bool {
+	domain := func(a string) string {
+		d, err := Domain(a[strings.LastIndexByte(a, '@')+1:])
+		if err != nil || d == "gmail.com" || d == "googlemail.com" {
+			return ""
+		}
+		return d
+	}
+	return domain(own) != "" && domain(own) == domain(other)
+}
+
 type key struct{}
 
 // With puts the policy of a call into its context.

@@ -111,6 +111,9 @@ func (p *product) batch(ctx context.Context, in batchInput) (tool.Output[batchOu
 	if err != nil {
 		return out, err
 	}
+	if err := p.api.MayWrite(ctx, account, id); err != nil {
+		return out, err
+	}
 	reply, err := s.BatchUpdate(id, &sheets.BatchUpdateSpreadsheetRequest{Requests: requests}).
 		Fields("replies(addSheet/properties/sheetId,duplicateSheet/properties/sheetId)").Context(ctx).Do()
 	if err != nil {
@@ -141,6 +144,9 @@ func request(raw map[string]any) (*sheets.Request, error) {
 			return nil, fmt.Errorf("only %s are possible", strings.Join(kinds, ", "))
 		}
 	}
+	if fetches(raw) { // the condition of a filter can be a formula
+		return nil, fmt.Errorf("formulas that fetch from other places are not written")
+	}
 	b, err := json.Marshal(raw)
 	if err != nil || len(b) > maxRequest {
 		return nil, fmt.Errorf("it is too large")
@@ -168,6 +174,23 @@ func request(raw map[string]any) (*sheets.Request, error) {
 		}
 	}
 	return &r, nil
+}
+
+// fetches reports whether a text in a request would be a formula that fetches.
+func fetches(v any) bool {
+	switch v := v.(type) {
+	case string:
+		return Fetches(v)
+	case map[string]any:
+		for _, inside := range v {
+			if fetches(inside) {
+				return true
+			}
+		}
+	case []any:
+		return slices.ContainsFunc(v, fetches)
+	}
+	return false
 }
 
 // settable are the properties of a sheet that can be changed.

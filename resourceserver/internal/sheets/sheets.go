@@ -34,7 +34,7 @@ func Tools(api *googleapi.API) ([]*tool.Tool, error) {
 	tool.Add(&s, tool.Description{
 		Name: "sheets_write", Title: "Write cells",
 		Description: "Write rows over a range, or append them below its table. null keeps a cell.",
-		Scopes:      write, Google: oauth.NewScopes(writing), Hints: tool.Create,
+		Scopes:      write, Google: oauth.NewScopes(writing), Also: googleapi.Sees(), Hints: tool.Create,
 	}, p.write)
 	tool.Add(&s, tool.Description{
 		Name: "sheets_info", Title: "List the sheets of a spreadsheet",
@@ -44,7 +44,7 @@ func Tools(api *googleapi.API) ([]*tool.Tool, error) {
 	tool.Add(&s, tool.Description{
 		Name: "sheets_batch_update", Title: "Change sheets and formats",
 		Description: "Add, copy or rename sheets, add rows and columns, sort, filter and format cells: requests of the Sheets API, in one step. Nothing is deleted.",
-		Scopes:      write, Google: oauth.NewScopes(writing), Hints: tool.Create, Tier: tool.Extended,
+		Scopes:      write, Google: oauth.NewScopes(writing), Also: googleapi.Sees(), Hints: tool.Create, Tier: tool.Extended,
 	}, p.batch)
 	return s.Tools()
 }

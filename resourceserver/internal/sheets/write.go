@@ -50,6 +50,9 @@ func (p *product) write(ctx context.Context, in writeInput) (tool.Output[writeOu
 	if err != nil {
 		return out, err
 	}
+	if err := p.api.MayWrite(ctx, account, id); err != nil {
+		return out, err
+	}
 	b, err := readBook(ctx, s, id)
 	if err != nil {
 		return out, err
@@ -127,10 +130,22 @@ func (in writeInput) check() (width int, err error) {
 // fetching are the functions that reach beyond the spreadsheet, or run what does.
 var fetching = regexp.MustCompile(`(?i)\b(IMPORT[A-Z]*|IMAGE|GOOGLEFINANCE|GOOGLETRANSLATE|DETECTLANGUAGE|AI|GEMINI|CALL|WEBSERVICE|RTD|DDE|ENCODEURL|HYPERLINK)\s*\(`)
 
+// named are those of them whose names mean nothing else, where one is handed on to be
+// called by another, as functions can be (LET, MAP and their like).
+var (
+	named = regexp.MustCompile(`(?i)\b(IMPORT(DATA|XML|HTML|FEED|RANGE)|IMAGE|GOOGLEFINANCE|GOOGLETRANSLATE|WEBSERVICE|HYPERLINK)\b\s*([^\s!(]|$)`)
+	texts = regexp.MustCompile(`"[^"]*"`)
+)
+
 // Fetches reports whether a value would be a formula that reaches beyond its
-// spreadsheet. Sheets takes =, + and - at a value's beginning for a formula.
-// ENCODEURL and HYPERLINK build the addresses by which a click would send cells.
+// spreadsheet. Sheets takes =, + and - at a value's beginning for a formula, of any
+// width. ENCODEURL and HYPERLINK build the addresses by which a click would send cells.
 func Fetches(v string) bool {
-	v = strings.TrimLeft(v, " \t\r\n\u00a0")
-	return v != "" && strings.ContainsRune("=+-@", rune(v[0])) && fetching.MatchString(v)
+	v = strings.TrimSpace(content.Clean(strings.Map(func(r rune) rune {
+		if r >= 0xff01 && r <= 0xff5e { // fullwidth forms of ASCII
+			return r - 0xfee0
+		}
+		return r
+	}, v)))
+	return v != "" && strings.IndexByte("=+-@", v[0]) >= 0 && (fetching.MatchString(v) || named.MatchString(texts.ReplaceAllString(v, `""`)))
 }

@@ -45,12 +45,12 @@ func Tools(api *googleapi.API) ([]*tool.Tool, error) {
 	tool.Add(&s, tool.Description{
 		Name: "slides_update", Title: "Change a presentation",
 		Description: "Add slides from Markdown, replace a text, or move slides.",
-		Scopes:      write, Google: oauth.NewScopes(writing), Hints: tool.Create, Tier: tool.Extended,
+		Scopes:      write, Google: oauth.NewScopes(writing), Also: googleapi.Sees(), Hints: tool.Create, Tier: tool.Extended,
 	}, p.update)
 	tool.Add(&s, tool.Description{
 		Name: "slides_set_notes", Title: "Write speaker notes",
 		Description: "Replace the speaker notes of a slide.",
-		Scopes:      write, Google: oauth.NewScopes(writing), Hints: tool.Change, Tier: tool.Complete,
+		Scopes:      write, Google: oauth.NewScopes(writing), Also: googleapi.Sees(), Hints: tool.Change, Tier: tool.Complete,
 	}, p.setNotes)
 	return s.Tools()
 }

@@ -118,6 +118,9 @@ func (p *product) update(ctx context.Context, in updateInput) (tool.Output[chang
 	if err != nil {
 		return out, err
 	}
+	if err := p.api.MayWrite(ctx, account, id); err != nil {
+		return out, err
+	}
 	v := changed{Account: account, PresentationID: id, URL: Address(id)}
 	body := &slidesapi.BatchUpdatePresentationRequest{}
 	if in.RevisionID != "" {
@@ -222,6 +225,9 @@ func (p *product) setNotes(ctx context.Context, in notesInput) (tool.Output[chan
 	}
 	presentations, account, err := p.open(ctx, in.Account)
 	if err != nil {
+		return out, err
+	}
+	if err := p.api.MayWrite(ctx, account, id); err != nil {
 		return out, err
 	}
 	deck, err := presentations.Get(id).Fields("revisionId," + textFields).Context(ctx).Do()
