@@ -21,6 +21,7 @@ import (
 type approveView struct {
 	Action, Token string
 	App, Tool     string
+	Destination   string // of the app, as the account page has it
 	Alias, Email  string
 	Question      []string // a block for each line: what is quoted has a mark at its begin, and wraps
 	Account       string   // path of the account page
@@ -55,7 +56,7 @@ func (h *Handler) Approve(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	view := approveView{Action: t.Issuer.Path() + approval.Path + value, Token: s.FormToken(approveForm(value)), Account: t.Issuer.Path() + Path,
-		App: consent.AppName(q.AppName), Tool: q.Tool, Alias: record.Alias}
+		App: consent.AppName(q.AppName), Destination: consent.Clean(q.Destination, 120), Tool: q.Tool, Alias: record.Alias}
 	if view.Email, err = connection.Email(ctx, h.Vault, record); err != nil {
 		return oauth.Unavailable(err)
 	}

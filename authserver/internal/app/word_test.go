@@ -76,7 +76,7 @@ func TestPersonsWord(t *testing.T) {
 	}
 	page = p.google(p.press(page, "sign-in", ""), fakegoogle.Choice{Account: alice})
 	for range 2 { // looking answers nothing
-		says(t, page, http.StatusOK, "“<bdi>Test app</bdi>” wants to do this", "drive_share", alice, "example.com",
+		says(t, page, http.StatusOK, "“<bdi>Test app</bdi>” wants to do this", "<bdi>an app on this computer", "drive_share", alice, "example.com",
 			"<p>Share “Plan &lt;b&gt;2027&lt;/b&gt;” with carol@outsider.test?</p><p>She may change it.</p><p></p><p>Message: see you</p><p>| a</p><p>|</p><p>| b</p></div>", "Do not allow")
 		is(t, s, "looked at", yes, exchange.Pending)
 		page = p.get(link)

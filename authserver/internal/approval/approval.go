@@ -75,6 +75,9 @@ type Question struct {
 	Sealed     []byte                  // the secret of the link, and the question's text
 	Status     exchange.ApprovalStatus // only when read
 	AppName    string                  // as the person was shown it; only when read
+	// Destination is where the person was sent when they allowed the app: unlike its
+	// name, no choice of the app's alone; only when read.
+	Destination string
 }
 
 // binding is the place of the sealed question. Moved to another row it does not open.

@@ -106,9 +106,9 @@ func (db *DB) Question(ctx context.Context, t tenant.ID, secretHash [sha256.Size
 	q.Tenant = t
 	var digest []byte
 	err := db.row(ctx, t, stmt(`SELECT approvals.grant_id, approvals.digest, approvals.subject_id, approvals.connection_id, approvals.client_id, approvals.tool,
-			approvals.question, approvals.status, `+appName("approvals")+`
+			approvals.question, approvals.status, `+appName("approvals")+`, `+shown("approvals", "destination")+`
 		FROM approvals WHERE approvals.tenant_id = $1 AND approvals.secret_hash = $2`+underWay+` AND (approvals.status <> 'approved' OR `+stillSaid+`)`, t.UUID(), secretHash[:]),
-		&q.Grant, &digest, &q.Subject, &q.Connection, &q.ClientID, &q.Tool, &q.Sealed, &q.Status, &q.AppName)
+		&q.Grant, &digest, &q.Subject, &q.Connection, &q.ClientID, &q.Tool, &q.Sealed, &q.Status, &q.AppName, &q.Destination)
 	copy(q.Digest[:], digest)
 	return &q, noQuestion("reading a question", err)
 }
@@ -131,7 +131,10 @@ func (db *DB) AnswerQuestion(ctx context.Context, t tenant.ID, secretHash [sha25
 
 // appName is the name of a client as the person of a row was shown it last, "" for
 // none; the row has tenant_id, subject_id and client_id.
-func appName(row string) string {
-	return `coalesce((SELECT c.snapshot->>'client_name' FROM consents c WHERE c.tenant_id = ` + row + `.tenant_id AND c.subject_id = ` + row + `.subject_id
+func appName(row string) string { return shown(row, "client_name") }
+
+// shown is a member of what the person was shown of the client when they allowed it last.
+func shown(row, member string) string {
+	return `coalesce((SELECT c.snapshot->>'` + member + `' FROM consents c WHERE c.tenant_id = ` + row + `.tenant_id AND c.subject_id = ` + row + `.subject_id
 		AND c.client_id = ` + row + `.client_id ORDER BY c.granted_at DESC LIMIT 1), '')`
 }
