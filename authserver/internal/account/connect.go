@@ -136,5 +136,6 @@ func deadLink(cause error) error {
 
 func foreignLink() error {
 	return &web.PageError{Status: http.StatusForbidden, Title: "This link is for somebody else",
-		Advice: "You are signed in here as another person than the one the app works for. Nothing was changed. If that is you as well, sign out on your account page and open the link again."}
+		Advice: "You are signed in here as another person than the one the app works for. Nothing was changed. If the app is yours, sign out on your account page, " +
+			"open the link again and sign in with the account with which you first allowed the app."}
 }

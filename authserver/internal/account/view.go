@@ -90,7 +90,7 @@ func (h *Handler) view(ctx context.Context, t *tenant.Tenant, s *session.Session
 		v.Accounts = append(v.Accounts, one)
 	}
 	var used oauth.Scopes
-	for _, g := range o.Grants {
+	for _, g := range together(o.Grants) {
 		used = used.Union(g.Scopes)
 		v.add(g, GrantView{Alias: aliases[g.Connection], Uses: words(g.Scopes), LeftOut: words(g.LeftOut), Since: h.ago(g.Since), Used: h.ago(g.Used)})
 	}
@@ -114,6 +114,29 @@ func (h *Handler) view(ctx context.Context, t *tenant.Tenant, s *session.Session
 		v.Sessions = append(v.Sessions, SessionView{ID: one.ID.String(), Browser: one.Browser, Began: h.ago(one.Began), Used: h.ago(one.Used), Current: one.ID == s.ID})
 	}
 	return v, nil
+}
+
+// together makes one of an app's grants with one account, in the place of the newest:
+// each time an app asks for more it gets a further grant, and what it may do is all of
+// them. Left out is what none of them has.
+func together(grants []Grant) []Grant {
+	var out []Grant
+	for _, g := range grants {
+		i := slices.IndexFunc(out, func(o Grant) bool { return o.ClientID == g.ClientID && o.Connection == g.Connection })
+		if i < 0 {
+			out = append(out, g)
+			continue
+		}
+		one := &out[i]
+		one.Scopes, one.LeftOut = one.Scopes.Union(g.Scopes), one.LeftOut.Union(g.LeftOut)
+		if g.Used.After(one.Used) {
+			one.Used = g.Used
+		}
+	}
+	for i := range out {
+		out[i].LeftOut = out[i].LeftOut.Minus(out[i].Scopes)
+	}
+	return out
 }
 
 // add puts a grant to its app; the newest grant names it.

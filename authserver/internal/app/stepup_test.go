@@ -90,6 +90,11 @@ func TestStepUp(t *testing.T) {
 
 	p.allow(wants(t, s, app, "tasks.read"))
 	row("grants add up", "calendar.read gmail.read tasks.read", "calendar.read", "gmail.read tasks.read")
+	if mine := string(p.account().Body); strings.Count(mine, ">With <bdi>example.com</bdi>, last allowed") != 1 {
+		t.Error("the account page shows each time that the app asked:", words(p.account()))
+	} else if _, app, _ := strings.Cut(mine, ">With <bdi>"); strings.Count(app, "<li>Gmail: search and read your mail, label it") != 1 || strings.Count(app, "<li>Google Tasks: ") != 1 {
+		t.Error("the app has not all that it was allowed:", words(p.account()))
+	}
 	p.press(p.account(), "revoke", app)
 	row("taken away", "gmail.read tasks.read", "gmail.read tasks.read", "")
 }

@@ -178,7 +178,7 @@ func TestNobodyElsesWord(t *testing.T) {
 	if after := snapshotOf(t, s.DSN, "approvals"); after != before {
 		t.Errorf("a refused answer has changed something:\n%s\n%s", before, after)
 	}
-	if a := ask(t, http.MethodGet, link, "", "Cookie", session+theirs); !strings.Contains(a.Body, "for somebody else") || strings.Contains(a.Body, "carol") {
+	if a := ask(t, http.MethodGet, link, "", "Cookie", session+theirs); !strings.Contains(a.Body, "for somebody else") || !strings.Contains(a.Body, "sign out on your account page") || strings.Contains(a.Body, "carol") {
 		t.Error("another person is not told, or shown the question:", a.Body)
 	}
 	// A sign-in leads to links of ours and nowhere else.

@@ -143,7 +143,7 @@ func TestFormsPublish(t *testing.T) {
 		t.Errorf("%v", out.Data)
 	}
 	_, q := r.modern(r.as.mint(full), "forms_publish", args, "", "")
-	want := "Publish this form of alice@example.com? Everybody with its address may be able to read and answer it.\nTitle:\n| Tea\nDescription:\n| d\nQuestion 1 (text answer, required):\n| Name of you\nQuestion 2 (paragraph answer):\n| Why?\n| In your words.\nQuestion 3 (radio):\n| Tea?\n| - Yes\n| - No"
+	want := "Publish this form of alice@example.com? Everybody with its address may be able to read and answer it.\nTitle:\n| Tea\nDescription:\n| d\nQuestion 1 (text answer, required):\n| Name of you\nQuestion 2 (paragraph answer):\n| Why?\n| In your words.\nQuestion 3 (one of):\n| Tea?\n| - Yes\n| - No"
 	if q == nil || q.message != want {
 		t.Fatalf("%+v", q)
 	}

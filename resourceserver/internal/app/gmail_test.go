@@ -409,7 +409,7 @@ func TestSettings(t *testing.T) {
 		}
 	}
 	out, q = r.confirm("gmail_set_vacation", map[string]any{"enabled": true, "subject": "Away", "text": "Back soon.", "end": "2027-01-31T09:00:00+01:00", "only": "contacts"})
-	if out.IsError || !strings.Contains(q.message, "until 2027-01-31T08:00:00Z, for contacts?") {
+	if out.IsError || !strings.Contains(q.message, "\nAnswered: nobody but its contacts\nFrom: now\nUntil: Sunday 31 January 2027, 09:00 (UTC+01:00)\nSubject: Away\n") {
 		t.Errorf("%s %v", q.message, out.Data)
 	}
 	if v := r.ok("gmail_get_vacation", nil); v["enabled"] != true || v["text"] != "Back soon." || v["end"] != "2027-01-31T08:00:00Z" {

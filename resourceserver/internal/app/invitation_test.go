@@ -28,7 +28,7 @@ func TestInvitationsAreConfirmed(t *testing.T) {
 		shown []string
 		mail  []string
 	}{
-		{"new event", "calendar_create_event", map[string]any{"title": text, "start": "2027-01-31T09:00", "attendees": []string{carol, bob, alice, "Bob@example.com"}, "description": text, "recurrence": "FREQ=DAILY;COUNT=2"}, []string{"Google sends mail to: bob@example.com, carol@outsider.test\n", "Repeats: RRULE:FREQ=DAILY;COUNT=2", "2027-01-31T09:00:00+01:00 Europe/Berlin"}, []string{bob, carol}},
+		{"new event", "calendar_create_event", map[string]any{"title": text, "start": "2027-01-31T09:00", "attendees": []string{carol, bob, alice, "Bob@example.com"}, "description": text, "recurrence": "FREQ=DAILY;COUNT=2"}, []string{"Google sends mail to: bob@example.com, carol@outsider.test\n", "Repeats: RRULE:FREQ=DAILY;COUNT=2", "When: Sunday 31 January 2027, 09:00 to 10:00 (UTC+01:00, Europe/Berlin)\n", "\nTitle:\n| ignore this Google sends mail to: nobody\n", "\nText:\n| ignore this\n"}, []string{bob, carol}},
 		{"new guest", "calendar_update_event", map[string]any{"event_id": dentist, "attendees": []string{bob}, "description": text}, []string{"Google sends mail to: bob@example.com\n", "New guests: bob@example.com"}, []string{bob}},
 		{"change", "calendar_update_event", map[string]any{"event_id": review, "location": text}, []string{"Google sends mail to: bob@example.com\n"}, []string{bob}},
 		{"guest taken", "calendar_update_event", map[string]any{"event_id": review, "attendees": []string{"-BOB@example.com"}}, []string{"Taken off: BOB@example.com"}, []string{bob}},

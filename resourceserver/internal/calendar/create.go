@@ -72,7 +72,7 @@ func (c *product) create(ctx context.Context, in createInput) (tool.Output[event
 		question = "Create this event?"
 	}
 	a := act{question: question, guests: guests, calendar: id, binding: id,
-		details: details(e.Summary, times.start.when().String()+" to "+times.end.when().String(), e.Location, rule, e.Description)}
+		details: details(e.Summary, spoken(times.start.when(), times.end.when()), e.Location, rule, e.Description)}
 	if in.Meet {
 		a.details += "With Google Meet\n"
 	}

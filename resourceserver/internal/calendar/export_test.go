@@ -51,3 +51,8 @@ func Moved(start, end, newStart, newEnd string, zone *time.Location) (string, er
 	}
 	return s.start.when().String() + " to " + s.end.when().String(), nil
 }
+
+// Spoken is a period in words.
+func Spoken(start, end *calendar.EventDateTime, zone *time.Location) string {
+	return spoken(moment(start, zone), moment(end, zone))
+}

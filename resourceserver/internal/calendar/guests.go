@@ -85,18 +85,18 @@ func (a act) updates(account googleapi.Account) string {
 
 // details are what the person is shown of an event: all that a call writes there, as
 // others get it by mail. Every line of the event's own text is marked.
-func details(title, when, location, recurrence, description string) string {
+func details(title, period, location, recurrence, description string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "When: %s\n", when)
+	fmt.Fprintf(&b, "When: %s\n", period)
 	if recurrence != "" {
 		fmt.Fprintf(&b, "Repeats: %s\n", content.Line(recurrence, maxText))
 	}
-	b.WriteString(content.Mark(content.Line(title, maxText)) + "\n")
+	b.WriteString("Title:\n" + content.Mark(content.Line(title, maxText)) + "\n")
 	if location != "" {
-		b.WriteString(content.Mark(content.Line(location, maxText)) + "\n")
+		b.WriteString("Where:\n" + content.Mark(content.Line(location, maxText)) + "\n")
 	}
 	if description != "" {
-		b.WriteString(content.Mark(content.Clean(description)) + "\n")
+		b.WriteString("Text:\n" + content.Mark(content.Clean(description)) + "\n")
 	}
 	return b.String()
 }

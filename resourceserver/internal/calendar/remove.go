@@ -34,7 +34,7 @@ func (c *product) remove(ctx context.Context, in removeInput) (tool.Output[event
 		question, rule = "Delete this whole series of events?", e.Recurrence[0]
 	}
 	a := act{question: question, guests: invited(e, own(id, account)), calendar: id, binding: id + " " + e.Id + " " + e.Etag, always: true,
-		details: details(e.Summary, moment(e.Start, zone).String()+" to "+moment(e.End, zone).String(), e.Location, rule, "")}
+		details: details(e.Summary, spoken(moment(e.Start, zone), moment(e.End, zone)), e.Location, rule, "")}
 	if err := a.allow(ctx, account); err != nil {
 		return out, err
 	}

@@ -55,7 +55,7 @@ func (c *product) respond(ctx context.Context, in respondInput) (tool.Output[eve
 	}
 	answer := &calendar.EventAttendee{Email: invitee, ResponseStatus: in.Response, Comment: content.Line(in.Comment, maxText)}
 	a := act{question: questions[in.Response], guests: organizer(e), calendar: id, binding: id + " " + e.Id + " " + e.Etag,
-		details: details(e.Summary, moment(e.Start, zone).String()+" to "+moment(e.End, zone).String(), e.Location, "", answer.Comment)}
+		details: details(e.Summary, spoken(moment(e.Start, zone), moment(e.End, zone)), e.Location, "", answer.Comment)}
 	if err := a.allow(ctx, account); err != nil {
 		return out, err
 	}

@@ -114,7 +114,7 @@ func (c *product) status(ctx context.Context, k kind, in focusInput) (tool.Outpu
 		e.OutOfOfficeProperties = &calendar.EventOutOfOfficeProperties{AutoDeclineMode: declineModes[d.mode], DeclineMessage: d.answer}
 	}
 	a := act{question: k.question, calendar: primary, binding: k.eventType, always: d.active(),
-		details: details(title, times.start.when().String()+" to "+times.end.when().String(), "", "", "")}
+		details: details(title, spoken(times.start.when(), times.end.when()), "", "", "")}
 	if in.ChatStatus != "" {
 		a.details += "In Google Chat: " + in.ChatStatus + "\n"
 	}

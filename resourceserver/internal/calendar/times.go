@@ -28,6 +28,35 @@ func (w when) String() string {
 	return w.Time + " " + w.Zone
 }
 
+// spoken is a period in words for a person: with the day of the week, and all-day
+// events with their last day, where Google has the day after.
+func spoken(start, end when) string {
+	const day = "Monday 2 January 2006"
+	first, err := time.Parse(time.DateOnly, start.Date)
+	after, failed := time.Parse(time.DateOnly, end.Date)
+	if err == nil && failed == nil {
+		if last := after.AddDate(0, 0, -1); last.After(first) {
+			return first.Format(day) + " to " + last.Format(day) + ", all day"
+		}
+		return first.Format(day) + ", all day"
+	}
+	from, err := time.Parse(time.RFC3339, start.Time)
+	to, failed := time.Parse(time.RFC3339, end.Time)
+	if err != nil || failed != nil {
+		return start.String() + " to " + end.String()
+	}
+	const clock, offset = "15:04", " (UTC-07:00"
+	in := func(t time.Time, zone string) string { return t.Format(offset) + ", " + zone + ")" }
+	switch a, b := in(from, start.Zone), in(to, end.Zone); {
+	case a != b:
+		return from.Format(day+", "+clock) + a + " to " + to.Format(day+", "+clock) + b
+	case from.Format(day) != to.Format(day):
+		return from.Format(day+", "+clock) + " to " + to.Format(day+", "+clock) + a
+	default:
+		return from.Format(day+", "+clock) + " to " + to.Format(clock) + a
+	}
+}
+
 // moment shows a time of Google's in a zone; offset and zone always fit.
 func moment(d *calendar.EventDateTime, zone *time.Location) when {
 	if d == nil {

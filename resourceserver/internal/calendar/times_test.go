@@ -185,3 +185,23 @@ func TestMoved(t *testing.T) {
 		}
 	}
 }
+
+// TestSpoken: what a person is asked about says the day of the week, the offset, and
+// of all-day events the last day, which Google does not count.
+func TestSpoken(t *testing.T) {
+	t.Parallel()
+	berlin := load(t, "Europe/Berlin")
+	day := func(s string) *gcalendar.EventDateTime { return &gcalendar.EventDateTime{Date: s} }
+	hour := func(s string) *gcalendar.EventDateTime { return &gcalendar.EventDateTime{DateTime: s} }
+	for want, c := range map[string][2]*gcalendar.EventDateTime{
+		"Tuesday 1 December 2026, all day":                                                                                     {day("2026-12-01"), day("2026-12-02")},
+		"Tuesday 1 December 2026 to Thursday 3 December 2026, all day":                                                         {day("2026-12-01"), day("2026-12-04")},
+		"Tuesday 1 December 2026, 10:00 to 11:30 (UTC+01:00, Europe/Berlin)":                                                   {hour("2026-12-01T09:00:00Z"), hour("2026-12-01T10:30:00Z")},
+		"Tuesday 1 December 2026, 23:00 to Wednesday 2 December 2026, 01:00 (UTC+01:00, Europe/Berlin)":                        {hour("2026-12-01T22:00:00Z"), hour("2026-12-02T00:00:00Z")},
+		"Sunday 25 October 2026, 02:30 (UTC+02:00, Europe/Berlin) to Sunday 25 October 2026, 02:30 (UTC+01:00, Europe/Berlin)": {hour("2026-10-25T00:30:00Z"), hour("2026-10-25T01:30:00Z")},
+	} {
+		if got := calendar.Spoken(c[0], c[1], berlin); got != want {
+			t.Errorf("%q, not %q", got, want)
+		}
+	}
+}

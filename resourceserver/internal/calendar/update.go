@@ -2,7 +2,6 @@ package calendar
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -90,7 +89,7 @@ func (c *product) update(ctx context.Context, in updateInput) (tool.Output[event
 	}
 	text := ""
 	if after != before {
-		text = fmt.Sprintf("Now: %s to %s\n", before.start.when(), before.end.when())
+		text = "Until now: " + spoken(before.start.when(), before.end.when()) + "\n"
 	}
 	if len(add) > 0 {
 		text += "New guests: " + content.AllShown(add) + "\n"
@@ -103,7 +102,7 @@ func (c *product) update(ctx context.Context, in updateInput) (tool.Output[event
 		question = "Change this whole series of events?"
 	}
 	a := act{question: question, guests: slices.Concat(invited(e, own(id, account)), add), calendar: id, binding: id + " " + e.Id + " " + e.Etag,
-		details: text + details(title, after.start.when().String()+" to "+after.end.when().String(), location, "", description)}
+		details: text + details(title, spoken(after.start.when(), after.end.when()), location, "", description)}
 	if d := decliningOf(e); d.active() && after != before {
 		if len(e.Recurrence) > 0 {
 			return out, tool.Invalid("Google declines meetings during this series, and whose cannot be told here, so it is for the person to move in Google Calendar.")

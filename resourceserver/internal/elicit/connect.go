@@ -75,10 +75,14 @@ func Interaction(ctx context.Context, e *tool.Error) error {
 	return nil
 }
 
-// declared is what a client of an older revision said at initialize.
+// declared is what a client of an older revision said at initialize. It is of the
+// client and its person, not of the grant: a step-up makes another one in the middle
+// of a session, and the client can do what it could.
 type declared struct {
-	Grant string `json:"g"`
-	URL   bool   `json:"u"`
+	Tenant  string `json:"t"`
+	Subject string `json:"s"`
+	Client  string `json:"c"`
+	URL     bool   `json:"u"`
 }
 
 // declaredFor bounds how long a client is remembered by its session id; after
@@ -105,7 +109,7 @@ func (e *Elicitor) SessionID(ctx context.Context, body []byte) string {
 	if c == nil || c.URL == nil {
 		return ""
 	}
-	sealed, err := e.clients.Seal(declared{p.Grant, true}, e.now().Add(declaredFor))
+	sealed, err := e.clients.Seal(declared{p.Tenant, p.Subject, p.ClientID, true}, e.now().Add(declaredFor))
 	if err != nil {
 		return ""
 	}
@@ -117,7 +121,7 @@ func (e *Elicitor) SessionID(ctx context.Context, body []byte) string {
 func (e *Elicitor) Older(ctx context.Context, sessionID string) Client {
 	p := bearer.From(ctx)
 	d, _, err := e.clients.Open(sessionID)
-	if err != nil || p == nil || d.Grant != p.Grant {
+	if err != nil || p == nil || d != (declared{p.Tenant, p.Subject, p.ClientID, d.URL}) {
 		return Client{}
 	}
 	return Client{URL: d.URL}

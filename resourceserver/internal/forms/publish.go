@@ -170,11 +170,17 @@ func gridOf(g *formsapi.QuestionGroupItem) *formsapi.ChoiceQuestion {
 	return g.Grid.Columns
 }
 
+// wayOfChoosing says how many of the options can be taken, in words of people.
+var wayOfChoosing = map[string]string{"radio": "one of", "drop_down": "one of a list", "checkbox": "any of"}
+
 func (r *reading) question(q *formsapi.Question, texts ...string) {
 	r.questions++
 	var kind item
 	kind.question(q)
 	name := strings.ReplaceAll(kind.Type, "_", " ")
+	if said, ok := wayOfChoosing[kind.Type]; ok {
+		name = said
+	}
 	r.partly = r.partly || q.Grading != nil || kind.Type == "question" && q.RowQuestion == nil
 	if s := q.ScaleQuestion; s != nil {
 		name = fmt.Sprintf("%s, %d to %d", name, s.Low, s.High)

@@ -70,8 +70,28 @@ func (v vacationOutput) text() string {
 	if !v.Enabled {
 		return "The vacation reply of " + v.Account.Email + " is off."
 	}
-	return fmt.Sprintf("The vacation reply of %s is on (from %s until %s, for %s).\n%s", v.Account.Email, orElse(v.Start, "now"), orElse(v.End, "it is switched off"),
-		orElse(v.Limited, "everybody"), content.Fence(v.Subject+"\n"+v.Text))
+	return fmt.Sprintf("The vacation reply of %s is on (from %s until %s, to %s).\n%s", v.Account.Email, orElse(v.Start, "now"), orElse(v.End, "it is switched off"),
+		audience(v.Limited), content.Fence(v.Subject+"\n"+v.Text))
+}
+
+// audience says who gets the reply.
+func audience(limited string) string {
+	switch limited {
+	case "contacts":
+		return "nobody but its contacts"
+	case "domain":
+		return "nobody but people of its organization"
+	}
+	return "everybody who writes"
+}
+
+// spoken is a time in words for a person, with the offset in which it was given.
+func spoken(given string) string {
+	t, err := time.Parse(time.RFC3339, given)
+	if err != nil { // none: it was read before
+		return ""
+	}
+	return t.Format("Monday 2 January 2006, 15:04 (UTC-07:00)")
 }
 
 func orElse(s, other string) string {
@@ -125,8 +145,8 @@ func (g *Gmail) setVacation(ctx context.Context, in setVacationInput) (tool.Outp
 	v := vacationOf(account, s)
 	question := "Switch off the vacation reply of " + account.Email + "?"
 	if in.Enabled {
-		question = fmt.Sprintf("Answer everybody who writes to %s by itself, from %s until %s, for %s?\nSubject: %s\n%s", account.Email,
-			orElse(v.Start, "now"), orElse(v.End, "it is switched off"), orElse(v.Limited, "everybody"), v.Subject, content.Mark(v.Text))
+		question = fmt.Sprintf("Answer mail to %s by itself?\nAnswered: %s\nFrom: %s\nUntil: %s\nSubject: %s\n%s", account.Email,
+			audience(v.Limited), orElse(spoken(in.Start), "now"), orElse(spoken(in.End), "it is switched off"), v.Subject, content.Mark(v.Text))
 	}
 	if err := elicit.Confirm(ctx, elicit.Act{Question: question}); err != nil {
 		return out, err

@@ -291,6 +291,9 @@ func TestConnect(t *testing.T) {
 	if body := older(session, token); !strings.Contains(body, "-32042") || !strings.Contains(body, page) {
 		t.Errorf("2025-11-25: %s", body)
 	}
+	if body := older(session, b.token("alice", "g2")); !strings.Contains(body, "-32042") {
+		t.Errorf("after a step-up: %s", body)
+	}
 	if none := initialize(`"elicitation":{}`); none != "" {
 		t.Error("a session for nothing")
 	}
@@ -298,6 +301,7 @@ func TestConnect(t *testing.T) {
 		"no session":              older("", token),
 		"made up":                 older("mcp-session-1", token),
 		"somebody else's session": older(session, b.token("bob", "g2")),
+		"another app's session":   older(session, b.tokenOf("d", "alice", "g1")),
 	} {
 		if strings.Contains(body, "-32042") || !strings.Contains(body, "reconnect_required") || !strings.Contains(body, page) {
 			t.Errorf("%s: %s", name, body)

@@ -117,10 +117,12 @@ func newBench(t *testing.T, p policy.Policy, tools ...*tool.Tool) *bench {
 	return b
 }
 
-func (b *bench) token(subject, grant string) string {
+func (b *bench) token(subject, grant string) string { return b.tokenOf("c", subject, grant) }
+
+func (b *bench) tokenOf(client, subject, grant string) string {
 	b.t.Helper()
 	now := time.Now().Unix()
-	payload, _ := json.Marshal(accesstoken.Claims{Issuer: "https://auth.example.com", Subject: subject, Audience: resourceURL, ClientID: "c", Scope: "accounts", Expiry: now + 600, IssuedAt: now, ID: rand.Text(), Tenant: "t", Grant: grant})
+	payload, _ := json.Marshal(accesstoken.Claims{Issuer: "https://auth.example.com", Subject: subject, Audience: resourceURL, ClientID: client, Scope: "accounts", Expiry: now + 600, IssuedAt: now, ID: rand.Text(), Tenant: "t", Grant: grant})
 	jws, err := b.sign.Sign(payload)
 	if err != nil {
 		b.t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -141,6 +142,11 @@ func twice(arguments json.RawMessage) error {
 	return nil
 }
 
+// names are what an object may have.
+func (in *input) names() string {
+	return strings.Join(slices.Sorted(maps.Keys(in.properties)), ", ")
+}
+
 // members checks an object: the arguments themselves, or one in a list, whose place
 // begins with the list's name.
 func (in *input) members(place string, given map[string]any) error {
@@ -152,10 +158,10 @@ func (in *input) members(place string, given map[string]any) error {
 	for _, name := range names {
 		p, known := in.properties[name]
 		if !known && place == "" {
-			return Invalid("There is no argument %s.", quoted(name))
+			return Invalid("There is no argument %s. There are: %s.", quoted(name), in.names())
 		}
 		if !known {
-			return Invalid("There is no %s in %s.", quoted(name), strings.TrimSuffix(place, "."))
+			return Invalid("There is no %s in %s. There are: %s.", quoted(name), strings.TrimSuffix(place, "."), in.names())
 		}
 		list, _ := given[name].([]any)
 		if p.schema.MaxItems != nil && len(list) > *p.schema.MaxItems { // before anything looks at each
