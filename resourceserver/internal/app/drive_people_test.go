@@ -48,8 +48,8 @@ func TestShare(t *testing.T) {
 		}
 	}
 	for what, p := range map[string]policy.Policy{
-		"outside is blocked": {Send: policy.SendConfirm, ExternalShare: policy.ShareBlock},
-		"domains":            {Send: policy.SendConfirm, ExternalShare: policy.ShareConfirm, RecipientDomains: []string{"example.com"}},
+		"outside is blocked": {Send: policy.SendConfirm, ExternalShare: policy.ShareBlock, Confirmation: policy.ConfirmByClient},
+		"domains":            {Send: policy.SendConfirm, ExternalShare: policy.ShareConfirm, Confirmation: policy.ConfirmByClient, RecipientDomains: []string{"example.com"}},
 		"no policy":          {},
 	} {
 		r := start(t, func(c *config.Server) { c.Policy = p })

@@ -117,7 +117,7 @@ func start(t testing.TB, change ...func(*config.Server)) *rig {
 	r.settings = &config.Server{
 		Resource: resource, Issuer: issuer, JWKSURL: r.as.url + "/jwks", ASInternalURL: r.as.url, RSClientID: "rs", RSKeyFile: filepath.Join(dir, "rs.json"),
 		GoogleAPIURL: googleURL, ListenLoopback: true, AllowedOrigins: []string{"https://inspector.example"},
-		ToolPreset: tool.PresetComplete, Policy: policy.Policy{Send: policy.SendConfirm, ExternalShare: policy.ShareConfirm},
+		ToolPreset: tool.PresetComplete, Policy: policy.Policy{Send: policy.SendConfirm, ExternalShare: policy.ShareConfirm, Confirmation: policy.ConfirmByClient},
 		RateLimitScale: 1,
 	}
 	for _, c := range change {

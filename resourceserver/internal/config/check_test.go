@@ -9,7 +9,7 @@ import (
 )
 
 func valid() config.Serve {
-	return config.Serve{Listen: "127.0.0.1:8090", ResourceURL: "https://mcp.example.com/mcp", Issuer: "https://auth.example.com", ASInternalURL: "http://authserver:8081/", RSClientID: "rs", RSKeyFile: "k", Tools: config.Tools{ToolPreset: "core", SendPolicy: "confirm", ExternalShare: "block"}}
+	return config.Serve{Listen: "127.0.0.1:8090", ResourceURL: "https://mcp.example.com/mcp", Issuer: "https://auth.example.com", ASInternalURL: "http://authserver:8081/", RSClientID: "rs", RSKeyFile: "k", Tools: config.Tools{ToolPreset: "core", SendPolicy: "confirm", ExternalShare: "block", Confirmation: "page"}}
 }
 
 // TestEveryProblemAtOnce: one start names everything that has to be mended.
@@ -19,7 +19,7 @@ func TestEveryProblemAtOnce(t *testing.T) {
 	if err == nil {
 		t.Fatal("empty settings accepted")
 	}
-	for _, name := range []string{"RS_LISTEN", "RESOURCE_URL", "ISSUER", "AS_INTERNAL_URL", "RS_CLIENT_ID", "RS_KEY_FILE", "GOOGLE_API_URL", "ALLOWED_ORIGINS", "TOOL_PRESET", "SEND_POLICY", "RECIPIENT_DOMAINS", "EXTERNAL_SHARE"} {
+	for _, name := range []string{"RS_LISTEN", "RESOURCE_URL", "ISSUER", "AS_INTERNAL_URL", "RS_CLIENT_ID", "RS_KEY_FILE", "GOOGLE_API_URL", "ALLOWED_ORIGINS", "TOOL_PRESET", "SEND_POLICY", "RECIPIENT_DOMAINS", "EXTERNAL_SHARE", "CONFIRMATION"} {
 		if !strings.Contains(err.Error(), name) {
 			t.Errorf("%s is not reported in: %v", name, err)
 		}

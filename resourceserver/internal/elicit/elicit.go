@@ -12,6 +12,7 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 
 	"latchkey/resourceserver/internal/bearer"
+	"latchkey/resourceserver/internal/policy"
 	"latchkey/resourceserver/internal/seal"
 	"latchkey/resourceserver/internal/tool"
 )
@@ -167,10 +168,10 @@ func Confirm(ctx context.Context, a Act) error {
 		return errors.New("a tool confirms whose description does not say so")
 	}
 	answer, answered := r.answer(keyConfirm)
+	if !policy.From(ctx).MayAskByClient() || !answered && (!r.client.Rounds || !r.client.Form) {
+		return r.approve(ctx, s, a)
+	}
 	if !answered {
-		if !r.client.Rounds || !r.client.Form {
-			return r.approve(ctx, s, a)
-		}
 		s.Act, s.ID, s.Account = a.digest(), rand.Text(), Account(ctx)
 		sealed, err := r.elicitor.states.Seal(s, r.elicitor.now().Add(Lifetime))
 		if err != nil {

@@ -36,7 +36,7 @@ func TestApprove(t *testing.T) {
 	t.Parallel()
 	var done atomic.Int64
 	world := "as it was"
-	b := newBench(t, policy.Policy{}, act(t, "test_act", &done, &world), act(t, "test_other", &done, &world))
+	b := newBench(t, byClient, act(t, "test_act", &done, &world), act(t, "test_other", &done, &world))
 	mine := b.token("alice", "g1")
 	const args = `{"what":"x"}`
 	asked := func(what string, a answer) string {
@@ -106,7 +106,7 @@ func TestApproveRefused(t *testing.T) {
 	t.Parallel()
 	var done atomic.Int64
 	world := ""
-	b := newBench(t, policy.Policy{}, act(t, "test_act", &done, &world))
+	b := newBench(t, byClient, act(t, "test_act", &done, &world))
 	mine := b.token("alice", "g1")
 	b.page.Say(b.older(mine, "test_act", `{"what":"x"}`).link(), exchange.Approved)
 	for name, c := range map[string]struct {
@@ -150,7 +150,7 @@ func TestApproveByForms(t *testing.T) {
 	t.Parallel()
 	var done atomic.Int64
 	world := ""
-	b := newBench(t, policy.Policy{}, act(t, "test_act", &done, &world))
+	b := newBench(t, byClient, act(t, "test_act", &done, &world))
 	mine := b.token("alice", "g1")
 	call := round{name: "test_act", arguments: `{"what":"x"}`, capabilities: `{"form":{},"url":{}}`}
 	if call.state = b.modern(mine, call).Result.RequestState; call.state == "" {
@@ -169,13 +169,45 @@ func TestApproveByForms(t *testing.T) {
 	}
 }
 
+// TestApproveOnPageOnly: where the operator takes no client's word, one that can ask,
+// or says so, confirms nothing: neither unasked nor with the state of a question that
+// was asked before. The person does, on their page.
+func TestApproveOnPageOnly(t *testing.T) {
+	t.Parallel()
+	var done atomic.Int64
+	world := ""
+	b := newBench(t, policy.Policy{}, act(t, "test_act", &done, &world))
+	mine := b.token("alice", "g1")
+	asked := newBench(t, byClient, act(t, "test_act", &done, &world))
+	call := round{name: "test_act", arguments: `{"what":"x"}`, capabilities: `{"form":{}}`}
+	state := asked.modern(asked.token("alice", "g1"), call).Result.RequestState
+	if state == "" {
+		t.Fatal("not asked")
+	}
+	var link string
+	for what, c := range map[string]round{"first": call, "answered": {name: call.name, arguments: call.arguments, capabilities: call.capabilities, responses: accept, state: state}, "unasked": {name: call.name, arguments: call.arguments, capabilities: call.capabilities, responses: accept}} {
+		a := b.modern(mine, c)
+		if link = a.link(); a.code() != "confirmation_required" || link == "" || done.Load() != 0 {
+			t.Fatalf("%s: %+v", what, a)
+		}
+	}
+	call.capabilities = `{"form":{},"url":{}}`
+	if a := b.modern(mine, call); a.Result.InputRequests["approve"].Params.URL != link {
+		t.Errorf("a client with pages: %+v", a)
+	}
+	b.page.Say(link, exchange.Approved)
+	if a := b.modern(mine, call); a.code() != "" || done.Load() != 1 {
+		t.Errorf("approved: %+v", a)
+	}
+}
+
 // TestApproveOffered: a client that can open pages gets the page in the form of its
 // revision; that it was opened is no word, that it was not wanted is one.
 func TestApproveOffered(t *testing.T) {
 	t.Parallel()
 	var done atomic.Int64
 	world := ""
-	b := newBench(t, policy.Policy{}, act(t, "test_act", &done, &world))
+	b := newBench(t, byClient, act(t, "test_act", &done, &world))
 	mine := b.token("alice", "g1")
 	call := round{name: "test_act", arguments: `{"what":"x"}`, capabilities: `{"url":{}}`}
 	a := b.modern(mine, call)
@@ -223,7 +255,7 @@ func TestApproveTooLong(t *testing.T) {
 	t.Parallel()
 	var done atomic.Int64
 	world := ""
-	b := newBench(t, policy.Policy{}, act(t, "test_act", &done, &world))
+	b := newBench(t, byClient, act(t, "test_act", &done, &world))
 	mine := b.token("alice", "g1")
 	fits := strings.Repeat("ü", (exchange.MaxQuestion-len("Do ?"))/2)
 	if a := b.older(mine, "test_act", `{"what":"`+fits+`"}`); a.code() != "confirmation_required" || len(b.page.Shown(a.link()).Question) != exchange.MaxQuestion {
@@ -247,7 +279,7 @@ func TestWaiveAsksNobody(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := newBench(t, policy.Policy{}, made)
+	b := newBench(t, byClient, made)
 	if a := b.older(b.token("alice", "g1"), "test_waives", `{"what":"x"}`); a.Result.StructuredContent["done"] != true || b.page.Asked() != 0 {
 		t.Errorf("%+v, asked %d times", a, b.page.Asked())
 	}
@@ -267,7 +299,7 @@ func TestApproveAccount(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := newBench(t, policy.Policy{}, made)
+	b := newBench(t, byClient, made)
 	call := func() answer { return b.older(b.token("alice", "g1"), "test_mails", `{"what":"x"}`) }
 	b.page.Say(call().link(), exchange.Approved)
 	account = "acc_2"

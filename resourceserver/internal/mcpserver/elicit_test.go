@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"latchkey/resourceserver/internal/elicit"
-	"latchkey/resourceserver/internal/policy"
 	"latchkey/resourceserver/internal/tool"
 )
 
@@ -127,7 +126,7 @@ func TestConfirm(t *testing.T) {
 	t.Parallel()
 	var done atomic.Int64
 	world := "as it was"
-	b := newBench(t, policy.Policy{}, act(t, "test_act", &done, &world), act(t, "test_other", &done, &world))
+	b := newBench(t, byClient, act(t, "test_act", &done, &world), act(t, "test_other", &done, &world))
 	mine := b.token("alice", "g1")
 	ask := func(name, arguments string) string {
 		a := b.modern(mine, round{name: name, arguments: arguments, capabilities: form})
@@ -149,7 +148,7 @@ func TestConfirm(t *testing.T) {
 		}
 		return r
 	}
-	foreign := newBench(t, policy.Policy{}, act(t, "test_act", &done, &world))
+	foreign := newBench(t, byClient, act(t, "test_act", &done, &world))
 	theirs := foreign.modern(foreign.token("alice", "g1"), round{name: "test_act", arguments: args, capabilities: form}).Result.RequestState
 	for name, c := range map[string]struct {
 		token  string
@@ -203,7 +202,7 @@ func TestConfirmOnce(t *testing.T) {
 	t.Parallel()
 	var done atomic.Int64
 	world := ""
-	b := newBench(t, policy.Policy{}, act(t, "test_act", &done, &world))
+	b := newBench(t, byClient, act(t, "test_act", &done, &world))
 	token := b.token("alice", "g1")
 	state := b.modern(token, round{name: "test_act", arguments: `{"what":"x"}`, capabilities: form}).Result.RequestState
 	var wg sync.WaitGroup
@@ -224,7 +223,7 @@ func TestCannotAsk(t *testing.T) {
 	t.Parallel()
 	var done atomic.Int64
 	world := ""
-	b := newBench(t, policy.Policy{}, act(t, "test_act", &done, &world))
+	b := newBench(t, byClient, act(t, "test_act", &done, &world))
 	token := b.token("alice", "g1")
 	for name, capabilities := range map[string]string{"no elicitation": "", "pages only": `{"url":{}}`} {
 		if a := b.modern(token, round{name: "test_act", arguments: `{"what":"x"}`, capabilities: capabilities, state: "x", responses: accept}); a.code() != "confirmation_invalid" {
@@ -266,7 +265,7 @@ func blocked(t *testing.T, e *tool.Error) *tool.Tool {
 func TestConnect(t *testing.T) {
 	t.Parallel()
 	const page = "https://auth.example.com/connect/1"
-	b := newBench(t, policy.Policy{}, blocked(t, &tool.Error{Code: tool.CodeReconnect, Message: "The connection to Google has ended.", Link: page}))
+	b := newBench(t, byClient, blocked(t, &tool.Error{Code: tool.CodeReconnect, Message: "The connection to Google has ended.", Link: page}))
 	token := b.token("alice", "g1")
 	call := round{name: "test_blocked", arguments: `{"what":"x"}`, capabilities: `{"url":{}}`}
 	a := b.modern(token, call)
@@ -317,7 +316,7 @@ func TestConnect(t *testing.T) {
 // answer is used in the same call.
 func TestChooseAccount(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, policy.Policy{}, blocked(t, &tool.Error{Code: tool.CodeAccountSelection, Message: "Several.", Accounts: []tool.Choice{{Handle: "acc_1", Label: "work"}, {Handle: "acc_2", Label: "home"}}}))
+	b := newBench(t, byClient, blocked(t, &tool.Error{Code: tool.CodeAccountSelection, Message: "Several.", Accounts: []tool.Choice{{Handle: "acc_1", Label: "work"}, {Handle: "acc_2", Label: "home"}}}))
 	token := b.token("alice", "g1")
 	call := round{name: "test_blocked", arguments: `{"what":"x"}`, capabilities: form}
 	a := b.modern(token, call)

@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"latchkey/resourceserver/internal/mcpserver"
-	"latchkey/resourceserver/internal/policy"
 	"latchkey/resourceserver/internal/tool"
 )
 
@@ -26,7 +25,7 @@ func lister(t *testing.T) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return newBench(t, policy.Policy{}, one, two)
+	return newBench(t, byClient, one, two)
 }
 
 func listOf(id, rest string) string {

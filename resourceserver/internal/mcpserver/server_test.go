@@ -82,6 +82,9 @@ func sealKeys(t *testing.T) *seal.Keys {
 	return k
 }
 
+// byClient lets clients that can ask do so, and nothing else.
+var byClient = policy.Policy{Confirmation: policy.ConfirmByClient}
+
 func newBench(t *testing.T, p policy.Policy, tools ...*tool.Tool) *bench {
 	t.Helper()
 	b := &bench{t: t, clock: time.Now()}
@@ -167,7 +170,7 @@ func TestOutcomes(t *testing.T) {
 	if _, err := mcpserver.New(mcpserver.Config{Version: "1", Tools: []*tool.Tool{made, made}, Log: slog.New(slog.DiscardHandler), Elicit: asker, Limits: ratelimit.New(0, nil)}); err == nil {
 		t.Error("two tools of one name")
 	}
-	b := newBench(t, policy.Policy{}, made)
+	b := newBench(t, byClient, made)
 	for what, want := range map[string]string{
 		"panic": `"code":"internal"`, "error": `"code":"timeout"`, "no JSON": `"code":"internal"`, "nothing in a list": `"structuredContent":{"n":1,"list":[]}`,
 	} {

@@ -24,10 +24,20 @@ const (
 	ShareBlock   Share = "block"
 )
 
-// Policy is what is allowed. The zero value allows drafts only and no sharing.
+// Confirmation says where a person confirms what a tool is about to do.
+type Confirmation string
+
+const (
+	ConfirmByClient Confirmation = "client" // in their client, where it can ask
+	ConfirmOnPage   Confirmation = "page"   // on the authorization server's page only
+)
+
+// Policy is what is allowed. The zero value allows drafts only and no sharing, and
+// takes no client's word for its person's.
 type Policy struct {
 	Send          Send
 	ExternalShare Share
+	Confirmation  Confirmation
 	// RecipientDomains are the only domains to which mail may be sent; none
 	// means any. Lower case, in ASCII form, compared exactly: a subdomain is
 	// another domain.
@@ -39,6 +49,10 @@ func (p Policy) MaySend() bool { return p.Send == SendConfirm }
 
 // MayShareOutside reports whether a person may be asked about sharing outside.
 func (p Policy) MayShareOutside() bool { return p.ExternalShare == ShareConfirm }
+
+// MayAskByClient reports whether a client's word counts as its person's: whoever holds
+// the token of a call can answer for them then (decision 0022).
+func (p Policy) MayAskByClient() bool { return p.Confirmation == ConfirmByClient }
 
 // Reaches reports whether mail may go to an address (addr-spec, RFC 5322 §3.4.1).
 func (p Policy) Reaches(address string) bool {

@@ -10,11 +10,11 @@ import (
 func TestLeast(t *testing.T) {
 	t.Parallel()
 	p := policy.From(t.Context())
-	if p.MaySend() || p.MayShareOutside() {
+	if p.MaySend() || p.MayShareOutside() || p.MayAskByClient() {
 		t.Error("a call without a policy may act")
 	}
-	p = policy.From(policy.With(t.Context(), policy.Policy{Send: policy.SendConfirm, ExternalShare: policy.ShareConfirm}))
-	if !p.MaySend() || !p.MayShareOutside() || !p.Reaches("a@anywhere.test") {
+	p = policy.From(policy.With(t.Context(), policy.Policy{Send: policy.SendConfirm, ExternalShare: policy.ShareConfirm, Confirmation: policy.ConfirmByClient}))
+	if !p.MaySend() || !p.MayShareOutside() || !p.MayAskByClient() || !p.Reaches("a@anywhere.test") {
 		t.Error("what was allowed is not")
 	}
 }
