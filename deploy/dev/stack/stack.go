@@ -179,6 +179,23 @@ func (s *Stack) startGoogle(context.Context) error {
 	return nil
 }
 
+// Operator are the settings with which an operator's commands reach this stack, but
+// for the database and the addresses: no secret is among them other than the
+// stand-in's, which is none.
+func (s *Stack) Operator() [][2]string {
+	names := []string{"RESOURCE_URL", "KEK_FILE", "RS_JWKS_FILE"}
+	if s.Google != nil {
+		names = append(names, "GOOGLE_CLIENT_ID", "GOOGLE_CLIENT_SECRET", "GOOGLE_ISSUER", "GOOGLE_AUTH_URL", "GOOGLE_TOKEN_URL", "GOOGLE_JWKS_URL", "GOOGLE_REVOKE_URL", "GOOGLE_API_URL")
+	}
+	var out [][2]string
+	for _, name := range names {
+		if value := s.env[name]; value != "" {
+			out = append(out, [2]string{name, value})
+		}
+	}
+	return out
+}
+
 // RedirectURI is where Google sends people back to.
 func (s *Stack) RedirectURI() string { return s.env["ISSUER"] + "/google/callback" }
 

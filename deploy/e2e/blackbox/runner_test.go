@@ -74,6 +74,13 @@ func TestRunner(t *testing.T) {
 		if n := len(r.left()); n < 4 { // the runner, two servers, the database
 			t.Errorf("%d processes: the test looks for the wrong thing", n)
 		}
+		if end == syscall.SIGTERM { // README, Operating it: its file is all that a command needs
+			doctor := exec.CommandContext(t.Context(), "sh", "-c", `set -a; . "$0"; exec "$1" doctor`, r.endpoints(), filepath.Join(filepath.Dir(r.cmd.Path), "authserver"))
+			doctor.Env = []string{"PATH=" + os.Getenv("PATH")}
+			if out, err := doctor.CombinedOutput(); err != nil {
+				t.Errorf("doctor: %v %s", err, out)
+			}
+		}
 		second := runnerIn(t, dir, env)
 		if err := second.cmd.Wait(); err == nil || !strings.Contains(second.out.String(), "make down") {
 			t.Errorf("a second runner: %v %s", err, second.out)

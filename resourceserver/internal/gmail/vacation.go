@@ -145,7 +145,7 @@ func (g *Gmail) setVacation(ctx context.Context, in setVacationInput) (tool.Outp
 	v := vacationOf(account, s)
 	question := "Switch off the vacation reply of " + account.Email + "?"
 	if in.Enabled {
-		question = fmt.Sprintf("Answer mail to %s by itself?\nAnswered: %s\nFrom: %s\nUntil: %s\nSubject: %s\n%s", account.Email,
+		question = fmt.Sprintf("Switch on the vacation reply of %s? It answers mail by itself.\nAnswered: %s\nFrom: %s\nUntil: %s\nSubject: %s\n%s", account.Email,
 			audience(v.Limited), orElse(spoken(in.Start), "now"), orElse(spoken(in.End), "it is switched off"), v.Subject, content.Mark(v.Text))
 	}
 	if err := elicit.Confirm(ctx, elicit.Act{Question: question}); err != nil {

@@ -14,7 +14,7 @@ import (
 
 const endpointsName = "endpoints.env"
 
-func banner(w io.Writer, s *stack.Stack, took time.Duration) {
+func banner(w io.Writer, s *stack.Stack, endpoints string, took time.Duration) {
 	line := strings.Repeat("-", 78)
 	print := func(format string, args ...any) { _, _ = fmt.Fprintf(w, format+"\n", args...) }
 	print("\n%s", line)
@@ -29,6 +29,7 @@ func banner(w io.Writer, s *stack.Stack, took time.Duration) {
 		print("  Google       the real one")
 	}
 	print("  logs         %s %s", s.AS.Log, s.RS.Log)
+	print("  commands     set -a; . %s; set +a; then bin/authserver doctor, and others", endpoints)
 	print("")
 	print("Connect a client:")
 	print("  Claude Code  claude mcp add --transport http latchkey %s", s.MCPURL)
@@ -49,7 +50,7 @@ func banner(w io.Writer, s *stack.Stack, took time.Duration) {
 	print("%s", line)
 }
 
-// writeEndpoints writes endpoints.env for scripts. Mode 0600: the database URL
+// writeEndpoints writes endpoints.env for scripts, and for an operator's commands. Mode 0600: the database URL
 // may hold a password.
 func writeEndpoints(dir string, s *stack.Stack) error {
 	asLog, err1 := filepath.Abs(s.AS.Log)
@@ -58,10 +59,10 @@ func writeEndpoints(dir string, s *stack.Stack) error {
 		return fmt.Errorf("finding the logs: %w", err)
 	}
 	var b strings.Builder
-	for _, e := range [][2]string{
+	for _, e := range append([][2]string{
 		{"MCP_URL", s.MCPURL}, {"ISSUER", s.Issuer}, {"ADMIN_URL", s.AdminURL}, {"AS_INTERNAL_URL", s.InternalURL},
 		{"GOOGLE_URL", s.GoogleURL}, {"DATABASE_URL", s.DatabaseURL}, {"AS_LOG", asLog}, {"RS_LOG", rsLog},
-	} {
+	}, s.Operator()...) {
 		fmt.Fprintf(&b, "%s=%s\n", e[0], quote(e[1]))
 	}
 	path := filepath.Join(dir, endpointsName)

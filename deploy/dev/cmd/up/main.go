@@ -87,7 +87,7 @@ func run(ctx context.Context, args []string) error {
 	if err := writeEndpoints(*runDir, s); err != nil {
 		return err
 	}
-	banner(os.Stdout, s, time.Since(start))
+	banner(os.Stdout, s, filepath.Join(*runDir, endpointsName), time.Since(start))
 	err = s.Wait(ctx)
 	fmt.Println("stopping")
 	return err
