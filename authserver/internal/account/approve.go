@@ -49,7 +49,7 @@ func (h *Handler) Approve(w http.ResponseWriter, r *http.Request) error {
 		return foreignLink()
 	}
 	if q.Status != exchange.Pending {
-		return h.renderAnswered(w, t, q)
+		return h.renderAnswered(w, t, s, value, q)
 	}
 	record, err := h.known(ctx, q.Ref)
 	if err != nil {
@@ -69,8 +69,8 @@ func (h *Handler) Approve(w http.ResponseWriter, r *http.Request) error {
 // approveForm is the form of one question: its token belongs to the session.
 func approveForm(value string) string { return "approve " + value }
 
-// UseApprove serves POST /approve/<secret>: the person's answer. Of several, one counts,
-// and the others are told what it was.
+// UseApprove serves POST /approve/<secret>: the person's answer. Of several, the first
+// counts, but for a no that takes back a yes in time; all are told what counts.
 func (h *Handler) UseApprove(w http.ResponseWriter, r *http.Request) error {
 	ctx, t, value := r.Context(), tenant.FromContext(r.Context()), r.PathValue("secret")
 	f, err := form(w, r)
@@ -103,7 +103,7 @@ func (h *Handler) UseApprove(w http.ResponseWriter, r *http.Request) error {
 	if s.Subject != q.Subject {
 		return foreignLink()
 	}
-	return h.renderAnswered(w, t, q)
+	return h.renderAnswered(w, t, s, value, q)
 }
 
 // question reads a link's question. Of one that is over nobody knows here what became
@@ -121,11 +121,12 @@ func (h *Handler) question(ctx context.Context, t *tenant.Tenant, value string) 
 	return q, nil
 }
 
-// renderAnswered says what the person has said, as it is stored.
-func (h *Handler) renderAnswered(w http.ResponseWriter, t *tenant.Tenant, q *approval.Question) error {
+// renderAnswered says what the person has said, as it is stored, and lets them take
+// back a yes.
+func (h *Handler) renderAnswered(w http.ResponseWriter, t *tenant.Tenant, s *session.Session, value string, q *approval.Question) error {
 	view := struct {
-		Allowed      bool
-		App, Account string
-	}{q.Status == exchange.Approved, consent.AppName(q.AppName), t.Issuer.Path() + Path}
+		Allowed                     bool
+		Action, Token, App, Account string
+	}{q.Status == exchange.Approved, t.Issuer.Path() + approval.Path + value, s.FormToken(approveForm(value)), consent.AppName(q.AppName), t.Issuer.Path() + Path}
 	return web.Render(w, http.StatusOK, "answered.html", view, nil)
 }

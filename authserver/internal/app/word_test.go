@@ -59,7 +59,7 @@ func TestPersonsWord(t *testing.T) {
 	t.Parallel()
 	s := authtest.Start(t)
 	out := s.SignIn(t, s.NewVisit(t))
-	yes, no := act(out, "0a"), act(out, "0b")
+	yes, no, back := act(out, "0a"), act(out, "0b"), act(out, "0c")
 	link := asked(t, s, yes)
 	u, _ := url.Parse(link)
 	if len(u.Path) != len("/approve/")+43 || u.RawQuery != "" {
@@ -88,10 +88,13 @@ func TestPersonsWord(t *testing.T) {
 	}
 	pressed := page
 	says(t, p.press(page, "allow", ""), http.StatusOK, "You have allowed it", "let it try again")
-	says(t, p.press(page, "refuse", ""), http.StatusOK, "You have allowed it") // it counts no more; the page says what does
 	says(t, p.get(link), http.StatusOK, "You have allowed it")
 
 	page = p.get(asked(t, s, no))
+	says(t, p.press(page, "refuse", ""), http.StatusOK, "You have not allowed it")
+	says(t, p.press(page, "allow", ""), http.StatusOK, "You have not allowed it") // it counts no more; the page says what does
+	page = p.press(p.get(asked(t, s, back)), "allow", "")
+	says(t, page, http.StatusOK, "You have allowed it", "Take it back")
 	says(t, p.press(page, "refuse", ""), http.StatusOK, "You have not allowed it")
 	for _, secret := range []string{"carol", "She may change it", u.Path[len("/approve/"):]} {
 		for where, text := range map[string]string{"log": s.Logs.String(), "database": approvalRows(t, s)} {
@@ -104,6 +107,7 @@ func TestPersonsWord(t *testing.T) {
 	is(t, s, "used", yes, exchange.Pending)
 	is(t, s, "declined", no, exchange.Declined)
 	is(t, s, "told", no, exchange.Pending)
+	is(t, s, "taken back", back, exchange.Declined)
 	// Reloaded, or sent twice, when the app has used the word: it is not said that nothing was done, which would have it done again.
 	for _, page := range []*browser.Page{p.get(link), p.press(pressed, "allow", "")} {
 		says(t, page, http.StatusNotFound, "does not work any more", "If you allowed it, look whether it was done")
@@ -111,7 +115,7 @@ func TestPersonsWord(t *testing.T) {
 			t.Error(body)
 		}
 	}
-	if got := lines(auditOf(t, s)); strings.Count(got, "approval.asked") != 4 || strings.Count(got, "approval.approved") != 1 || strings.Count(got, "approval.declined") != 1 || strings.Count(got, "approval.used") != 1 {
+	if got := lines(auditOf(t, s)); strings.Count(got, "approval.asked") != 5 || strings.Count(got, "approval.approved") != 2 || strings.Count(got, "approval.declined") != 2 || strings.Count(got, "approval.used") != 1 {
 		t.Errorf("the trail:\n%s", got)
 	}
 }

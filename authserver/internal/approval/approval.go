@@ -111,7 +111,8 @@ type Store interface {
 	// has ended is none.
 	Question(ctx context.Context, t tenant.ID, secretHash [sha256.Size]byte) (*Question, error)
 	// AnswerQuestion writes the answer of the question's own person, by one
-	// conditional statement: of concurrent answers one counts.
+	// conditional statement: the first counts, and a no takes back a yes that was
+	// not used.
 	AnswerQuestion(ctx context.Context, t tenant.ID, secretHash [sha256.Size]byte, a Answer, use time.Duration) error
 }
 

@@ -114,7 +114,8 @@ func (db *DB) Question(ctx context.Context, t tenant.ID, secretHash [sha256.Size
 }
 
 // AnswerQuestion writes the answer of the question's own person, given in a session
-// that lives, once. It returns approval.ErrNone.
+// that lives: the first one, and a no after a yes that was not used. It returns
+// approval.ErrNone.
 func (db *DB) AnswerQuestion(ctx context.Context, t tenant.ID, secretHash [sha256.Size]byte, a approval.Answer, use time.Duration) error {
 	kind := audit.ApprovalDeclined
 	if a.Status == exchange.Approved {
@@ -122,7 +123,8 @@ func (db *DB) AnswerQuestion(ctx context.Context, t tenant.ID, secretHash [sha25
 	}
 	var n int64
 	err := db.row(ctx, t, audited(ctx, stmt(`UPDATE approvals SET status = $4, session_id = $5, answered_at = now(), expires_at = now() + $6::interval
-		WHERE approvals.tenant_id = $1 AND approvals.secret_hash = $2 AND approvals.subject_id = $3 AND approvals.status = 'pending'`+underWay+`
+		WHERE approvals.tenant_id = $1 AND approvals.secret_hash = $2 AND approvals.subject_id = $3
+			AND (approvals.status = 'pending' OR approvals.status = 'approved' AND $4 = 'declined')`+underWay+`
 			AND `+fmt.Sprintf(sessionLives, `$5::uuid`)+`
 		RETURNING `+approvalEvent, t.UUID(), secretHash[:], a.Subject, string(a.Status), a.Session, use),
 		audit.Event{Tenant: t, Kind: kind, Actor: audit.Person}, approvalRow, "", `SELECT 1 FROM act`), &n)

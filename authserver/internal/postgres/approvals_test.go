@@ -5,6 +5,8 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -121,7 +123,7 @@ func TestApprovalIsBound(t *testing.T) {
 		t.Error("another link answers:", err)
 	}
 	a.answer(t, act, exchange.Approved)
-	if err := a.db.AnswerQuestion(ctx, act.Tenant, secretOf(act), a.says(exchange.Declined), approval.Use); !errors.Is(err, approval.ErrNone) {
+	if err := a.db.AnswerQuestion(ctx, act.Tenant, secretOf(act), a.says(exchange.Approved), approval.Use); !errors.Is(err, approval.ErrNone) {
 		t.Error("answered twice:", err)
 	}
 	for name, change := range map[string]func(*approval.Act){
@@ -360,6 +362,50 @@ func TestWordIsTakenBack(t *testing.T) {
 	}
 	if got, err := f.db.TakeAnswer(ctx, act); err != nil || got != exchange.Approved {
 		t.Errorf("the word about another account: %q %v", got, err)
+	}
+	by := a.act(3)
+	a.ask(t, by)
+	a.answer(t, by, exchange.Approved)
+	a.answer(t, by, exchange.Declined)
+	if err := f.db.AnswerQuestion(ctx, by.Tenant, secretOf(by), a.says(exchange.Approved), approval.Use); !errors.Is(err, approval.ErrNone) {
+		t.Error("a no is taken back:", err)
+	}
+	if got, err := f.db.TakeAnswer(ctx, by); err != nil || got != exchange.Declined {
+		t.Errorf("a yes that a no took back: %q %v", got, err)
+	}
+}
+
+// TestTakenBackOrUsed: of a no after a yes and 16 uses at once, either the yes was used
+// once and the no came too late, or nobody got a yes.
+func TestTakenBackOrUsed(t *testing.T) {
+	t.Parallel()
+	a := setUp(t, nil).asking(t)
+	for i := range byte(10) {
+		act := a.act(i)
+		a.ask(t, act)
+		a.answer(t, act, exchange.Approved)
+		var back error
+		var yes, no atomic.Int64
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			back = a.db.AnswerQuestion(ctx, act.Tenant, secretOf(act), a.says(exchange.Declined), approval.Use)
+		})
+		for range 16 {
+			wg.Go(func() {
+				switch got, err := a.db.TakeAnswer(ctx, act); {
+				case err == nil && got == exchange.Approved:
+					yes.Add(1)
+				case err == nil:
+					no.Add(1)
+				case !errors.Is(err, approval.ErrNone):
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if late := errors.Is(back, approval.ErrNone); back != nil && !late || late != (yes.Load() == 1) || yes.Load() > 1 || no.Load() > 1 || late && no.Load() > 0 {
+			t.Fatalf("taken back: %v, used %d times, told no %d times", back, yes.Load(), no.Load())
+		}
 	}
 }
 
