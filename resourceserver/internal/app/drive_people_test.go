@@ -62,8 +62,8 @@ func TestShare(t *testing.T) {
 			t.Errorf("%s: inside, with mail: %v %v", what, out.Data, q)
 		}
 		inside["silent"] = true
-		if _, q := r.modern(r.as.mint(full), "drive_share", inside, "", ""); q == nil {
-			t.Errorf("%s: inside is not asked about", what)
+		if out, q := r.modern(r.as.mint(full), "drive_share", inside, "", ""); (q == nil) != !p.MayAskByClient() || q == nil && out.Data["code"] != "confirmation_required" {
+			t.Errorf("%s: inside is not asked about: %v", what, out.Data)
 		}
 	}
 }
