@@ -47,6 +47,24 @@ func (h *Handler) choose(ctx context.Context, found *Found, account string) (*co
 	return nil, e
 }
 
+// account is the one that a request names, if the tenant admits it: in act, so that a
+// refusal is recorded with it, and in the log. Where the person can repair what stands in
+// the way, the error has a link, for the Google scopes.
+func (h *Handler) account(ctx context.Context, p *person, name, tool string, scopes oauth.Scopes, act *audit.Event) (*connection.Record, error) {
+	record, err := h.choose(ctx, p.found, name)
+	if err != nil {
+		ref := connection.Ref{Tenant: p.tenant.ID, Subject: p.subject}
+		return nil, h.withLink(ctx, err, connection.Invitation{Ref: ref, ClientID: p.who.ClientID, Scopes: scopes})
+	}
+	act.Connection = record.Connection
+	httpx.Annotate(ctx, slog.String("tenant", p.tenant.ID.String()), slog.String("subject", p.who.Subject), slog.String("client", p.who.ClientID),
+		slog.String("tool", tool), slog.String("connection", record.Connection.String()))
+	if !p.tenant.AdmitsDomain(ctx, record.HostedDomain, p.who.ClientID) {
+		return nil, blocked("This Google account is not one of the organisation's.")
+	}
+	return record, nil
+}
+
 // accounts are those to choose from.
 func (h *Handler) accounts(ctx context.Context, found *Found) ([]exchange.Account, error) {
 	out := []exchange.Account{}
@@ -75,15 +93,7 @@ func (h *Handler) Accounts(w http.ResponseWriter, r *http.Request) {
 
 func (h *Handler) list(w http.ResponseWriter, r *http.Request) (*exchange.Accounts, error) {
 	ctx := r.Context()
-	form, err := formOf(w, r)
-	if err != nil {
-		return nil, err
-	}
-	req, refused := exchange.ParseAccountsForm(form)
-	if refused != nil {
-		return nil, refused
-	}
-	caller, err := h.Clients.Authenticate(exchange.AccountsPath, form, h.Now())
+	req, caller, err := requested(h, w, r, exchange.AccountsPath, exchange.ParseAccountsForm)
 	if err != nil {
 		return nil, err
 	}

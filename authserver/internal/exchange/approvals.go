@@ -10,7 +10,6 @@ import (
 
 	"latchkey/authserver/internal/approval"
 	"latchkey/authserver/internal/audit"
-	"latchkey/authserver/internal/connection"
 	"latchkey/authserver/internal/tenant"
 	"latchkey/pkg/accesstoken"
 	"latchkey/pkg/exchange"
@@ -39,31 +38,20 @@ func (h *Handler) Approvals(w http.ResponseWriter, r *http.Request) {
 
 func (h *Handler) approval(w http.ResponseWriter, r *http.Request) (*exchange.Approval, error) {
 	ctx := r.Context()
-	form, err := formOf(w, r)
+	req, caller, err := requested(h, w, r, exchange.ApprovalsPath, exchange.ParseApprovalForm)
 	if err != nil {
 		return nil, err
 	}
-	req, refused := exchange.ParseApprovalForm(form)
-	if refused != nil {
-		return nil, refused
-	}
-	caller, err := h.Clients.Authenticate(exchange.ApprovalsPath, form, h.Now())
-	if err != nil {
-		return nil, err
-	}
-	p, err := h.person(ctx, caller, req.SubjectToken, req.Tool, &audit.Event{}, func(t *tenant.Tenant, who *accesstoken.Principal) (oauth.Scopes, error) {
+	event := &audit.Event{} // the store writes those of questions
+	p, err := h.person(ctx, caller, req.SubjectToken, req.Tool, event, func(t *tenant.Tenant, who *accesstoken.Principal) (oauth.Scopes, error) {
 		return admit(ctx, t, who, oauth.Scopes{})
 	})
 	if err != nil {
 		return nil, err
 	}
-	record, err := h.choose(ctx, p.found, req.Account)
+	record, err := h.account(ctx, p, req.Account, req.Tool, scope.Entitled(p.allowed), event)
 	if err != nil {
-		ref := connection.Ref{Tenant: p.tenant.ID, Subject: p.subject}
-		return nil, h.withLink(ctx, err, connection.Invitation{Ref: ref, ClientID: p.who.ClientID, Scopes: scope.Entitled(p.allowed)})
-	}
-	if !p.tenant.AdmitsDomain(ctx, record.HostedDomain, p.who.ClientID) {
-		return nil, blocked("This Google account is not one of the organisation's.")
+		return nil, err
 	}
 	act := approval.Act{Ref: record.Ref, ClientID: p.who.ClientID, Tool: req.Tool}
 	if act.Grant, err = uuid.Parse(p.who.Grant); err != nil {
@@ -81,7 +69,6 @@ func (h *Handler) approval(w http.ResponseWriter, r *http.Request) (*exchange.Ap
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	httpx.Annotate(ctx, slog.String("tenant", p.tenant.ID.String()), slog.String("subject", p.who.Subject), slog.String("client", p.who.ClientID),
-		slog.String("tool", req.Tool), slog.String("connection", record.Connection.String()), slog.String("approval", string(out.Status)))
+	httpx.Annotate(ctx, slog.String("approval", string(out.Status)))
 	return out, nil
 }

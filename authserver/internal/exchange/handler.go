@@ -170,19 +170,25 @@ func formOf(w http.ResponseWriter, r *http.Request) (url.Values, error) {
 	return r.PostForm, nil
 }
 
+// requested reads a request to a path, and who sends it: what each begins with.
+func requested[T any](h *Handler, w http.ResponseWriter, r *http.Request, path string, parse func(url.Values) (*T, *exchange.Error)) (*T, *client.AssertionID, error) {
+	form, err := formOf(w, r)
+	if err != nil {
+		return nil, nil, err
+	}
+	req, refused := parse(form)
+	if refused != nil {
+		return nil, nil, refused
+	}
+	caller, err := h.Clients.Authenticate(path, form, h.Now())
+	return req, caller, err
+}
+
 // exchange runs the checks in the order of DESIGN §5, and fills in what is to be
 // recorded of them as far as it is proven.
 func (h *Handler) exchange(w http.ResponseWriter, r *http.Request, act *audit.Event) (*exchange.Response, error) {
 	ctx := r.Context()
-	form, err := formOf(w, r)
-	if err != nil {
-		return nil, err
-	}
-	req, refused := exchange.ParseForm(form)
-	if refused != nil {
-		return nil, refused
-	}
-	caller, err := h.Clients.Authenticate(exchange.Path, form, h.Now())
+	req, caller, err := requested(h, w, r, exchange.Path, exchange.ParseForm)
 	if err != nil {
 		return nil, err
 	}
@@ -207,16 +213,9 @@ func (h *Handler) exchange(w http.ResponseWriter, r *http.Request, act *audit.Ev
 	if err != nil {
 		return nil, err
 	}
-	ref := connection.Ref{Tenant: p.tenant.ID, Subject: p.subject}
-	record, err := h.choose(ctx, p.found, req.Account)
+	record, err := h.account(ctx, p, req.Account, req.Tool, req.Scopes, act)
 	if err != nil {
-		return nil, h.withLink(ctx, err, connection.Invitation{Ref: ref, ClientID: p.who.ClientID, Scopes: req.Scopes})
-	}
-	act.Connection = record.Connection
-	httpx.Annotate(ctx, slog.String("tenant", p.tenant.ID.String()), slog.String("subject", p.who.Subject), slog.String("client", p.who.ClientID),
-		slog.String("tool", req.Tool), slog.String("connection", record.Connection.String()))
-	if !p.tenant.AdmitsDomain(ctx, record.HostedDomain, p.who.ClientID) {
-		return nil, blocked("This Google account is not one of the organisation's.")
+		return nil, err
 	}
 	out, err := h.answer(ctx, req, p.allowed, record)
 	if err != nil {

@@ -219,19 +219,11 @@ func (r *Runner) do(ctx context.Context, j Job) error {
 	return err
 }
 
-// hold extends the lease until ctx ends, and stops the work when it is lost.
+// hold extends the lease until ctx ends, and ends it when the lease is lost.
 func (r *Runner) hold(ctx context.Context, lost func(), id, owner uuid.UUID) {
-	tick := time.NewTicker(leaseAgain)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
+	every.Run(ctx, leaseAgain, func(ctx context.Context) {
 		if mine, err := r.Store.LeaseJob(ctx, id, owner, leaseLife); err == nil && !mine {
 			lost()
-			return
 		}
-	}
+	})
 }

@@ -39,8 +39,8 @@ func (db *DB) ActOnSignal(ctx context.Context, s *signals.Signal) (signals.Effec
 	return done, nil
 }
 
-// minted are credentials of one Google account, in any tenant.
-type minted struct{ tenants, connections []uuid.UUID }
+// pairs are rows of any tenant, by id.
+type pairs struct{ tenants, ids []uuid.UUID }
 
 // act locks the credentials first, in one order, and only then grants and
 // sessions, each in the order of endingGrants and endingSessions, as a sign-in
@@ -49,16 +49,16 @@ type minted struct{ tenants, connections []uuid.UUID }
 func act(ctx context.Context, tx pgx.Tx, s *signals.Signal, a signals.Act, done *signals.Effect) error {
 	const of = `SELECT k.tenant_id, k.connection_id FROM credentials k `
 	const which = ` AND k.upstream_client = ANY($2) ORDER BY 1, 2 FOR UPDATE OF k`
-	var found minted
+	var found pairs // credentials
 	var err error
 	before := s.Issued.Add(signals.Skew)
 	switch {
 	case a.Subject != "":
-		found, err = lockCredentials(ctx, tx, of+`JOIN connections c ON c.tenant_id = k.tenant_id AND c.id = k.connection_id WHERE c.google_sub = $1`+which, a.Subject, s.Clients)
+		found, err = pairsOf(ctx, tx, of+`JOIN connections c ON c.tenant_id = k.tenant_id AND c.id = k.connection_id WHERE c.google_sub = $1`+which, a.Subject, s.Clients)
 	case a.Token.Hash != nil:
-		found, err = lockCredentials(ctx, tx, of+`WHERE k.refresh_hash = $1`+which, a.Token.Hash, s.Clients)
+		found, err = pairsOf(ctx, tx, of+`WHERE k.refresh_hash = $1`+which, a.Token.Hash, s.Clients)
 	case a.Token.Prefix != nil:
-		found, err = lockCredentials(ctx, tx, of+`WHERE k.refresh_prefix = $1`+which, a.Token.Prefix, s.Clients)
+		found, err = pairsOf(ctx, tx, of+`WHERE k.refresh_prefix = $1`+which, a.Token.Prefix, s.Clients)
 	}
 	if err != nil {
 		return err
@@ -87,18 +87,18 @@ const ofAccounts = `unnest($1::uuid[], $2::uuid[]) AS f (tenant_id, connection_i
 
 // endAccess ends what was granted with accounts, and signs out who signs in with
 // them.
-func endAccess(ctx context.Context, tx pgx.Tx, found minted, reason string, before time.Time, done *signals.Effect) error {
+func endAccess(ctx context.Context, tx pgx.Tx, found pairs, reason string, before time.Time, done *signals.Effect) error {
 	// Of people who sign in with the account, and what was made with it for
 	// others; a grant made since is none of the event's.
 	n, err := endGoogleGrants(ctx, tx, reason, ofAccounts+`
-				JOIN grants g ON g.tenant_id = c.tenant_id AND g.subject_id = c.subject_id AND (s.google_sub = c.google_sub OR g.connection_id = c.id)`, found.tenants, found.connections, before)
+				JOIN grants g ON g.tenant_id = c.tenant_id AND g.subject_id = c.subject_id AND (s.google_sub = c.google_sub OR g.connection_id = c.id)`, found.tenants, found.ids, before)
 	if err != nil {
 		return err
 	}
 	done.Grants += n
 	// Who signs in with the account is signed out here as well; not somebody who has merely linked it.
 	return endGoogleSessions(ctx, tx, reason, ofAccounts+` AND s.google_sub = c.google_sub
-				JOIN sessions b ON b.tenant_id = s.tenant_id AND b.subject_id = s.id`, found.tenants, found.connections, before)
+				JOIN sessions b ON b.tenant_id = s.tenant_id AND b.subject_id = s.id`, found.tenants, found.ids, before)
 }
 
 // endUnlinked does the same to people who sign in with a Google account that is not
@@ -150,14 +150,6 @@ func endGoogleSessions(ctx context.Context, tx pgx.Tx, reason, from string, tena
 	return nil
 }
 
-func lockCredentials(ctx context.Context, tx pgx.Tx, sql string, args ...any) (minted, error) {
-	found, err := pairsOf(ctx, tx, sql, args...)
-	return minted{found.tenants, found.ids}, err
-}
-
-// pairs are rows of any tenant, by id.
-type pairs struct{ tenants, ids []uuid.UUID }
-
 func pairsOf(ctx context.Context, tx pgx.Tx, sql string, args ...any) (pairs, error) {
 	var found pairs
 	rows, err := tx.Query(ctx, sql, args...)
@@ -178,7 +170,7 @@ func pairsOf(ctx context.Context, tx pgx.Tx, sql string, args ...any) (pairs, er
 // refresh under way publishes nothing (PublishRefresh). One that was linked
 // after the event is another sign-in's; a refresh token named by itself is
 // never that.
-func markCredentials(ctx context.Context, tx pgx.Tx, found minted, a signals.Act, before time.Time) (int64, error) {
+func markCredentials(ctx context.Context, tx pgx.Tx, found pairs, a signals.Act, before time.Time) (int64, error) {
 	forget := ""
 	if a.Forget { // the jobs role may clear a sealed value, not read it
 		forget = `refresh_token = NULL, refresh_hash = NULL, refresh_prefix = NULL, `
@@ -190,7 +182,7 @@ func markCredentials(ctx context.Context, tx pgx.Tx, found minted, a signals.Act
 		JOIN connections c ON c.tenant_id = f.tenant_id AND c.id = f.connection_id
 		WHERE k.tenant_id = f.tenant_id AND k.connection_id = f.connection_id AND ($5 OR k.linked_at IS NULL OR k.linked_at < $3)
 		RETURNING k.tenant_id, c.subject_id, k.connection_id`,
-		found.tenants, found.connections, before, a.Reason, a.Subject == ""),
+		found.tenants, found.ids, before, a.Reason, a.Subject == ""),
 		audit.Event{Kind: audit.NeedsReauth, Actor: audit.Google, Detail: a.Reason},
 		fromRow{"tenant_id": `act.tenant_id`, "subject_id": `act.subject_id`, "connection_id": `act.connection_id`}, "", count)
 	tag, err := tx.Exec(ctx, acted.sql, acted.args...)

@@ -377,12 +377,12 @@ func TestSettings(t *testing.T) {
 	t.Parallel()
 	r := start(t)
 	out, q := r.confirm("gmail_create_filter", map[string]any{"from": "robot@partner.test", "label": "projects", "actions": []string{"archive"}})
-	if q.message != "Create this filter for incoming mail in alice@example.com?\nIt does: archive\nIt adds the label:\n| Projects\nFrom:\n| robot@partner.test" || out.IsError {
+	if q.message != "Create this filter for incoming mail in alice@example.com?\nIt does:\n| archive\n| add the label Projects\nFor mail with:\n| from robot@partner.test" || out.IsError {
 		t.Errorf("%s %v", q.message, out.Data)
 	}
 	// What the filter matches is what the person sees, and no line of it is ours.
 	_, q = r.modern(r.as.mint(full), "gmail_create_filter", map[string]any{"query": "a\u200bb\nIt does: star", "actions": []string{"archive", "read"}}, "", "")
-	if q == nil || !strings.HasSuffix(q.message, "?\nIt does: archive, read\nSearch:\n| ab It does: star") {
+	if q == nil || !strings.HasSuffix(q.message, "?\nIt does:\n| archive\n| read\nFor mail with:\n| query ab It does: star") {
 		t.Errorf("%+v", q)
 	}
 	for _, blank := range []string{" ", "\u200b", "\u2060 \u00ad"} {

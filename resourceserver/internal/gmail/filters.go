@@ -83,8 +83,8 @@ func (f filter) String() string {
 
 // question describes a filter to the person who confirms it: what it does first, and in
 // lines of its own, so that what it looks for cannot read as something that it does.
-func (f filter) question() string {
-	return "It does:\n" + content.Mark(f.acts()) + "\nFor mail with:\n" + content.Mark(strings.Join(f.criteria(), "\n"))
+func (f filter) question(does string) string {
+	return "It does:\n" + content.Mark(does) + "\nFor mail with:\n" + content.Mark(strings.Join(f.criteria(), "\n"))
 }
 
 func (f filter) criteria() []string {
@@ -109,24 +109,6 @@ func (f filter) acts() string {
 		acts = append(acts, "forward to "+f.Forwards)
 	}
 	return strings.Join(acts, "; ")
-}
-
-// shown is a filter to be as a question has it: what it does first, the label by its
-// name, then what it matches on marked lines.
-func (f filter) shown(actions []string, label string) string {
-	var lines []string
-	if len(actions) > 0 {
-		lines = append(lines, "It does: "+strings.Join(actions, ", "))
-	}
-	if label != "" {
-		lines = append(lines, "It adds the label:", content.Mark(content.Line(label, maxLabel)))
-	}
-	for _, p := range [][2]string{{"From:", f.From}, {"To:", f.To}, {"Subject:", f.Subject}, {"Search:", f.Query}} {
-		if p[1] != "" {
-			lines = append(lines, p[0], content.Mark(p[1]))
-		}
-	}
-	return strings.Join(lines, "\n")
 }
 
 type createFilterInput struct {
@@ -160,7 +142,7 @@ func (g *Gmail) createFilter(ctx context.Context, in createFilterInput) (tool.Ou
 	if err != nil {
 		return out, err
 	}
-	action, name := &gmail.FilterAction{}, ""
+	action, does := &gmail.FilterAction{}, slices.Clone(in.Actions)
 	for _, a := range in.Actions {
 		action.AddLabelIds, action.RemoveLabelIds = append(action.AddLabelIds, changes[a].add...), append(action.RemoveLabelIds, changes[a].remove...)
 	}
@@ -178,10 +160,11 @@ func (g *Gmail) createFilter(ctx context.Context, in createFilterInput) (tool.Ou
 			return out, tool.Invalid("Filters that delete are not offered.")
 		}
 		action.AddLabelIds = append(action.AddLabelIds, ids[0])
-		name = all[slices.IndexFunc(all, func(l *gmail.Label) bool { return l.Id == ids[0] })].Name
+		name := all[slices.IndexFunc(all, func(l *gmail.Label) bool { return l.Id == ids[0] })].Name
+		does = append(does, "add the label "+content.Line(name, maxLabel))
 	}
 	f := &gmail.Filter{Criteria: &gmail.FilterCriteria{From: in.From, To: in.To, Subject: in.Subject, Query: in.Query}, Action: action}
-	if err := elicit.Confirm(ctx, elicit.Act{Question: fmt.Sprintf("Create this filter for incoming mail in %s?\n%s", account.Email, filterOf(f).shown(in.Actions, name))}); err != nil {
+	if err := elicit.Confirm(ctx, elicit.Act{Question: fmt.Sprintf("Create this filter for incoming mail in %s?\n%s", account.Email, filterOf(f).question(strings.Join(does, "\n")))}); err != nil {
 		return out, err
 	}
 	made, err := users.Settings.Filters.Create("me", f).Fields("id").Context(ctx).Do()
@@ -213,7 +196,7 @@ func (g *Gmail) deleteFilter(ctx context.Context, in deleteFilterInput) (tool.Ou
 	if i < 0 {
 		return out, &tool.Error{Code: tool.CodeNotFound, Message: "There is no such filter.", NextAction: "gmail_list_filters lists them."}
 	}
-	if err := elicit.Confirm(ctx, elicit.Act{Question: fmt.Sprintf("Delete this filter from %s?\n%s", account.Email, list[i].question()), Binding: in.FilterID}); err != nil {
+	if err := elicit.Confirm(ctx, elicit.Act{Question: fmt.Sprintf("Delete this filter from %s?\n%s", account.Email, list[i].question(list[i].acts())), Binding: in.FilterID}); err != nil {
 		return out, err
 	}
 	if err := users.Settings.Filters.Delete("me", in.FilterID).Context(ctx).Do(); err != nil {

@@ -233,7 +233,7 @@ func TestApproveOffered(t *testing.T) {
 		t.Errorf("approved: %+v", a)
 	}
 
-	session := b.post(mine, `{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{"elicitation":{"url":{}}},"clientInfo":{"name":"t","version":"1"}}}`).Header().Get("Mcp-Session-Id")
+	session := b.initialize(mine, `"elicitation":{"url":{}}`)
 	a = b.older(mine, "test_act", `{"what":"x"}`, "Mcp-Session-Id", session)
 	var data struct {
 		Elicitations []struct{ Mode, URL, ElicitationID, Message string }

@@ -283,17 +283,14 @@ func TestConnect(t *testing.T) {
 	older := func(session, token string) string {
 		return b.post(token, `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"test_blocked","arguments":{"what":"x"}}}`, "MCP-Protocol-Version", "2025-11-25", "Mcp-Session-Id", session).Body.String()
 	}
-	initialize := func(elicitation string) string {
-		return b.post(token, `{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{`+elicitation+`},"clientInfo":{"name":"t","version":"1"}}}`).Header().Get("Mcp-Session-Id")
-	}
-	session := initialize(`"elicitation":{"url":{}}`)
+	session := b.initialize(token, `"elicitation":{"url":{}}`)
 	if body := older(session, token); !strings.Contains(body, "-32042") || !strings.Contains(body, page) {
 		t.Errorf("2025-11-25: %s", body)
 	}
 	if body := older(session, b.token("alice", "g2")); !strings.Contains(body, "-32042") {
 		t.Errorf("after a step-up: %s", body)
 	}
-	if none := initialize(`"elicitation":{}`); none != "" {
+	if none := b.initialize(token, `"elicitation":{}`); none != "" {
 		t.Error("a session for nothing")
 	}
 	for name, body := range map[string]string{

@@ -120,6 +120,12 @@ func newBench(t *testing.T, p policy.Policy, tools ...*tool.Tool) *bench {
 	return b
 }
 
+// initialize is what a client of 2025-11-25 begins with, and returns its session id.
+func (b *bench) initialize(token, capabilities string) string {
+	b.t.Helper()
+	return b.post(token, `{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{`+capabilities+`},"clientInfo":{"name":"t","version":"1"}}}`).Header().Get("Mcp-Session-Id")
+}
+
 func (b *bench) token(subject, grant string) string { return b.tokenOf("c", subject, grant) }
 
 func (b *bench) tokenOf(client, subject, grant string) string {
